@@ -1,0 +1,66 @@
+"""The core's errors: one tree, split by what the caller does next."""
+
+
+class RaftError(Exception):
+    """The root of every error that raftnode raises on purpose."""
+
+
+class NotLeader(RaftError):  # noqa: N818 - a fixed public name
+    """This node does not lead. Retry at `leader_hint`, or later where it is None.
+
+    The hint is never the node that raised the error.
+    """
+
+    def __init__(self, leader_hint: int | None = None) -> None:
+        self.leader_hint = leader_hint
+        where = "no leader is known" if leader_hint is None else f"node {leader_hint} leads"
+        super().__init__(f"this node is not the leader: {where}")
+
+
+class LogCompacted(RaftError):  # noqa: N818 - a fixed public name
+    """The requested entries were discarded after a snapshot. Read from `first_available`, or the snapshot."""
+
+    def __init__(self, requested: int, first_available: int) -> None:
+        self.requested = requested
+        self.first_available = first_available
+        super().__init__(f"log entry {requested} was compacted; the first available entry is {first_available}")
+
+
+class ProposalRejected(RaftError):  # noqa: N818 - a fixed public name
+    """The leader refuses this proposal in its present state; nothing was appended."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class InvalidRequest(RaftError):  # noqa: N818 - reads as the others do
+    """A peer's message breaks the protocol; nothing was changed. Drop the connection it came from."""
+
+
+class GroupNotFound(RaftError):  # noqa: N818 - a fixed public name
+    """A message for a Raft group that this process does not host."""
+
+    def __init__(self, group_id: int) -> None:
+        self.group_id = group_id
+        super().__init__(f"this process does not host Raft group {group_id}")
+
+
+class TransportError(RaftError):
+    """A peer could not be reached, or the connection to it broke. Retry later."""
+
+
+class StorageError(RaftError):
+    """The disk failed or holds damaged data. The node must stop: it may not acknowledge, vote or retry."""
+
+
+class SerializationError(RaftError):
+    """Bytes could not be decoded."""
+
+
+class ShutdownError(RaftError):
+    """The node has stopped and answers nothing."""
+
+
+class InvariantError(RaftError):
+    """A safety property of Raft does not hold: a bug or corrupted state. The node must stop."""

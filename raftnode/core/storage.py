@@ -1,0 +1,106 @@
+"""Where the log and the hard state live: the protocol that the core asks for, and an in-memory one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+from raftnode.core.errors import LogCompacted, StorageError
+from raftnode.core.types import HardState, LogEntry
+
+
+@runtime_checkable
+class LogStorage(Protocol):
+    """The durable log and hard state of one node.
+
+    `append`, `truncate`, `compact` and `save_hard_state` may be staged; what was staged becomes durable in the
+    order of the calls. Every method raises StorageError when the disk fails; after that the node is finished.
+    """
+
+    @property
+    def stable_index(self) -> int:
+        """The last index known durable: a leader counts itself only up to there."""
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """Add entries that follow the last one without a gap."""
+
+    def truncate(self, index: int) -> None:
+        """Discard the entries from `index` on, that one included."""
+
+    def load_entries_after(self, index: int) -> Iterable[LogEntry]:
+        """Give the entries above `index`, in order."""
+
+    def load_entries(self, first: int, last: int, bytes_max: int | None = None) -> list[LogEntry]:
+        """Return entries `first`..`last`, both included; at least one, and fewer where `bytes_max` is reached."""
+
+    def compact(self, index: int, term: int) -> None:
+        """Discard the entries up to `index`, which had `term`. Above the last entry: the log restarts there."""
+
+    def snapshot_metadata(self) -> tuple[int, int]:
+        """Return (index, term) of the last discarded entry, or (0, 0)."""
+
+    def save_hard_state(self, state: HardState) -> None:
+        """Keep the term and the vote, atomically."""
+
+    def load_hard_state(self) -> HardState:
+        """Return the last kept hard state; a new one is `HardState(0, None)`."""
+
+
+class MemStorage:
+    """A LogStorage in memory. Everything is durable at once, for as long as the object lives."""
+
+    def __init__(self) -> None:
+        self._entries: list[LogEntry] = []
+        self._snapshot = (0, 0)
+        self._hard_state = HardState()
+
+    @property
+    def stable_index(self) -> int:
+        return self._snapshot[0] + len(self._entries)
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        if entries and entries[0].index != self.stable_index + 1:
+            raise StorageError(f"append at {entries[0].index}: the log ends at {self.stable_index}")
+        self._entries.extend(entries)
+
+    def truncate(self, index: int) -> None:
+        if index <= self._snapshot[0]:
+            raise StorageError(f"truncate at {index}: the log begins after {self._snapshot[0]}")
+        del self._entries[index - self._snapshot[0] - 1 :]
+
+    def load_entries_after(self, index: int) -> list[LogEntry]:
+        if index < self._snapshot[0]:
+            raise LogCompacted(index + 1, self._snapshot[0] + 1)
+        return self._entries[index - self._snapshot[0] :]
+
+    def load_entries(self, first: int, last: int, bytes_max: int | None = None) -> list[LogEntry]:
+        base = self._snapshot[0] + 1
+        if first < base:
+            raise LogCompacted(first, base)
+        found = self._entries[first - base : last - base + 1]
+        if bytes_max is None:
+            return found
+        return found[: count_within(found, bytes_max)]
+
+    def compact(self, index: int, term: int) -> None:
+        if index <= self._snapshot[0]:
+            return
+        del self._entries[: index - self._snapshot[0]]
+        self._snapshot = (index, term)
+
+    def snapshot_metadata(self) -> tuple[int, int]:
+        return self._snapshot
+
+    def save_hard_state(self, state: HardState) -> None:
+        self._hard_state = state
+
+    def load_hard_state(self) -> HardState:
+        return self._hard_state
+
+
+def count_within(entries: Sequence[LogEntry], bytes_max: int) -> int:
+    """Return how many leading entries fit in `bytes_max` bytes of data: at least one where there is one."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.data)
+        if size > bytes_max and count:
+            return count
+    return len(entries)

@@ -1,0 +1,49 @@
+"""What a replicated state machine promises, so that another one can stand in for the key-value store."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from raftnode.core.errors import RaftError
+
+
+class CommandRefused(RaftError):  # noqa: N818 - reads as the core's errors do
+    """A command or query that may not enter the log or be answered. `too_large` tells which refusal it is."""
+
+    def __init__(self, reason: str, *, too_large: bool = False) -> None:
+        self.too_large = too_large
+        super().__init__(reason)
+
+
+class StateMachine(Protocol):
+    """A deterministic machine: the same commands at the same indexes give the same state and results everywhere.
+
+    It uses no clock, no random numbers, no iteration order of hashes, and no state but its own.
+    """
+
+    def check(self, command: bytes) -> None:
+        """Raise CommandRefused where `command` is malformed or over a limit. Called before it is proposed."""
+
+    def apply(self, index: int, command: bytes) -> bytes:
+        """Apply the committed command of log entry `index` and return its result. It never raises for bad input."""
+
+    def query(self, query: bytes) -> bytes:
+        """Answer a read from the present state. Raises CommandRefused."""
+
+    def changes(self, query: bytes) -> bytes | None:
+        """Answer a watch, or None where nothing has changed yet that it asks for. Raises CommandRefused."""
+
+    def describe(self, command: bytes) -> str:
+        """Return one printable line that tells an operator what `command` does. It never raises."""
+
+    def snapshot(self) -> Iterator[bytes]:
+        """Return the state at the moment of this call, in chunks of at most about 64 KiB.
+
+        The caller may apply further commands between two chunks: what it gets stays the state at the call. It
+        exhausts the iterator or calls its `close()`. One snapshot is open at a time.
+        """
+
+    def restore(self, chunks: Iterable[bytes]) -> None:
+        """Replace the whole state with a snapshot's. Raises SerializationError and then leaves the state as it was."""
+
+    def digest(self) -> bytes:
+        """Return a hash of the whole state: equal on two nodes that applied the same entries."""

@@ -1,0 +1,68 @@
+"""The first frame each way: who speaks, and for which cluster."""
+
+from typing import Final
+
+import msgspec
+
+from raftnode.wire.frame import FrameError
+
+PROTOCOL_VERSION: Final = 1
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The dialling side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any cluster.
+
+    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it dials.
+    """
+
+    protocol_version: int
+    cluster_id: str = ""
+    node_id: int = 0
+    instance_id: str = ""
+    target_id: int = 0
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The accepting side's first frame: the connection is open for requests."""
+
+    protocol_version: int
+    cluster_id: str
+    node_id: int
+    instance_id: str
+    node_name: str = ""
+
+
+class Rejected(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """The accepting side refuses and closes. `code` is one of the REJECT_ constants; `reason` is for a person."""
+
+    code: str
+    reason: str
+
+
+REJECT_VERSION: Final = "version"
+REJECT_CLUSTER: Final = "cluster"
+REJECT_NODE: Final = "node"
+"""Another node answers at this address than the one that was dialled."""
+REJECT_INSTANCE: Final = "instance"
+"""A known node id with another data directory: the node was wiped, and must come back under a new id."""
+REJECT_REMOVED: Final = "removed"
+REJECT_PROTOCOL: Final = "protocol"
+
+_hello = msgspec.msgpack.Decoder(Hello)
+_answer = msgspec.msgpack.Decoder(Welcome | Rejected)
+
+
+def decode_hello(body: bytes) -> Hello:
+    """Return a dialling side's first frame. Raises FrameError."""
+    try:
+        return _hello.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(f"the first frame is not a Hello: {error}") from error
+
+
+def decode_hello_answer(body: bytes) -> Welcome | Rejected:
+    """Return an accepting side's first frame. Raises FrameError."""
+    try:
+        return _answer.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(f"the first answer is neither a Welcome nor a Rejected: {error}") from error

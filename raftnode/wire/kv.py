@@ -1,0 +1,198 @@
+"""The key-value machine's commands, queries and results, as they travel and as they stand in the log.
+
+Keys and values are bytes. A revision is the log index of the entry that made the change, so revisions grow over
+the whole store and are the same on every node. Revision 0 stands for "the key does not exist".
+"""
+
+from typing import Final
+
+import msgspec
+
+from raftnode.core.errors import SerializationError
+
+KEY_BYTES_MAX: Final = 64 * 1024
+VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
+LIST_ITEMS_MAX: Final = 10_000
+"""The most pairs that one List or Changes answer holds; ask again from where it ended."""
+
+
+class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A key's present state. `version` counts its writes since it was created (1 at creation)."""
+
+    key: bytes
+    value: bytes
+    create_revision: int
+    mod_revision: int
+    version: int
+
+
+# Commands: they stand in the log and change the machine.
+
+
+class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Set `key` to `value`. With `expected_revision`: only where the key's mod_revision is that (0: absent)."""
+
+    key: bytes
+    value: bytes
+    expected_revision: int | None = None
+
+
+class CompareAndSet(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Set `key` to `value` only where its present value is `expected` (None: the key does not exist)."""
+
+    key: bytes
+    expected: bytes | None
+    value: bytes
+
+
+class Delete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Remove `key`. With `expected_revision`: only where the key's mod_revision is that."""
+
+    key: bytes
+    expected_revision: int | None = None
+
+
+class Increment(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """Add `delta` to the decimal integer at `key` (an absent key counts as 0); the value is ASCII digits."""
+
+    key: bytes
+    delta: int = 1
+
+
+KvCommand = Put | CompareAndSet | Delete | Increment
+
+
+# Queries: they read.
+
+
+class Get(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """Read one key."""
+
+    key: bytes
+
+
+class List(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """Read the keys that begin with `prefix`, in byte order, from `start` on (empty: from the first)."""
+
+    prefix: bytes
+    start: bytes = b""
+    limit: int = 1000
+    keys_only: bool = False
+
+
+class Changes(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """Read the changes of keys that begin with `prefix` after revision `after_revision`, oldest first."""
+
+    prefix: bytes
+    after_revision: int
+    limit: int = 1000
+
+
+KvQuery = Get | List | Changes
+
+
+# Results.
+
+
+class PutResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
+    """The write was applied. `previous` is the state before it (None: the key was absent)."""
+
+    revision: int
+    previous_revision: int = 0
+
+
+class DeleteResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """`deleted` is False where there was nothing to delete (not an error)."""
+
+    revision: int
+    deleted: bool
+
+
+class IncrementResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
+    """The integer after the increment."""
+
+    revision: int
+    value: int
+
+
+class Conflict(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+    """The condition did not hold; nothing changed. `current` is the key's state (None: absent)."""
+
+    reason: str
+    current: KeyValue | None
+
+
+class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
+    """`item` is None where the key does not exist. `revision` is the machine's latest."""
+
+    item: KeyValue | None
+    revision: int
+
+
+class ListResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
+    """`more` says that the limit cut the list: ask again with `start` just after the last key."""
+
+    items: list[KeyValue]
+    more: bool
+    revision: int
+
+
+class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One change: `value` is None for a deletion."""
+
+    revision: int
+    key: bytes
+    value: bytes | None
+
+
+class ChangesResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
+    """The changes up to revision `through`. `lost_before` is not 0 where changes up to it are no longer known."""
+
+    changes: list[Change]
+    through: int
+    lost_before: int = 0
+
+
+class BadCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
+    """The command cannot be applied (an increment of a value that is no integer); nothing changed."""
+
+    reason: str
+
+
+KvResult = (
+    PutResult | DeleteResult | IncrementResult | Conflict | GetResult | ListResult | ChangesResult | BadCommand
+)
+
+_commands = msgspec.msgpack.Decoder(KvCommand)
+_queries = msgspec.msgpack.Decoder(KvQuery)
+_results = msgspec.msgpack.Decoder(KvResult)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(value: KvCommand | KvQuery | KvResult) -> bytes:
+    """Return a command, query or result as bytes."""
+    return _encoder.encode(value)
+
+
+def decode_command(data: bytes) -> KvCommand:
+    """Return the command in `data`. Raises SerializationError; limits are checked by the machine."""
+    try:
+        return _commands.decode(data)
+    except msgspec.MsgspecError as error:
+        raise SerializationError(f"not a key-value command: {error}") from error
+
+
+def decode_query(data: bytes) -> KvQuery:
+    """Return the query in `data`. Raises SerializationError."""
+    try:
+        return _queries.decode(data)
+    except msgspec.MsgspecError as error:
+        raise SerializationError(f"not a key-value query: {error}") from error
+
+
+def decode_result(data: bytes) -> KvResult:
+    """Return the result in `data`. Raises SerializationError."""
+    try:
+        return _results.decode(data)
+    except msgspec.MsgspecError as error:
+        raise SerializationError(f"not a key-value result: {error}") from error

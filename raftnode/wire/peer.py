@@ -1,0 +1,135 @@
+"""The protocol between nodes: the core's messages, one a frame, checked where distrust ends.
+
+Each node dials each other node once and sends its requests there; the answers come back on the same connection.
+"""
+
+from typing import Final
+
+import msgspec
+
+from raftnode.core.errors import SerializationError
+from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+    PreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    TimeoutNowRequest,
+)
+from raftnode.core.types import EntryKind, LogEntry
+from raftnode.wire.frame import FrameError
+
+PeerRequest = (
+    AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
+)
+PeerResponse = AppendEntriesResponse | RequestVoteResponse | PreVoteResponse | InstallSnapshotResponse
+PeerMessage = PeerRequest | PeerResponse
+
+INDEX_MAX: Final = 2**63 - 1
+
+_decoder = msgspec.msgpack.Decoder(PeerMessage)
+
+
+def decode_peer_message(body: bytes) -> PeerMessage:
+    """Return the message in a frame's body, whose types, ranges and order were checked. Raises FrameError."""
+    try:
+        message: PeerMessage = _decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(f"not a peer message: {error}") from error
+    if not 0 <= message.term <= INDEX_MAX:
+        raise FrameError(f"{type(message).__name__} has the impossible term {message.term}")
+    match message:
+        case AppendEntriesRequest():
+            _check_append(message)
+        case AppendEntriesResponse():
+            _check_numbers(message, message.last_log_index, message.round, message.rejected_index,
+                           message.conflict_index, message.conflict_term)
+        case RequestVoteRequest() | PreVoteRequest():
+            _check_numbers(message, message.last_log_index, message.last_log_term)
+            if message.candidate_id <= 0:
+                raise FrameError(f"{type(message).__name__} of the impossible node {message.candidate_id}")
+        case InstallSnapshotRequest():
+            _check_numbers(message, message.last_included_index, message.last_included_term, message.offset,
+                           message.round)
+            _check_leader(message, message.leader_id)
+            if message.configuration is not None:
+                _check_configuration(message.configuration)
+        case InstallSnapshotResponse():
+            _check_numbers(message, message.last_included_index, message.next_offset, message.round)
+        case TimeoutNowRequest():
+            _check_leader(message, message.leader_id)
+        case RequestVoteResponse() | PreVoteResponse():
+            pass
+    return message
+
+
+def _check_append(request: AppendEntriesRequest) -> None:
+    _check_numbers(request, request.prev_log_index, request.prev_log_term, request.leader_commit, request.round)
+    _check_leader(request, request.leader_id)
+    check_entries(request.prev_log_index, request.prev_log_term, request.entries)
+    if request.entries and request.entries[-1].term > request.term:
+        raise FrameError(f"an entry of term {request.entries[-1].term} in a request of term {request.term}")
+
+
+def check_entries(prev_index: int, prev_term: int, entries: list[LogEntry]) -> None:
+    """Raise FrameError unless `entries` follow (prev_index, prev_term) without a gap and terms never fall."""
+    index, term = prev_index, prev_term
+    for entry in entries:
+        index += 1
+        if entry.index != index:
+            raise FrameError(f"entry {entry.index} stands where entry {index} belongs")
+        if entry.term < term:
+            raise FrameError(f"entry {index} has term {entry.term} after an entry of term {term}")
+        term = entry.term
+        if entry.kind is EntryKind.CONFIGURATION:
+            try:
+                decode_configuration(entry.data)
+            except SerializationError as error:
+                raise FrameError(f"entry {index}: {error}") from error
+
+
+def _check_configuration(configuration: Configuration) -> None:
+    try:
+        decode_configuration(configuration.encode())
+    except SerializationError as error:
+        raise FrameError(f"a snapshot's configuration: {error}") from error
+
+
+def _check_numbers(message: PeerMessage, *numbers: int) -> None:
+    for number in numbers:
+        if not 0 <= number <= INDEX_MAX:
+            raise FrameError(f"{type(message).__name__} has the impossible number {number}")
+
+
+def _check_leader(message: PeerMessage, leader_id: int) -> None:
+    if leader_id <= 0:
+        raise FrameError(f"{type(message).__name__} of the impossible leader {leader_id}")
+
+
+class MemberContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the server keeps for a member in the configuration's opaque context: its name and where it listens."""
+
+    name: str
+    address: str
+
+
+_contexts = msgspec.msgpack.Decoder(MemberContext)
+
+
+def encode_member_context(name: str, address: str) -> bytes:
+    """Return the context of a ConfChange for a member `name` that listens at `address` ("host:port")."""
+    return msgspec.msgpack.encode(MemberContext(name, address))
+
+
+def decode_member_context(data: bytes | None) -> MemberContext:
+    """Return a member's name and address; both empty where `data` is missing. Raises FrameError."""
+    if not data:
+        return MemberContext("", "")
+    try:
+        return _contexts.decode(data)
+    except msgspec.MsgspecError as error:
+        raise FrameError(f"not a member's context: {error}") from error
