@@ -1,0 +1,105 @@
+"""One node's settings. All times are seconds on the caller's clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from raftnode.core.membership import Configuration, make_configuration
+from raftnode.core.types import NodeId
+
+
+@dataclass(frozen=True)
+class RaftConfig:
+    """What a `RaftNode` is told at its start. Raises ValueError where it cannot work.
+
+    `peers`, `learners` and `observers` are the first configuration without this node. A node that has a log or
+    a snapshot takes its members from there instead.
+
+    `commit_broadcast` sends a new commit index at once where no entry is waiting to carry it; without it the
+    followers learn of it with the next entry or heartbeat. `lease_reads` answers reads from the leader's lease
+    without a message round, and trusts clocks to drift by less than `clock_drift_max` (a fraction) (thesis 6.4.1).
+    """
+
+    node_id: NodeId
+    group_id: int = 0
+    peers: Sequence[NodeId] = ()
+    learners: Sequence[NodeId] = ()
+    observers: Sequence[NodeId] = ()
+    starts_as_learner: bool = False
+    starts_as_observer: bool = False
+    election_timeout_min: float = 1.0
+    election_timeout_max: float = 2.0
+    heartbeat_interval: float = 0.1
+    pre_vote: bool = True
+    check_quorum: bool = True
+    contexts: Mapping[NodeId, bytes] = field(default_factory=dict)
+    """Opaque bytes for a member: see `ConfChange`."""
+    append_entries_max: int = 4096
+    append_bytes_max: int = 1024 * 1024
+    """What one AppendEntries carries at the most (one entry may be longer)."""
+    inflight_messages_max: int = 256
+    inflight_bytes_max: int = 64 * 1024 * 1024
+    """The window of unacknowledged AppendEntries to one voter or learner."""
+    observer_inflight_messages_max: int = 16
+    observer_inflight_bytes_max: int = 4 * 1024 * 1024
+    ready_bytes_max: int = 64 * 1024 * 1024
+    """How much committed data one Ready delivers at the most (one entry may be longer)."""
+    log_cache_bytes_max: int = 64 * 1024 * 1024
+    """How much of the log's newest part stays in memory; older entries are read from the storage."""
+    commit_broadcast: bool = True
+    lease_reads: bool = False
+    clock_drift_max: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    @property
+    def cluster_size(self) -> int:
+        """The number of voters, this node included where it is one."""
+        return len(self.peers) + (0 if self.starts_as_learner or self.starts_as_observer else 1)
+
+    @property
+    def quorum(self) -> int:
+        """The number of voters that make a majority."""
+        return self.cluster_size // 2 + 1
+
+    def validate(self) -> None:
+        """Raise ValueError, naming the field, where this configuration cannot work."""
+        everyone = [self.node_id, *self.peers, *self.learners, *self.observers]
+        _require(self.node_id != 0, "node_id is 0, which stands for no node")
+        _require(len(set(everyone)) == len(everyone),
+                 f"a node is named twice among node_id, peers, learners and observers: {everyone}")
+        _require(not (self.starts_as_learner and self.starts_as_observer),
+                 "starts_as_learner and starts_as_observer exclude each other")
+        _require(self.group_id >= 0, f"group_id is {self.group_id}; it may not be negative")
+        _require(self.heartbeat_interval > 0, f"heartbeat_interval is {self.heartbeat_interval}; it must be above 0")
+        _require(self.election_timeout_min > self.heartbeat_interval,
+                 f"election_timeout_min is {self.election_timeout_min}, heartbeat_interval is "
+                 f"{self.heartbeat_interval}: followers would campaign between two heartbeats")
+        _require(self.election_timeout_max >= self.election_timeout_min,
+                 f"election_timeout_max is {self.election_timeout_max}, below election_timeout_min "
+                 f"{self.election_timeout_min}")
+        _require(self.cluster_size == 1 or self.election_timeout_max > self.election_timeout_min,
+                 "election_timeout_max equals election_timeout_min: votes would split again and again")
+        for name in ("append_entries_max", "append_bytes_max", "inflight_messages_max", "inflight_bytes_max",
+                     "observer_inflight_messages_max", "observer_inflight_bytes_max", "ready_bytes_max",
+                     "log_cache_bytes_max"):
+            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
+        _require(0 <= self.clock_drift_max < 1, f"clock_drift_max is {self.clock_drift_max}; it is a fraction of 1")
+        _require(self.check_quorum or not self.lease_reads,
+                 "lease_reads needs check_quorum: a lease rests on voters that do not desert a live leader")
+
+    def first_configuration(self) -> Configuration:
+        """Return the members at format: this node and those it was told of."""
+        voters, learners, observers = list(self.peers), list(self.learners), list(self.observers)
+        if self.starts_as_learner:
+            learners.append(self.node_id)
+        elif self.starts_as_observer:
+            observers.append(self.node_id)
+        else:
+            voters.append(self.node_id)
+        return make_configuration(voters, learners, observers, dict(self.contexts))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

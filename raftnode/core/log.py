@@ -1,0 +1,199 @@
+"""The replicated log as the core sees it: a cached newest part over a LogStorage.
+
+    discarded | on disk only | cached                          |
+    1 ....... s s+1 ........ c ............. commit ....... last
+
+`s` is the snapshot point: the last discarded entry, of which only the term is known. Terms are kept as runs (the
+first index of each term), so that the term of any entry is found without reading it: a log has few terms.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from raftnode.core.errors import InvariantError, LogCompacted
+from raftnode.core.storage import LogStorage, count_within
+from raftnode.core.types import EntryKind, LogEntry
+
+
+class RaftLog:
+    """Entries by index. Writes go to the storage first, so that a storage error leaves the log as it was."""
+
+    __slots__ = (
+        "_cache", "_cache_bytes", "_cache_bytes_max", "_cache_first", "_run_first", "_run_term", "_storage",
+        "last_index", "last_term", "snapshot_index", "snapshot_term",
+    )
+
+    def __init__(self, storage: LogStorage, cache_bytes_max: int) -> None:
+        self._storage = storage
+        self._cache_bytes_max = cache_bytes_max
+        self._cache: list[LogEntry] = []
+        self._cache_first = 1
+        self._cache_bytes = 0
+        self._run_first: list[int] = [0]
+        self._run_term: list[int] = [0]
+        self.snapshot_index = self.snapshot_term = 0
+        self.last_index = self.last_term = 0
+
+    @property
+    def stable_index(self) -> int:
+        """The last entry that is known durable here."""
+        return min(self._storage.stable_index, self.last_index)
+
+    @property
+    def first_index(self) -> int:
+        """The first entry that was not discarded (or will be the first, in an empty log)."""
+        return self.snapshot_index + 1
+
+    def load(self) -> list[LogEntry]:
+        """Read the storage from the snapshot point on. Return the CONFIGURATION entries, in order."""
+        self._reset(*self._storage.snapshot_metadata())
+        configurations: list[LogEntry] = []
+        batch: list[LogEntry] = []
+        for entry in self._storage.load_entries_after(self.snapshot_index):
+            if entry.index != self.last_index + len(batch) + 1:
+                raise InvariantError(f"the stored log has entry {entry.index} after {self.last_index + len(batch)}")
+            if entry.kind is EntryKind.CONFIGURATION:
+                configurations.append(entry)
+            batch.append(entry)
+            if len(batch) == 1024:
+                self._remember(batch)
+                self._evict(self.last_index)
+                batch = []
+        self._remember(batch)
+        return configurations
+
+    def term_at(self, index: int) -> int | None:
+        """Return the term of the entry at `index`; None where it was discarded before the snapshot point or is
+        beyond the end. The snapshot point itself is known (0 at index 0)."""
+        if index >= self._run_first[-1]:
+            return self.last_term if index <= self.last_index else None
+        if index < self.snapshot_index:
+            return None
+        return self._run_term[bisect_right(self._run_first, index) - 1]
+
+    def last_index_with_term_at_most(self, index: int, term: int) -> tuple[int, int]:
+        """Return (index, term) of the last entry at or before `index` whose term is at most `term`.
+
+        The way back over a conflicting tail in one step (§5.3): ends at the snapshot point at the latest.
+        """
+        index = min(index, self.last_index)
+        while index > self.snapshot_index:
+            run = bisect_right(self._run_first, index) - 1
+            if self._run_term[run] <= term:
+                return index, self._run_term[run]
+            index = self._run_first[run] - 1
+        return self.snapshot_index, self.snapshot_term
+
+    def is_up_to_date(self, last_index: int, last_term: int) -> bool:
+        """Whether a log ending at (`last_term`, `last_index`) is at least as complete as this one (§5.4.1)."""
+        return (last_term, last_index) >= (self.last_term, self.last_index)
+
+    def entries(self, first: int, last: int, bytes_max: int | None = None) -> list[LogEntry]:
+        """Return entries `first`..`last`, both included, at least one, stopping before `bytes_max` is passed.
+
+        Raises LogCompacted where `first` was discarded.
+        """
+        if first <= self.snapshot_index:
+            raise LogCompacted(first, self.snapshot_index + 1)
+        last = min(last, self.last_index)
+        if first > last:
+            return []
+        if first < self._cache_first:
+            return self._storage.load_entries(first, min(last, self._cache_first - 1), bytes_max)
+        found = self._cache[first - self._cache_first : last - self._cache_first + 1]
+        if bytes_max is None or self._cache_bytes <= bytes_max:
+            return found
+        return found[: count_within(found, bytes_max)]
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        """Add entries that follow the last one; their order was checked where they came in."""
+        self._storage.append(entries)
+        self._remember(entries)
+
+    def truncate(self, index: int) -> None:
+        """Discard the entries from `index` on, that one included: a leader's log conflicts (§5.3)."""
+        self._storage.truncate(index)
+        keep = max(index - self._cache_first, 0)
+        for entry in self._cache[keep:]:
+            self._cache_bytes -= len(entry.data)
+        del self._cache[keep:]
+        self._cache_first = min(self._cache_first, index)
+        while len(self._run_first) > 1 and self._run_first[-1] >= index:
+            self._run_first.pop()
+            self._run_term.pop()
+        self.last_index, self.last_term = index - 1, self._run_term[-1]
+
+    def compact(self, index: int) -> None:
+        """Discard the entries up to `index`, which a snapshot covers (§7)."""
+        if index <= self.snapshot_index:
+            return
+        term = self.term_at(index)
+        if term is None:
+            raise InvariantError(f"compact at {index}: the log ends at {self.last_index}")
+        self._storage.compact(index, term)
+        drop = index + 1 - self._cache_first
+        if drop > 0:
+            for entry in self._cache[:drop]:
+                self._cache_bytes -= len(entry.data)
+            del self._cache[:drop]
+            self._cache_first = index + 1
+        self.snapshot_index, self.snapshot_term = index, term
+        run = bisect_right(self._run_first, index) - 1
+        del self._run_first[:run], self._run_term[:run]
+        self._run_first[0] = index
+
+    def install(self, index: int, term: int) -> bool:
+        """Make (`index`, `term`) of a received snapshot the snapshot point (figure 13, steps 6 and 7).
+
+        Return whether the entries after it were kept: only where the entry at `index` has that term.
+        """
+        if self.term_at(index) == term:
+            self.compact(index)
+            return True
+        if self.last_index > self.snapshot_index:
+            self._storage.truncate(self.snapshot_index + 1)
+        self._storage.compact(index, term)
+        self._reset(index, term)
+        return False
+
+    def evict(self, applied_index: int) -> None:
+        """Drop applied entries from memory where the cache is over its budget; they stay in the storage."""
+        if self._cache_bytes > self._cache_bytes_max:
+            self._evict(min(applied_index, self.stable_index))
+
+    def _remember(self, entries: Sequence[LogEntry]) -> None:
+        if not entries:
+            return
+        first, last = entries[0], entries[-1]
+        if first.term == last.term:
+            self._note_run(first)
+        else:
+            for entry in entries:
+                self._note_run(entry)
+        self._cache.extend(entries)
+        self._cache_bytes += sum([len(entry.data) for entry in entries])
+        self.last_index, self.last_term = last.index, last.term
+
+    def _note_run(self, entry: LogEntry) -> None:
+        if entry.term != self._run_term[-1]:
+            self._run_first.append(entry.index)
+            self._run_term.append(entry.term)
+
+    def _evict(self, up_to: int) -> None:
+        """Evict from the front, down to three quarters of the budget: in large steps, because each one moves
+        the rest of the list."""
+        target, count = self._cache_bytes_max * 3 // 4, 0
+        limit = up_to - self._cache_first + 1
+        while count < limit and self._cache_bytes > target:
+            self._cache_bytes -= len(self._cache[count].data)
+            count += 1
+        del self._cache[:count]
+        self._cache_first += count
+
+    def _reset(self, index: int, term: int) -> None:
+        self.snapshot_index, self.snapshot_term = index, term
+        self.last_index, self.last_term = index, term
+        self._cache = []
+        self._cache_first = index + 1
+        self._cache_bytes = 0
+        self._run_first, self._run_term = [index], [term]

@@ -1,0 +1,544 @@
+"""`RaftNode`: one Raft node as a value that is driven from outside. No threads, timers, sockets or files.
+
+A turn of the caller: hand over what arrived (`handle_*`, `propose`), call `tick()`, then `take_ready()` and act on
+it as `Ready` says. Responses that handlers return, like vote requests, leave only after the hard state and the log
+are durable; `on_storage_progress()` then tells the node so.
+
+After a StorageError or an InvariantError the node has stopped: every further call raises ShutdownError.
+"""
+
+import functools
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Concatenate, ParamSpec, TypeVar
+
+from raftnode.core import election, membership_log, reads, replication, snapshot, status, transfer
+from raftnode.core.config import RaftConfig
+from raftnode.core.errors import (
+    GroupNotFound,
+    InvalidRequest,
+    InvariantError,
+    LogCompacted,
+    NotLeader,
+    ProposalRejected,
+    ShutdownError,
+    StorageError,
+)
+from raftnode.core.membership import ConfChange, Configuration, apply_change, decode_configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+    PreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    TimeoutNowRequest,
+)
+from raftnode.core.ready import Ready
+from raftnode.core.roles import become_follower
+from raftnode.core.state import RaftState
+from raftnode.core.storage import LogStorage
+from raftnode.core.types import EntryKind, HardState, LogEntry, NodeId, NodeRole
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LEADER = NodeRole.LEADER
+
+
+def _guarded(
+    method: Callable[Concatenate["RaftNode", P], R],
+) -> Callable[Concatenate["RaftNode", P], R]:
+    """Stop the node where `method` meets a failed disk or a broken invariant: it may not go on from there."""
+
+    @functools.wraps(method)
+    def guarded(self: "RaftNode", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self._failure is not None:
+            raise ShutdownError(f"node {self.node_id} has stopped: {self._failure}") from self._failure
+        try:
+            return method(self, *args, **kwargs)
+        except (StorageError, InvariantError) as error:
+            self._failure = error
+            raise
+
+    return guarded
+
+
+class RaftNode:
+    """A Raft node (Ongaro and Ousterhout 2014; thesis 2014). Deterministic for a given clock and rng.
+
+    `clock` gives seconds that never go back; `rng` draws the election timeouts. `restore()` comes first.
+    """
+
+    def __init__(
+        self,
+        config: RaftConfig,
+        storage: LogStorage,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._state = RaftState(config, storage, clock, rng if rng is not None else random.Random())
+        self._storage = storage
+        self._restored = False
+        self._failure: Exception | None = None
+
+    # What a caller may look at.
+
+    @property
+    def node_id(self) -> NodeId:
+        """This node's id."""
+        return self._state.node_id
+
+    @property
+    def group_id(self) -> int:
+        """The Raft group that this node belongs to."""
+        return self._state.config.group_id
+
+    @property
+    def config(self) -> RaftConfig:
+        """The settings that this node was made with."""
+        return self._state.config
+
+    @property
+    def role(self) -> NodeRole:
+        """What this node does now."""
+        return self._state.role
+
+    @property
+    def leader_id(self) -> NodeId | None:
+        """The leader of the current term; None: unknown."""
+        return self._state.leader_id
+
+    @property
+    def current_term(self) -> int:
+        """The latest term that this node has seen."""
+        return self._state.current_term
+
+    @property
+    def voted_for(self) -> NodeId | None:
+        """Who has this node's vote in the current term; None: nobody."""
+        return self._state.voted_for
+
+    @property
+    def commit_index(self) -> int:
+        """The highest index that this node knows to be committed."""
+        return self._state.commit_index
+
+    @property
+    def last_applied(self) -> int:
+        """The highest index that the caller has applied."""
+        return self._state.applied_index
+
+    @property
+    def last_log_index(self) -> int:
+        """The index of the log's last entry."""
+        return self._state.log.last_index
+
+    @property
+    def last_log_term(self) -> int:
+        """The term of the log's last entry."""
+        return self._state.log.last_term
+
+    @property
+    def log_snapshot_index(self) -> int:
+        """The last discarded entry's index; 0: nothing was discarded."""
+        return self._state.log.snapshot_index
+
+    @property
+    def log_snapshot_term(self) -> int:
+        """The last discarded entry's term."""
+        return self._state.log.snapshot_term
+
+    @property
+    def term_start_index(self) -> int:
+        """On a leader, the entry with which it opened its term."""
+        return self._state.term_start_index
+
+    @property
+    def peers(self) -> tuple[NodeId, ...]:
+        """The voters in force without this node, in either half of a joint configuration."""
+        return self._without_self(self._state.configuration.voter_union())
+
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """An alias of `peers`."""
+        return self.peers
+
+    @property
+    def learners(self) -> tuple[NodeId, ...]:
+        """The learners in force without this node."""
+        return self._without_self(self._state.configuration.learners)
+
+    @property
+    def observers(self) -> tuple[NodeId, ...]:
+        """The observers in force without this node."""
+        return self._without_self(self._state.configuration.observers)
+
+    @property
+    def configuration(self) -> Configuration:
+        """The members in force: the latest in the log, committed or not."""
+        return self._state.configuration
+
+    def configuration_at(self, index: int) -> Configuration:
+        """Return the members that were in force at `index`: what a snapshot at that index carries."""
+        return self._state.configuration_at(index)
+
+    def is_learner_peer(self, peer: NodeId) -> bool:
+        """Whether `peer` is another node that is a learner."""
+        return peer in self.learners
+
+    def match_index_for(self, peer: NodeId) -> int | None:
+        """Return how far `peer`'s log is known to match; None unless this node leads and knows the peer."""
+        progress = self._state.progress.get(peer)
+        return progress.match_index if progress is not None else None
+
+    def status(self) -> status.RaftStatus:
+        """Return everything an operator may ask, as one value."""
+        return status.status_of(self._state)
+
+    def log_entries_range(self, lo: int, hi: int) -> list[LogEntry]:
+        """Return the committed entries `lo`..`hi`, both included; `hi` is clamped to the commit index.
+
+        Raises LogCompacted where `lo` was discarded, ValueError where `lo` is below 1.
+        """
+        if lo < 1:
+            raise ValueError(f"log entries begin at index 1, not {lo}")
+        if lo <= self._state.log.snapshot_index:
+            raise LogCompacted(lo, self._state.log.first_index)
+        return self._read_range(lo, min(hi, self._state.commit_index), None)
+
+    def log_entries_within(self, lo: int, hi: int, bytes_max: int) -> list[LogEntry]:
+        """Return the committed entries from `lo` on, at most to `hi`: at least one, about `bytes_max` bytes.
+
+        Raises LogCompacted where `lo` was discarded.
+        """
+        return self._read_range(lo, min(hi, self._state.commit_index), bytes_max)
+
+    @_guarded
+    def _read_range(self, lo: int, hi: int, bytes_max: int | None) -> list[LogEntry]:
+        log = self._state.log
+        found = log.entries(lo, hi, bytes_max)
+        while bytes_max is None and found and found[-1].index < hi:
+            found = found + log.entries(found[-1].index + 1, hi)
+        return found
+
+    # Life.
+
+    @_guarded
+    def restore(self, applied_index: int | None = None, configuration: Configuration | None = None) -> None:
+        """Load hard state, log and snapshot metadata. Required before the first `tick()`.
+
+        `applied_index` and `configuration` come from the machine's snapshot where the caller has loaded one; the
+        log may begin before it. Without them the log's snapshot point counts as applied. The first later commit
+        delivers every committed entry after that. Raises StorageError, InvariantError.
+        """
+        state = self._state
+        configurations = state.log.load()
+        if applied_index is not None and applied_index > state.log.last_index:
+            raise InvariantError(f"a snapshot at {applied_index} is beyond the log's end {state.log.last_index}")
+        applied = max(state.log.snapshot_index, applied_index or 0)
+        state.commit_index = state.applied_index = state.delivered_index = applied
+        hard_state = self._storage.load_hard_state()
+        state.last_hard_state = hard_state
+        state.current_term, state.voted_for = hard_state.current_term, hard_state.voted_for
+        if state.log.last_term > state.current_term:
+            # Entries of a term became durable and the term itself did not: nothing was answered in it.
+            state.current_term, state.voted_for = state.log.last_term, None
+        base = configuration or state.configuration
+        state.configurations = [(applied, base)]
+        for entry in configurations:
+            if entry.index > applied:
+                state.configurations.append((entry.index, decode_configuration(entry.data)))
+            elif configuration is None:
+                state.configurations = [(applied, decode_configuration(entry.data))]
+        if state.config.lease_reads:
+            # Before the restart this node may have promised a leader's lease (thesis 6.4.1).
+            state.leader_contact = state.clock()
+        become_follower(state, state.current_term, None)
+        self._restored = True
+
+    @_guarded
+    def tick(self) -> None:
+        """Drive the election timeout and the heartbeats from the clock. Call it often, and as late as you like.
+
+        Learners and observers never campaign.
+        """
+        if not self._restored:
+            raise InvalidRequest("restore() comes before the first tick()")
+        state = self._state
+        if state.role is _LEADER:
+            now = state.clock()
+            if now >= state.heartbeat_deadline:
+                replication.tick(state, now)
+            return
+        election.tick(state, state.clock())
+
+    def next_deadline(self) -> float:
+        """Return the clock's time at which `tick()` has something to do at the latest."""
+        state = self._state
+        if state.role is _LEADER:
+            return state.heartbeat_deadline
+        if state.role in (NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE):
+            return min(state.election_deadline, state.heartbeat_deadline)
+        return state.election_deadline
+
+    def election_deadline_override(self, t: float) -> None:
+        """Set the clock's time at which this node campaigns unless it hears from a leader."""
+        self._state.election_deadline = t
+
+    @_guarded
+    def take_ready(self) -> Ready:
+        """Return what this node wants done since the last call: see `Ready` for the order to do it in."""
+        state, ready = self._state, Ready()
+        if state.role is _LEADER:
+            replication.collect(state, ready)
+        if state.outgoing_votes:
+            ready.vote_requests, state.outgoing_votes = state.outgoing_votes, []
+        if state.outgoing_pre_votes:
+            ready.pre_vote_requests, state.outgoing_pre_votes = state.outgoing_pre_votes, []
+        if state.outgoing_timeout_now:
+            ready.timeout_now, state.outgoing_timeout_now = state.outgoing_timeout_now, []
+        if state.reads_ready:
+            ready.reads, state.reads_ready = state.reads_ready, []
+        if state.reads_aborted:
+            ready.reads_aborted, state.reads_aborted = state.reads_aborted, []
+        last = state.last_hard_state
+        if state.current_term != last.current_term or state.voted_for != last.voted_for:
+            state.last_hard_state = ready.hard_state = HardState(state.current_term, state.voted_for)
+        if state.delivered_index < state.commit_index:
+            self._deliver(ready)
+        return ready
+
+    @_guarded
+    def advance_applied(self, index: int) -> None:
+        """Record that the caller's machine has applied every entry up to `index`.
+
+        Raises ValueError above the commit index, or below what was applied before.
+        """
+        state = self._state
+        if not state.applied_index <= index <= state.commit_index:
+            raise ValueError(
+                f"applied index {index}: it lies between what is applied ({state.applied_index}) and committed "
+                f"({state.commit_index})"
+            )
+        state.applied_index = index
+        state.log.evict(index)
+
+    @_guarded
+    def on_storage_progress(self) -> None:
+        """Learn that more of the log is durable: a leader counts itself up to there."""
+        replication.update_commit(self._state)
+
+    @_guarded
+    def compact(self, index: int) -> None:
+        """Discard the log up to `index`, after the machine's snapshot. Raises ValueError where it is not applied."""
+        snapshot.compact(self._state, index)
+
+    # A client's requests.
+
+    @_guarded
+    def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMAND) -> int:
+        """Append a command and return its log index. It is committed when a Ready delivers that index in this term.
+
+        Raises NotLeader, whose hint is never this node; ProposalRejected during a leadership transfer.
+        """
+        state = self._state
+        self._check_leader(state)
+        if kind is EntryKind.CONFIGURATION:
+            raise ProposalRejected("members change through propose_conf_change()")
+        index = state.log.last_index + 1
+        replication.append(state, [LogEntry(state.current_term, index, data, kind)])
+        return index
+
+    @_guarded
+    def propose_batch(self, batch: Sequence[bytes]) -> int:
+        """Append several commands at once and return the first one's index. Raises as `propose()` does."""
+        state = self._state
+        self._check_leader(state)
+        term, first = state.current_term, state.log.last_index + 1
+        replication.append(state, [LogEntry(term, index, data) for index, data in enumerate(batch, first)])
+        return first
+
+    @_guarded
+    def propose_conf_change(self, change: ConfChange | Sequence[ConfChange]) -> int:
+        """Append the configuration that one or several changes lead to and return its index.
+
+        In force on append, taken back on truncation, one at a time. Where more than one vote changes it is a
+        joint configuration (§6), which the leader leaves by itself when it is committed. Raises NotLeader;
+        ProposalRejected with the reason.
+        """
+        changes = [change] if isinstance(change, ConfChange) else list(change)
+        return membership_log.propose(self._state, changes)
+
+    @_guarded
+    def read_index(self) -> int:
+        """Open a linearizable read barrier and return its id; a later Ready names it in `reads` or `reads_aborted`.
+
+        Raises NotLeader.
+        """
+        return reads.request(self._state)
+
+    @_guarded
+    def transfer_leadership(self, peer: NodeId) -> None:
+        """Hand over to the voter `peer`, within one `election_timeout_max`. Raises NotLeader, ProposalRejected."""
+        transfer.begin(self._state, peer)
+
+    # Messages from peers.
+
+    @_guarded
+    def handle_append_entries(self, request: AppendEntriesRequest) -> AppendEntriesResponse:
+        """Take a leader's entries (§5.3). On success `last_log_index` is `prev_log_index + len(entries)`.
+
+        Raises GroupNotFound; InvalidRequest for a malformed request, which changes nothing; InvariantError where
+        a committed entry would be replaced.
+        """
+        self._check_group(request.group_id)
+        return replication.handle_append_entries(self._state, request)
+
+    @_guarded
+    def handle_append_entries_response(self, peer: NodeId, response: AppendEntriesResponse) -> None:
+        """Learn from a member's answer. Voters move the commit index, learners and observers only their progress."""
+        self._check_peer(peer)
+        replication.handle_append_entries_response(self._state, peer, response)
+
+    @_guarded
+    def handle_request_vote(self, request: RequestVoteRequest) -> RequestVoteResponse:
+        """Vote or refuse (§5.2, §5.4.1). Raises GroupNotFound, InvalidRequest."""
+        self._check_group(request.group_id)
+        self._check_candidate(request)
+        return election.handle_request_vote(self._state, request)
+
+    @_guarded
+    def handle_request_vote_response(self, peer: NodeId, response: RequestVoteResponse) -> None:
+        """Count a vote of the current term, once for each voter."""
+        self._check_peer(peer)
+        election.handle_request_vote_response(self._state, peer, response)
+
+    @_guarded
+    def handle_pre_vote(self, request: PreVoteRequest) -> PreVoteResponse:
+        """Say whether a vote would be granted; changes nothing (thesis 9.6). Raises GroupNotFound, InvalidRequest."""
+        self._check_group(request.group_id)
+        self._check_candidate(request)
+        return election.handle_pre_vote(self._state, request)
+
+    @_guarded
+    def handle_pre_vote_response(self, peer: NodeId, response: PreVoteResponse) -> None:
+        """Count a pre-vote; a majority starts the election."""
+        self._check_peer(peer)
+        election.handle_pre_vote_response(self._state, peer, response)
+
+    @_guarded
+    def handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
+        """Follow a snapshot's chunks and put it in force with the last one (figure 13): see `snapshot.py`.
+
+        Raises GroupNotFound, InvalidRequest.
+        """
+        self._check_group(request.group_id)
+        return snapshot.handle_install(self._state, request)
+
+    @_guarded
+    def handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
+        """Learn from a member's answer to a snapshot chunk."""
+        self._check_peer(peer)
+        snapshot.handle_install_response(self._state, peer, response)
+
+    def abort_incoming_snapshot(self) -> None:
+        """Forget the chunks that arrived: the caller lost them, so the transfer begins again at offset 0."""
+        self._state.incoming_snapshot = None
+
+    @_guarded
+    def handle_timeout_now(self, request: TimeoutNowRequest) -> None:
+        """Campaign at once, for the leader asks so (thesis 3.10). Raises GroupNotFound."""
+        self._check_group(request.group_id)
+        election.handle_timeout_now(self._state, request)
+
+    # The primitives of membership: they change this node's view at once, and are not replicated. Where a change
+    # makes no sense nothing happens. Commit is evaluated again after each.
+
+    @_guarded
+    def add_peer(self, peer: NodeId) -> None:
+        """Count `peer` as a voter. Nothing happens for a member, a learner included."""
+        if peer not in self._state.configuration.members():
+            self._change(ConfChange.add_voter(peer))
+
+    @_guarded
+    def remove_peer(self, peer: NodeId) -> None:
+        """Forget the voter `peer`. Nothing happens for this node itself and for anyone who is no voter."""
+        if peer in self.peers:
+            self._change(ConfChange.remove(peer))
+
+    @_guarded
+    def add_learner(self, peer: NodeId) -> None:
+        """Send entries to `peer`, which does not count. Nothing happens for a member."""
+        if peer not in self._state.configuration.members():
+            self._change(ConfChange.add_learner(peer))
+
+    @_guarded
+    def remove_learner(self, peer: NodeId) -> None:
+        """Forget the learner `peer`. Nothing happens for anyone else."""
+        if peer in self.learners:
+            self._change(ConfChange.remove(peer))
+
+    @_guarded
+    def add_observer(self, peer: NodeId) -> None:
+        """Send `peer` a permanent read-only copy. Nothing happens for a member."""
+        if peer not in self._state.configuration.members():
+            self._change(ConfChange.add_observer(peer))
+
+    @_guarded
+    def remove_observer(self, peer: NodeId) -> None:
+        """Forget the observer `peer`. Nothing happens for anyone else."""
+        if peer in self.observers:
+            self._change(ConfChange.remove(peer))
+
+    @_guarded
+    def promote_learner(self, peer: NodeId) -> bool:
+        """Count the learner `peer` as a voter from now on. Return whether it was a learner."""
+        if peer not in self.learners:
+            return False
+        self._change(ConfChange.promote(peer))
+        return True
+
+    @_guarded
+    def promote_self_to_voter(self) -> None:
+        """Take this node, a learner until now, for a voter. Nothing happens where it is no learner."""
+        if self.node_id in self._state.configuration.learners:
+            self._change(ConfChange.promote(self.node_id))
+
+    def _change(self, change: ConfChange) -> None:
+        membership_log.replace(self._state, apply_change(self._state.configuration, change))
+
+    def _without_self(self, nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        me = self.node_id
+        return tuple(node for node in nodes if node != me)
+
+    def _deliver(self, ready: Ready) -> None:
+        state = self._state
+        ready.committed_entries = state.log.entries(
+            state.delivered_index + 1, state.commit_index, state.config.ready_bytes_max
+        )
+        state.delivered_index = ready.committed_entries[-1].index
+
+    def _check_leader(self, state: RaftState) -> None:
+        if state.role is not _LEADER:
+            raise NotLeader(state.leader_id)
+        if state.transfer_target is not None:
+            raise ProposalRejected(f"leadership is being transferred to node {state.transfer_target}")
+
+    def _check_group(self, group_id: int) -> None:
+        if group_id != self._state.config.group_id:
+            raise GroupNotFound(group_id)
+
+    def _check_peer(self, peer: NodeId) -> None:
+        if peer == self._state.node_id:
+            raise InvalidRequest(f"a response that claims to come from this node ({peer}) itself")
+
+    def _check_candidate(self, request: RequestVoteRequest | PreVoteRequest) -> None:
+        if request.candidate_id == self._state.node_id:
+            raise InvalidRequest(f"{type(request).__name__} of term {request.term} from this node itself")
+        if request.term < 0 or request.last_log_index < 0 or request.last_log_term < 0:
+            raise InvalidRequest(f"{type(request).__name__} with a negative term or index")

@@ -1,0 +1,167 @@
+"""What a leader knows of one other member's log, and how much it has under way to it.
+
+    match_index      next_index           last
+         |               |                  |
+    .....m  in flight... n  not sent yet....l
+
+- PROBE: where the logs match is not known; one request at a time, without hurry.
+- REPLICATE: requests follow each other without waiting, inside a window of messages and of bytes.
+- SNAPSHOT: the entries it needs were compacted; nothing but heartbeats until the snapshot is acknowledged.
+"""
+
+import enum
+from collections import deque
+
+from raftnode.core.types import NodeId
+
+
+class ProgressState(enum.Enum):
+    """How entries are sent to a member."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    SNAPSHOT = "snapshot"
+
+
+class Progress:
+    """One member's replication state. Only a leader has these, and forgets them when it steps down."""
+
+    __slots__ = (
+        "acked_round", "caught_up", "catch_up_started", "catch_up_target", "inflight", "inflight_bytes",
+        "inflight_bytes_max", "inflight_messages_max", "last_contact", "match_index", "must_send", "next_index",
+        "peer", "probe_sent", "sent_commit", "snapshot_asked_at", "snapshot_index", "state",
+    )
+
+    def __init__(
+        self, peer: NodeId, next_index: int, now: float, inflight_messages_max: int, inflight_bytes_max: int
+    ) -> None:
+        self.peer = peer
+        self.state = ProgressState.PROBE
+        self.match_index = 0
+        self.next_index = next_index
+        self.last_contact: float | None = None
+        """When it last answered in this term; None for not yet."""
+        self.acked_round = 0
+        """The newest broadcast round that it answered."""
+        self.must_send = True
+        """Send a request even if it is empty: a heartbeat, a read's round, a commit index."""
+        self.sent_commit = 0
+        self.probe_sent = False
+        self.inflight: deque[tuple[int, int]] = deque()
+        """(last index, bytes) of each unacknowledged request in REPLICATE."""
+        self.inflight_bytes = 0
+        self.inflight_messages_max = inflight_messages_max
+        self.inflight_bytes_max = inflight_bytes_max
+        self.snapshot_index = 0
+        """In SNAPSHOT: the snapshot that was asked for covers at least this index."""
+        self.snapshot_asked_at = now
+        self.catch_up_target: int | None = None
+        """Catch-up round (thesis 4.2.1): the leader's last index when the round began."""
+        self.catch_up_started = now
+        self.caught_up = False
+
+    def window_is_open(self) -> bool:
+        """Whether another request with entries may leave now."""
+        if self.state is ProgressState.REPLICATE:
+            return (
+                len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
+            )
+        return self.state is ProgressState.PROBE and not self.probe_sent
+
+    def sent(self, last_index: int, size_bytes: int) -> None:
+        """Record that a request with entries up to `last_index` leaves."""
+        if self.state is ProgressState.REPLICATE:
+            self.next_index = last_index + 1
+            self.inflight.append((last_index, size_bytes))
+            self.inflight_bytes += size_bytes
+        else:
+            self.probe_sent = True
+
+    def acknowledged(self, index: int) -> bool:
+        """Record that its log matches up to `index`. Return whether that is news. Match only grows."""
+        inflight = self.inflight
+        while inflight and inflight[0][0] <= index:
+            self.inflight_bytes -= inflight.popleft()[1]
+        proves_probe = index + 1 == self.next_index
+        grows = index > self.match_index
+        if grows:
+            self.match_index = index
+            self.next_index = max(self.next_index, index + 1)
+        match self.state:
+            case ProgressState.PROBE if grows or proves_probe:
+                self.become_replicate()
+            case ProgressState.SNAPSHOT if self.match_index >= self.snapshot_index:
+                self.become_replicate()
+            case _:
+                pass
+        return grows
+
+    def rejected(self, rejected_index: int, next_hint: int) -> bool:
+        """Record a refusal of the request after `rejected_index` (0: not told). Return whether it was news.
+
+        A refusal that is older than what is known by now changes nothing, so that however many arrive, one
+        probe is under way.
+        """
+        if self.state is ProgressState.SNAPSHOT:
+            return False
+        if rejected_index and rejected_index <= self.match_index:
+            return False
+        if self.state is ProgressState.REPLICATE:
+            self.become_probe()
+            if rejected_index:
+                self.next_index = max(self.match_index + 1, min(rejected_index, next_hint))
+            return True
+        if not self.probe_sent or (rejected_index and rejected_index != self.next_index - 1):
+            return False
+        self.next_index = max(self.match_index + 1, min(self.next_index - 1, next_hint))
+        self.probe_sent = False
+        return True
+
+    def become_probe(self) -> None:
+        """Ask again where the logs match."""
+        self._clear_window()
+        self.state = ProgressState.PROBE
+        self.next_index = self.match_index + 1
+        self.probe_sent = False
+
+    def become_replicate(self) -> None:
+        """Send without waiting, from after the match."""
+        self._clear_window()
+        self.state = ProgressState.REPLICATE
+        self.next_index = self.match_index + 1
+
+    def become_snapshot(self, snapshot_index: int, now: float) -> None:
+        """Wait for a snapshot that covers `snapshot_index` to be acknowledged."""
+        self._clear_window()
+        self.state = ProgressState.SNAPSHOT
+        self.snapshot_index = snapshot_index
+        self.snapshot_asked_at = now
+
+    def snapshot_acknowledged(self, index: int) -> bool:
+        """Record that a snapshot up to `index` is in force there. Return whether the match grew."""
+        grows = index > self.match_index
+        self.match_index = max(self.match_index, index)
+        if self.state is ProgressState.SNAPSHOT:
+            self.become_probe()
+        else:
+            self.next_index = max(self.next_index, self.match_index + 1)
+        return grows
+
+    def measure_catch_up(self, last_index: int, now: float, round_seconds_max: float) -> None:
+        """Advance the catch-up rounds of a learner (thesis 4.2.1).
+
+        A round ends when the learner has every entry that the leader had at the round's start. The learner is
+        caught up once a round took less than an election timeout: then promoting it costs no availability.
+        An empty acknowledgement ends no round: a learner that has acknowledged nothing has not caught up.
+        """
+        if self.match_index == 0:
+            return
+        if self.catch_up_target is None:
+            self.catch_up_target, self.catch_up_started = last_index, now
+        if self.match_index >= self.catch_up_target:
+            self.caught_up = now - self.catch_up_started <= round_seconds_max
+            self.catch_up_target, self.catch_up_started = last_index, now
+
+    def _clear_window(self) -> None:
+        self.inflight.clear()
+        self.inflight_bytes = 0

@@ -1,0 +1,46 @@
+"""What a node wants done: the one value that the caller acts on each turn."""
+
+from dataclasses import dataclass, field
+
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    PreVoteRequest,
+    RequestVoteRequest,
+    TimeoutNowRequest,
+)
+from raftnode.core.types import HardState, LogEntry, NodeId
+
+
+@dataclass(slots=True)
+class Ready:
+    """The node's wishes since the last `take_ready()`.
+
+    In this order the caller:
+
+    1. may send `messages` before its own fsync, where `hard_state` is None (thesis 10.2.1);
+    2. saves `hard_state` and makes it and the log durable, in one write and one fsync;
+    3. sends everything else, and the responses that the handlers returned;
+    4. applies `committed_entries`, and calls `advance_applied()`.
+    """
+
+    hard_state: HardState | None = None
+    messages: list[tuple[NodeId, AppendEntriesRequest]] = field(default_factory=list)
+    vote_requests: list[tuple[NodeId, RequestVoteRequest]] = field(default_factory=list)
+    pre_vote_requests: list[tuple[NodeId, PreVoteRequest]] = field(default_factory=list)
+    timeout_now: list[tuple[NodeId, TimeoutNowRequest]] = field(default_factory=list)
+    committed_entries: list[LogEntry] = field(default_factory=list)
+    """Each committed entry exactly once and in order, whatever its kind."""
+    snapshots_needed: list[NodeId] = field(default_factory=list)
+    """Members whose next entry was discarded. Named again from time to time until a snapshot is acknowledged:
+    a caller that is still sending one to that member ignores it."""
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    """(read id, index): the read may be served once the machine has applied `index` (thesis 6.4)."""
+    reads_aborted: list[int] = field(default_factory=list)
+    """Reads that cannot be confirmed any more, because this node stopped leading: ask the new leader."""
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (
+            self.hard_state or self.messages or self.vote_requests or self.pre_vote_requests or self.timeout_now
+            or self.committed_entries or self.snapshots_needed or self.reads or self.reads_aborted
+        )

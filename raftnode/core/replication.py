@@ -1,0 +1,324 @@
+"""Log replication: what a leader sends, what a follower accepts, and when an entry is committed (§5.3, §5.4.2)."""
+
+from raftnode.core import membership_log, reads, transfer
+from raftnode.core.errors import InvalidRequest, InvariantError, SerializationError
+from raftnode.core.membership import decode_configuration
+from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
+from raftnode.core.progress import Progress, ProgressState
+from raftnode.core.quorum import quorum_value
+from raftnode.core.ready import Ready
+from raftnode.core.roles import become_follower
+from raftnode.core.state import RaftState
+from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
+
+ROUND_TIMES_MAX = 4096
+
+
+def tick(state: RaftState, now: float) -> None:
+    """Do a leader's periodic work: heartbeats, check-quorum, the transfer's deadline."""
+    if now < state.heartbeat_deadline:
+        return
+    state.heartbeat_deadline = now + state.config.heartbeat_interval
+    transfer.expire(state, now)
+    if state.config.check_quorum and now - _quorum_contact(state, now) >= state.config.election_timeout_max:
+        # Cut off from a majority: whoever asks here would wait for nothing (thesis 6.2).
+        become_follower(state, state.current_term, None)
+        return
+    if _storage_is_stuck(state, now):
+        become_follower(state, state.current_term, None)
+        return
+    state.round_wanted = True
+    for progress in state.progress.values():
+        if progress.state is ProgressState.PROBE:
+            progress.probe_sent = False
+
+
+def collect(state: RaftState, ready: Ready) -> None:
+    """Put into `ready` what every member may be sent now."""
+    now = state.clock()
+    if state.round_wanted:
+        _begin_round(state, now)
+    for progress in state.progress.values():
+        _collect_for(state, progress, now, ready)
+    reads.confirm(state)
+
+
+def append(state: RaftState, entries: list[LogEntry]) -> None:
+    """Append a leader's own entries, and commit at once where this node alone is a quorum."""
+    state.log.append(entries)
+    if state.configuration.voters == (state.node_id,):
+        update_commit(state)
+
+
+def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesResponse:
+    """Follow the leader and store its entries (figure 2, AppendEntries). Kept whole, as the figure is."""
+    check_entries(request)
+    log = state.log
+    if request.term < state.current_term:
+        return _refusal(state, request)
+    if request.leader_id == state.node_id:
+        raise InvalidRequest(f"AppendEntries of term {request.term} from this node itself")
+    if state.role is NodeRole.LEADER and request.term == state.current_term:
+        # Two leaders in one term cannot be: never obey.
+        return _refusal(state, request)
+    follow(state, request.term, request.leader_id)
+
+    prev = request.prev_log_index
+    if prev < log.snapshot_index:
+        # The snapshot covers the place: everything up to the commit index is known to match (§7).
+        fresh = [entry for entry in request.entries if entry.index > log.snapshot_index]
+        proven = max(prev + len(request.entries), state.commit_index)
+    else:
+        if log.term_at(prev) != request.prev_log_term:
+            return _refusal(state, request)
+        fresh = request.entries
+        proven = prev + len(fresh)
+    if fresh:
+        _store(state, fresh)
+    advance_commit(state, min(request.leader_commit, proven))
+    return AppendEntriesResponse(
+        state.current_term, True, proven, request.round, group_id=state.config.group_id
+    )
+
+
+def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
+    """Learn from a member's answer. Answers of another term, and of strangers, count for nothing."""
+    if response.term > state.current_term:
+        become_follower(state, response.term, None)
+        return
+    progress = state.progress.get(peer)
+    if response.term < state.current_term or progress is None:
+        return
+    now = state.clock()
+    _heard_from(state, progress, response.round, now)
+    if not response.success:
+        progress.rejected(response.rejected_index, _next_hint(state, response))
+        return
+    if response.last_log_index > state.log.last_index:
+        raise InvalidRequest(
+            f"node {peer} acknowledges entry {response.last_log_index}; this leader's log ends at "
+            f"{state.log.last_index}"
+        )
+    if progress.acknowledged(response.last_log_index):
+        update_commit(state)
+    member_caught_up(state, progress, now)
+
+
+def member_caught_up(state: RaftState, progress: Progress, now: float) -> None:
+    """Act on a member's match index: a learner's catch-up round, a transfer that waits for its target."""
+    if progress.peer in state.configuration.learners:
+        progress.measure_catch_up(state.log.last_index, now, state.config.election_timeout_min)
+    transfer.proceed(state)
+
+
+def confirm_contact(state: RaftState, progress: Progress, round_: int) -> None:
+    """Record an answer of the current term that is not about the log (a snapshot chunk's)."""
+    _heard_from(state, progress, round_, state.clock())
+
+
+def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
+    """Accept the leader of `term`, which is at least the current one: a campaign ends, the timeout restarts."""
+    if term > state.current_term or state.leader_id != leader_id or state.role in (
+        NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE,
+    ):
+        become_follower(state, term, leader_id)
+    now = state.clock()
+    state.leader_contact = now
+    state.postpone_election(now)
+
+
+def update_commit(state: RaftState) -> None:
+    """Commit what a quorum has stored, if it is of this term (§5.4.2, figure 8)."""
+    if state.role is not NodeRole.LEADER:
+        return
+    log, node, progress = state.log, state.node_id, state.progress
+    own = log.stable_index
+
+    def match(voter: NodeId) -> int:
+        if voter == node:
+            return own
+        return progress[voter].match_index if voter in progress else 0
+
+    index = int(quorum_value(match, state.configuration))
+    if index > state.commit_index and log.term_at(index) == state.current_term:
+        advance_commit(state, index)
+        if state.config.commit_broadcast:
+            for member in progress.values():
+                member.must_send = member.must_send or member.sent_commit < index
+        reads.confirm(state)
+        membership_log.on_commit(state)
+
+
+def advance_commit(state: RaftState, index: int) -> None:
+    """Move the commit index up to `index`; it never moves back."""
+    if index > state.commit_index:
+        if index > state.log.last_index:
+            raise InvariantError(f"commit index {index} is beyond the log's end {state.log.last_index}")
+        state.commit_index = index
+
+
+def check_entries(request: AppendEntriesRequest) -> None:
+    """Raise InvalidRequest unless the entries follow `prev_log_index` without a gap and terms never fall."""
+    if request.term < 0 or request.prev_log_index < 0 or request.prev_log_term < 0 or request.leader_commit < 0:
+        raise InvalidRequest(f"AppendEntries with a negative term or index: {request.term=}, "
+                             f"{request.prev_log_index=}, {request.prev_log_term=}, {request.leader_commit=}")
+    entries = request.entries
+    if not entries:
+        return
+    first = request.prev_log_index + 1
+    if [entry.index for entry in entries] != list(range(first, first + len(entries))):
+        raise InvalidRequest(f"AppendEntries after {request.prev_log_index} with entries out of order")
+    terms = [entry.term for entry in entries]
+    if terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms):
+        raise InvalidRequest(f"AppendEntries of term {request.term} after term {request.prev_log_term} with "
+                             f"entries of terms {terms[0]} to {terms[-1]}")
+
+
+def _store(state: RaftState, entries: list[LogEntry]) -> None:
+    """Append what is not there yet. Only a conflict shortens the log, and never below the commit index."""
+    log = state.log
+    skip = 0
+    if entries[0].index <= log.last_index:
+        for entry in entries:
+            if entry.index > log.last_index or log.term_at(entry.index) != entry.term:
+                break
+            skip += 1
+    if skip == len(entries):
+        return
+    fresh = entries[skip:] if skip else entries
+    first = fresh[0].index
+    if first <= state.commit_index:
+        raise InvariantError(
+            f"node {state.leader_id} would replace entry {first} of term {log.term_at(first)}, which is committed "
+            f"here (commit index {state.commit_index}), by one of term {fresh[0].term}"
+        )
+    try:
+        found = [(e.index, decode_configuration(e.data)) for e in fresh if e.kind is EntryKind.CONFIGURATION]
+    except SerializationError as error:
+        raise InvalidRequest(str(error)) from error
+    if first <= log.last_index:
+        log.truncate(first)
+        membership_log.on_truncate(state, first)
+    log.append(fresh)
+    for index, configuration in found:
+        membership_log.take_effect(state, index, configuration)
+
+
+def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:
+    log, config = state.log, state.config
+    if progress.state is ProgressState.SNAPSHOT:
+        if now - progress.snapshot_asked_at >= config.election_timeout_max:
+            progress.snapshot_asked_at = now
+            ready.snapshots_needed.append(progress.peer)
+        if progress.must_send:
+            # Succeeds exactly when a snapshot is in force there, so a lost acknowledgement does no harm.
+            _send(state, progress, log.snapshot_index, log.snapshot_term, [], ready)
+        return
+    while progress.window_is_open():
+        if progress.next_index <= log.snapshot_index:
+            progress.become_snapshot(log.snapshot_index, now)
+            ready.snapshots_needed.append(progress.peer)
+            return
+        probing = progress.state is ProgressState.PROBE
+        waiting = progress.next_index <= log.last_index
+        if not (waiting or progress.must_send):
+            return
+        entries: list[LogEntry] = []
+        if waiting:
+            last = min(log.last_index, progress.next_index + config.append_entries_max - 1)
+            entries = log.entries(progress.next_index, last, config.append_bytes_max)
+        prev = progress.next_index - 1
+        _send(state, progress, prev, _known_term(state, prev), entries, ready)
+        if entries or probing:
+            size = sum([len(entry.data) for entry in entries])
+            progress.sent(prev + len(entries), size)
+        if probing or not entries:
+            return
+    if progress.must_send:
+        # The window is full: an empty request at its end, so that a refusal tells of entries that got lost. While
+        # a probe is under way: no more than that this node still leads.
+        prev = progress.next_index - 1 if progress.state is ProgressState.REPLICATE else progress.match_index
+        _send(state, progress, prev, log.term_at(prev), [], ready)
+
+
+def _send(
+    state: RaftState, progress: Progress, prev: int, prev_term: int | None, entries: list[LogEntry], ready: Ready
+) -> None:
+    progress.must_send = False
+    if prev_term is None:
+        # The match was discarded since: the snapshot point is the nearest place that has a term.
+        prev, prev_term = state.log.snapshot_index, state.log.snapshot_term
+    progress.sent_commit = state.commit_index
+    ready.messages.append((
+        progress.peer,
+        AppendEntriesRequest(
+            state.current_term, state.node_id, prev, prev_term, entries, state.commit_index,
+            state.config.group_id, state.round,
+        ),
+    ))
+
+
+def _known_term(state: RaftState, index: int) -> int:
+    term = state.log.term_at(index)
+    if term is None:
+        raise InvariantError(f"no term is known for entry {index}: the log holds {state.log.first_index} to "
+                             f"{state.log.last_index}")
+    return term
+
+
+def _refusal(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesResponse:
+    log = state.log
+    hint_index, hint_term = log.last_index_with_term_at_most(
+        min(request.prev_log_index, log.last_index), request.prev_log_term
+    )
+    return AppendEntriesResponse(
+        state.current_term, False, log.last_index, request.round, request.prev_log_index, hint_index, hint_term,
+        state.config.group_id,
+    )
+
+
+def _next_hint(state: RaftState, response: AppendEntriesResponse) -> int:
+    """Return where to probe next: after this leader's last entry of a term at most the follower's hint."""
+    if not response.conflict_index:
+        return response.last_log_index + 1
+    index, _ = state.log.last_index_with_term_at_most(response.conflict_index, response.conflict_term)
+    return index + 1
+
+
+def _begin_round(state: RaftState, now: float) -> None:
+    state.round_wanted = False
+    state.round += 1
+    if state.config.lease_reads:
+        state.round_times.append((state.round, now))
+        if len(state.round_times) > ROUND_TIMES_MAX:
+            state.round_times.popleft()
+    for progress in state.progress.values():
+        progress.must_send = True
+
+
+def _heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
+    progress.last_contact = now
+    if state.round >= round_ > progress.acked_round:
+        progress.acked_round = round_
+        if state.reads:
+            reads.confirm(state)
+
+
+def _quorum_contact(state: RaftState, now: float) -> float:
+    """Return the latest time at which a majority had been heard from."""
+    node, progress = state.node_id, state.progress
+
+    def contact(voter: NodeId) -> float:
+        if voter == node:
+            return now
+        return (progress[voter].last_contact or 0.0) if voter in progress else 0.0
+
+    return quorum_value(contact, state.configuration)
+
+
+def _storage_is_stuck(state: RaftState, now: float) -> bool:
+    """Whether entries wait for the disk longer than an election timeout: another node would do better."""
+    stable = state.log.stable_index
+    if stable != state.stable_seen or stable == state.log.last_index:
+        state.stable_seen, state.stable_at = stable, now
+    return now - state.stable_at >= state.config.election_timeout_max

@@ -1,0 +1,161 @@
+"""Every change of role. Nothing else writes `state.role`."""
+
+from raftnode.core.messages import PreVoteRequest, RequestVoteRequest
+from raftnode.core.progress import Progress
+from raftnode.core.state import RaftState
+from raftnode.core.types import NodeId, NodeRole
+
+
+def become_follower(state: RaftState, term: int, leader_id: NodeId | None) -> None:
+    """Follow `leader_id` (None: not known yet) in `term`, which is at least the current one.
+
+    The vote is forgotten only where the term grows: within a term a node votes once (§5.2). A node without a
+    vote becomes the learner or observer that the configuration makes it.
+    """
+    now = state.clock()
+    if term > state.current_term:
+        state.current_term = term
+        state.voted_for = None
+    if state.role is not NodeRole.FOLLOWER or leader_id is None:
+        state.postpone_election(now)
+    _leave_role(state)
+    state.leader_id = leader_id
+    state.role = _passive_role(state)
+
+
+def become_pre_candidate(state: RaftState) -> None:
+    """Ask whether an election could be won, without disturbing anyone: the term stays (thesis 9.6)."""
+    _leave_role(state)
+    state.role = NodeRole.PRE_CANDIDATE
+    state.leader_id = None
+    state.ballot = {state.node_id: True}
+    state.refusals = {}
+    _start_timers(state)
+    request_pre_votes(state)
+
+
+def become_candidate(state: RaftState, *, transfer: bool = False) -> None:
+    """Stand for election in the next term (§5.2). `transfer`: a leader asked for it (thesis 3.10)."""
+    _leave_role(state)
+    state.role = NodeRole.CANDIDATE
+    state.leader_id = None
+    state.current_term += 1
+    state.voted_for = state.node_id
+    state.ballot = {state.node_id: True}
+    state.refusals = {}
+    state.transfer_campaign = transfer
+    _start_timers(state)
+    request_votes(state)
+
+
+def become_leader(state: RaftState) -> None:
+    """Lead the current term: know nothing of the others' logs yet (figure 2)."""
+    now = state.clock()
+    _leave_role(state)
+    state.role = NodeRole.LEADER
+    state.leader_id = state.node_id
+    state.term_start_index = state.log.last_index + 1
+    state.progress = {}
+    state.round = 0
+    state.round_wanted = True
+    state.round_times.clear()
+    state.lease_blocked = False
+    state.stable_seen, state.stable_at = state.log.stable_index, now
+    state.heartbeat_deadline = now + state.config.heartbeat_interval
+    sync_progress(state)
+    # Every voter has the benefit of the doubt for one election timeout: check-quorum counts from here.
+    for progress in state.progress.values():
+        progress.last_contact = now
+
+
+def sync_progress(state: RaftState) -> None:
+    """Make a leader's progress table fit the members in force; what is known of those who stay is kept."""
+    configuration = state.configuration
+    members = set(configuration.members()) - {state.node_id}
+    for gone in state.progress.keys() - members:
+        del state.progress[gone]
+    now, config = state.clock(), state.config
+    for peer in sorted(members):
+        observer = peer in configuration.observers
+        messages = config.observer_inflight_messages_max if observer else config.inflight_messages_max
+        size = config.observer_inflight_bytes_max if observer else config.inflight_bytes_max
+        progress = state.progress.get(peer)
+        if progress is None:
+            progress = Progress(peer, state.log.last_index + 1, now, messages, size)
+            # As for the others at an election: a new voter is not counted as silent from its first moment.
+            progress.last_contact = now
+            state.progress[peer] = progress
+        progress.inflight_messages_max, progress.inflight_bytes_max = messages, size
+    if state.transfer_target is not None and state.transfer_target not in configuration.voters:
+        end_transfer(state)
+
+
+def settle_passive_role(state: RaftState) -> None:
+    """Fit a node that does not lead to a changed configuration: a campaign ends where its vote is gone."""
+    if state.role is NodeRole.LEADER:
+        return
+    if state.role in (NodeRole.PRE_CANDIDATE, NodeRole.CANDIDATE):
+        if not state.has_vote:
+            become_follower(state, state.current_term, None)
+        return
+    before, state.role = state.role, _passive_role(state)
+    if before is not NodeRole.FOLLOWER and state.role is NodeRole.FOLLOWER:
+        state.postpone_election(state.clock())
+
+
+def end_transfer(state: RaftState) -> None:
+    """Stop waiting for another node to take over."""
+    state.transfer_target = None
+    state.transfer_sent = False
+
+
+def request_votes(state: RaftState) -> None:
+    """Ask the voters that have not answered yet."""
+    request = RequestVoteRequest(
+        state.current_term, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id,
+        state.transfer_campaign,
+    )
+    state.outgoing_votes = [(peer, request) for peer in _unanswered(state)]
+
+
+def request_pre_votes(state: RaftState) -> None:
+    """Ask the voters that have not answered yet."""
+    request = PreVoteRequest(
+        state.current_term + 1, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id
+    )
+    state.outgoing_pre_votes = [(peer, request) for peer in _unanswered(state)]
+
+
+def _unanswered(state: RaftState) -> list[NodeId]:
+    return [peer for peer in state.configuration.voter_union() if peer not in state.ballot]
+
+
+def _start_timers(state: RaftState) -> None:
+    now = state.clock()
+    state.postpone_election(now)
+    state.heartbeat_deadline = now + state.config.heartbeat_interval
+
+
+def _leave_role(state: RaftState) -> None:
+    """Forget what belongs to the role that ends. Reads that wait for a leader's confirmation never get it."""
+    state.progress = {}
+    state.ballot = {}
+    state.outgoing_votes = []
+    state.outgoing_pre_votes = []
+    state.transfer_campaign = False
+    state.round_wanted = False
+    end_transfer(state)
+    if state.reads:
+        state.reads_aborted.extend(read_id for read_id, _ in state.reads)
+        state.reads.clear()
+    if state.role is NodeRole.LEADER:
+        state.leader_id = None
+
+
+def _passive_role(state: RaftState) -> NodeRole:
+    configuration, node = state.configuration, state.node_id
+    if node in configuration.learners and not state.has_vote:
+        return NodeRole.LEARNER
+    if node in configuration.observers:
+        return NodeRole.OBSERVER
+    return NodeRole.FOLLOWER

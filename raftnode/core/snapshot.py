@@ -1,0 +1,102 @@
+"""Snapshots between nodes (figure 13) and log compaction (§7). The bytes themselves are the caller's."""
+
+from raftnode.core import membership_log, replication
+from raftnode.core.errors import InvalidRequest
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.roles import become_follower
+from raftnode.core.state import RaftState
+from raftnode.core.types import NodeId, NodeRole
+
+
+def handle_install(state: RaftState, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
+    """Follow the transfer chunk by chunk; with the last one, put the snapshot in force (figure 13).
+
+    The caller stores each chunk whose `offset` is the previous answer's `next_offset`, and has the whole
+    snapshot durable before it hands over the chunk that is `done`. When the answer says `installed` and the
+    commit index was lower before, the caller loads its machine from that snapshot.
+    """
+    if request.last_included_index < 1 or request.offset < 0 or request.last_included_term < 1:
+        raise InvalidRequest(
+            f"InstallSnapshot of entry {request.last_included_index}, term {request.last_included_term}, at "
+            f"offset {request.offset}"
+        )
+    if request.term < state.current_term:
+        return InstallSnapshotResponse(state.current_term, group_id=state.config.group_id)
+    if request.leader_id == state.node_id:
+        raise InvalidRequest(f"InstallSnapshot of term {request.term} from this node itself")
+    if state.role is NodeRole.LEADER and request.term == state.current_term:
+        return InstallSnapshotResponse(state.current_term, group_id=state.config.group_id)
+    replication.follow(state, request.term, request.leader_id)
+    if request.last_included_index <= state.commit_index:
+        # Never go back: everything that the snapshot holds is committed here already.
+        state.incoming_snapshot = None
+        return _answer(state, request, request.offset + len(request.data), installed=True)
+    expected = _expected_offset(state, request)
+    if request.offset != expected:
+        return _answer(state, request, expected)
+    received = expected + len(request.data)
+    if not request.done:
+        state.incoming_snapshot = (
+            request.term, request.last_included_index, request.last_included_term, received,
+        )
+        return _answer(state, request, received)
+    state.incoming_snapshot = None
+    _install(state, request)
+    return _answer(state, request, received, installed=True)
+
+
+def handle_install_response(state: RaftState, peer: NodeId, response: InstallSnapshotResponse) -> None:
+    """Learn from a member's answer to a chunk. After an installed snapshot, next is its index + 1."""
+    if response.term > state.current_term:
+        become_follower(state, response.term, None)
+        return
+    progress = state.progress.get(peer)
+    if response.term < state.current_term or progress is None:
+        return
+    replication.confirm_contact(state, progress, response.round)
+    progress.snapshot_asked_at = state.clock()
+    if response.installed and response.last_included_index <= state.log.last_index:
+        if progress.snapshot_acknowledged(response.last_included_index):
+            replication.update_commit(state)
+        replication.member_caught_up(state, progress, state.clock())
+
+
+def compact(state: RaftState, index: int) -> None:
+    """Discard the log up to `index`, which must be applied: a snapshot of the machine covers it.
+
+    Raises ValueError where it is not applied yet.
+    """
+    if index > state.applied_index:
+        raise ValueError(f"compact at {index}: only entries up to {state.applied_index} are applied")
+    state.log.compact(index)
+    membership_log.on_compact(state, index)
+
+
+def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
+    index = request.last_included_index
+    kept = state.log.install(index, request.last_included_term)
+    state.commit_index = max(state.commit_index, index)
+    state.applied_index = max(state.applied_index, index)
+    state.delivered_index = max(state.delivered_index, index)
+    base = request.configuration or state.configuration_at(index)
+    after = [(i, c) for i, c in state.configurations if i > index] if kept else []
+    state.configurations = [(index, base), *after]
+    membership_log.on_changed(state)
+
+
+def _expected_offset(state: RaftState, request: InstallSnapshotRequest) -> int:
+    """Return the next byte of this very snapshot from this very leader; another one starts at 0."""
+    if state.incoming_snapshot is None:
+        return 0
+    *identity, offset = state.incoming_snapshot
+    same = identity == [request.term, request.last_included_index, request.last_included_term]
+    return offset if same else 0
+
+
+def _answer(
+    state: RaftState, request: InstallSnapshotRequest, next_offset: int, *, installed: bool = False
+) -> InstallSnapshotResponse:
+    return InstallSnapshotResponse(
+        state.current_term, request.last_included_index, next_offset, installed, state.config.group_id,
+        request.round,
+    )

@@ -1,0 +1,123 @@
+"""Every field of a node, in one place (figure 2). Functions of the other modules work on it."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+from raftnode.core.config import RaftConfig
+from raftnode.core.log import RaftLog
+from raftnode.core.membership import Configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    PreVoteRequest,
+    RequestVoteRequest,
+    TimeoutNowRequest,
+)
+from raftnode.core.progress import Progress
+from raftnode.core.storage import LogStorage
+from raftnode.core.types import HardState, NodeId, NodeRole
+
+
+class RaftState:
+    """One node's state. `role` is written by `roles.py` alone."""
+
+    __slots__ = (
+        "applied_index", "ballot", "clock", "commit_index", "config", "configurations", "current_term",
+        "delivered_index", "election_deadline", "heartbeat_deadline", "incoming_snapshot", "last_hard_state",
+        "leader_contact", "leader_id", "lease_blocked", "log", "node_id",
+        "outgoing_pre_votes", "outgoing_timeout_now", "outgoing_votes", "progress", "reads", "reads_aborted",
+        "reads_ready", "read_count", "refusals", "rng", "role", "round", "round_times", "round_wanted",
+        "stable_at", "stable_seen", "term_start_index", "transfer_campaign", "transfer_deadline",
+        "transfer_sent", "transfer_target", "voted_for",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: RaftConfig, storage: LogStorage, clock: Callable[[], float], rng: random.Random
+    ) -> None:
+        self.config = config
+        self.node_id = config.node_id
+        self.clock = clock
+        self.rng = rng
+        now = clock()
+
+        # Persistent: through Ready.hard_state and the log's storage.
+        self.current_term = 0
+        self.voted_for: NodeId | None = None
+        self.log = RaftLog(storage, config.log_cache_bytes_max)
+        # What the last Ready told the caller to persist.
+        self.last_hard_state = HardState()
+
+        # Derived from the log, the snapshot and the format: [(index, configuration)] in index order. The last
+        # one is in force (it takes effect on append); truncation pops from the end.
+        self.configurations: list[tuple[int, Configuration]] = [(0, config.first_configuration())]
+
+        # Volatile, on every node.
+        self.role = NodeRole.FOLLOWER
+        self.leader_id: NodeId | None = None
+        self.leader_contact: float | None = None
+        self.commit_index = 0
+        self.applied_index = 0
+        self.delivered_index = 0
+        self.election_deadline = now
+        self.incoming_snapshot: tuple[int, int, int, int] | None = None
+        """(leader's term, last index, last term, next offset) of the snapshot that is arriving."""
+
+        # Volatile, on candidates.
+        self.ballot: dict[NodeId, bool] = {}
+        self.refusals: dict[NodeId, str] = {}
+        self.transfer_campaign = False
+
+        # Volatile, on leaders; made anew by each election.
+        self.progress: dict[NodeId, Progress] = {}
+        self.term_start_index = 0
+        self.heartbeat_deadline = now
+        self.round = 0
+        self.round_wanted = False
+        self.round_times: deque[tuple[int, float]] = deque()
+        """(round, when it was sent), oldest first: what a lease is counted from."""
+        self.lease_blocked = False
+        self.stable_seen = 0
+        self.stable_at = now
+        self.transfer_target: NodeId | None = None
+        self.transfer_deadline = 0.0
+        self.transfer_sent = False
+        self.reads: deque[tuple[int, int]] = deque()
+        """(read id, round that confirms it), oldest first."""
+        self.read_count = 0
+
+        # Waiting for the next Ready.
+        self.outgoing_votes: list[tuple[NodeId, RequestVoteRequest]] = []
+        self.outgoing_pre_votes: list[tuple[NodeId, PreVoteRequest]] = []
+        self.outgoing_timeout_now: list[tuple[NodeId, TimeoutNowRequest]] = []
+        self.reads_ready: list[tuple[int, int]] = []
+        self.reads_aborted: list[int] = []
+
+    @property
+    def configuration(self) -> Configuration:
+        """The members in force: the latest in the log, committed or not (thesis 4.1)."""
+        return self.configurations[-1][1]
+
+    @property
+    def is_leader(self) -> bool:
+        return self.role is NodeRole.LEADER
+
+    @property
+    def has_vote(self) -> bool:
+        """Whether this node is a voter in either half of the configuration."""
+        configuration = self.configuration
+        return self.node_id in configuration.voters or self.node_id in configuration.voters_outgoing
+
+    def configuration_at(self, index: int) -> Configuration:
+        """Return the configuration that was in force when the entry at `index` was the last one."""
+        for at, configuration in reversed(self.configurations):
+            if at <= index:
+                return configuration
+        return self.configurations[0][1]
+
+    def postpone_election(self, now: float) -> None:
+        """Draw the next election timeout (§5.2)."""
+        self.election_deadline = now + self.rng.uniform(
+            self.config.election_timeout_min, self.config.election_timeout_max
+        )
+
+

@@ -1,0 +1,123 @@
+"""Everything an operator may ask of the core, as one value."""
+
+from dataclasses import dataclass
+
+from raftnode.core.membership import Configuration
+from raftnode.core.progress import Progress
+from raftnode.core.state import RaftState
+from raftnode.core.types import NodeId, NodeRole
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """A leader's view of one other member. `last_contact` is seconds ago; None: never in this term."""
+
+    peer: NodeId
+    progress: str
+    match_index: int
+    next_index: int
+    inflight_messages: int
+    inflight_bytes: int
+    last_contact: float | None
+    promotable: bool
+    """A learner that caught up in a round shorter than an election timeout, and still answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaftStatus:
+    """One node's state at one moment."""
+
+    node_id: NodeId
+    group_id: int
+    role: NodeRole
+    leader_id: NodeId | None
+    current_term: int
+    voted_for: NodeId | None
+    commit_index: int
+    applied_index: int
+    last_log_index: int
+    stable_index: int
+    first_log_index: int
+    snapshot_index: int
+    snapshot_term: int
+    configuration_index: int
+    configuration: Configuration
+    configuration_committed: bool
+    transfer_target: NodeId | None
+    pending_reads: int
+    peers: tuple[PeerStatus, ...]
+    votes_granted: tuple[NodeId, ...]
+    votes_refused: tuple[tuple[NodeId, str], ...]
+    """Who refused this node's last campaign, and why."""
+    no_leader_reason: str
+    """Why this node knows no leader, in a sentence; empty where it knows one."""
+
+
+def status_of(state: RaftState) -> RaftStatus:
+    """Return `state` as one value for an operator."""
+    now = state.clock()
+    index, configuration = state.configurations[-1]
+    return RaftStatus(
+        node_id=state.node_id,
+        group_id=state.config.group_id,
+        role=state.role,
+        leader_id=state.leader_id,
+        current_term=state.current_term,
+        voted_for=state.voted_for,
+        commit_index=state.commit_index,
+        applied_index=state.applied_index,
+        last_log_index=state.log.last_index,
+        stable_index=state.log.stable_index,
+        first_log_index=state.log.first_index,
+        snapshot_index=state.log.snapshot_index,
+        snapshot_term=state.log.snapshot_term,
+        configuration_index=index,
+        configuration=configuration,
+        configuration_committed=index <= state.commit_index,
+        transfer_target=state.transfer_target,
+        pending_reads=len(state.reads),
+        peers=tuple(_peer_status(state, state.progress[peer], now) for peer in sorted(state.progress)),
+        votes_granted=tuple(sorted(peer for peer, granted in state.ballot.items() if granted)),
+        votes_refused=tuple(sorted(state.refusals.items())),
+        no_leader_reason=_no_leader_reason(state, now),
+    )
+
+
+def _peer_status(state: RaftState, progress: Progress, now: float) -> PeerStatus:
+    ago = None if progress.acked_round == 0 or progress.last_contact is None else now - progress.last_contact
+    answers = ago is not None and ago < state.config.election_timeout_max
+    return PeerStatus(
+        peer=progress.peer,
+        progress=progress.state.value,
+        match_index=progress.match_index,
+        next_index=progress.next_index,
+        inflight_messages=len(progress.inflight),
+        inflight_bytes=progress.inflight_bytes,
+        last_contact=ago,
+        promotable=progress.caught_up and answers and progress.peer in state.configuration.learners,
+    )
+
+
+def _no_leader_reason(state: RaftState, now: float) -> str:
+    if state.leader_id is not None:
+        return ""
+    if state.role is NodeRole.LEARNER or state.role is NodeRole.OBSERVER:
+        return f"this {state.role.value} waits to hear from a leader"
+    if not state.has_vote:
+        return "this node is not a member of the configuration that it knows"
+    voters = state.configuration.voter_union()
+    if state.role is NodeRole.FOLLOWER:
+        wait = max(0.0, state.election_deadline - now)
+        reason = f"no leader was heard from; this node campaigns in {wait:.1f} s"
+    else:
+        granted = sum(1 for voter in voters if state.ballot.get(voter))
+        silent = [voter for voter in voters if voter not in state.ballot]
+        reason = (
+            f"this node asks for votes in term {state.current_term}: {granted} of {len(voters)} granted, "
+            f"{len(state.configuration.voters) // 2 + 1} needed"
+        )
+        if silent:
+            reason += "; no answer from node " + ", ".join(str(voter) for voter in silent)
+    for peer, why in sorted(state.refusals.items()):
+        reason += f"; node {peer} refused: {why}"
+    return reason

@@ -1,0 +1,59 @@
+"""Leadership transfer: bring the target up to date, then ask it to campaign at once (thesis 3.10)."""
+
+from raftnode.core.errors import NotLeader, ProposalRejected
+from raftnode.core.messages import TimeoutNowRequest
+from raftnode.core.roles import end_transfer
+from raftnode.core.state import RaftState
+from raftnode.core.types import NodeId, NodeRole
+
+
+def begin(state: RaftState, peer: NodeId) -> None:
+    """Start handing over to the voter `peer`. Proposals are refused until it leads or the deadline passes.
+
+    The deadline is one `election_timeout_max`. Asking again for the same target changes nothing. Raises
+    NotLeader, and ProposalRejected where `peer` cannot lead.
+    """
+    if state.role is not NodeRole.LEADER:
+        raise NotLeader(state.leader_id)
+    if peer == state.node_id:
+        raise ProposalRejected(f"node {peer} leads already")
+    if peer not in state.configuration.voters:
+        raise ProposalRejected(f"node {peer} is not a voter, so it cannot lead")
+    if state.transfer_target == peer:
+        return
+    state.transfer_target = peer
+    state.transfer_sent = False
+    state.transfer_deadline = state.clock() + state.config.election_timeout_max
+    proceed(state)
+
+
+def proceed(state: RaftState) -> None:
+    """Ask the target to campaign as soon as its log is as long as this leader's."""
+    target = state.transfer_target
+    if target is None or state.transfer_sent:
+        return
+    progress = state.progress.get(target)
+    if progress is not None and progress.match_index == state.log.last_index:
+        _send(state, target)
+        state.transfer_sent = True
+
+
+def expire(state: RaftState, now: float) -> None:
+    """Give up at the deadline: this node goes on leading and takes proposals again."""
+    if state.transfer_target is not None and now >= state.transfer_deadline:
+        end_transfer(state)
+
+
+def name_successor(state: RaftState) -> None:
+    """Ask the most up-to-date voter to campaign, on behalf of a leader that leaves office."""
+    candidates = [p for p in state.progress.values() if p.peer in state.configuration.voters]
+    if candidates:
+        _send(state, max(candidates, key=lambda p: (p.match_index, -p.peer)).peer)
+
+
+def _send(state: RaftState, target: NodeId) -> None:
+    # The target's campaign passes the rule that protects a live leader, so no lease holds from here on.
+    state.lease_blocked = True
+    state.outgoing_timeout_now.append(
+        (target, TimeoutNowRequest(state.current_term, state.node_id, state.config.group_id))
+    )
