@@ -15,7 +15,8 @@ class CommandRefused(RaftError):  # noqa: N818 - reads as the core's errors do
 
 
 class StateMachine(Protocol):
-    """A deterministic machine: the same commands at the same indexes give the same state and results everywhere.
+    """A deterministic machine: the same commands at the same indexes give the same state and results
+    everywhere.
 
     It uses no clock, no random numbers, no iteration order of hashes, and no state but its own.
     """
@@ -24,7 +25,10 @@ class StateMachine(Protocol):
         """Raise CommandRefused where `command` is malformed or over a limit. Called before it is proposed."""
 
     def apply(self, index: int, command: bytes) -> bytes:
-        """Apply the committed command of log entry `index` and return its result. It never raises for bad input."""
+        """Apply the committed command of log entry `index` and return its result.
+
+        It never raises for bad input.
+        """
 
     def query(self, query: bytes) -> bytes:
         """Answer a read from the present state. Raises CommandRefused."""
@@ -43,7 +47,10 @@ class StateMachine(Protocol):
         """
 
     def restore(self, chunks: Iterable[bytes]) -> None:
-        """Replace the whole state with a snapshot's. Raises SerializationError and then leaves the state as it was."""
+        """Replace the whole state with a snapshot's.
+
+        Raises SerializationError and then leaves the state as it was.
+        """
 
     def digest(self) -> bytes:
         """Return a hash of the whole state: equal on two nodes that applied the same entries."""

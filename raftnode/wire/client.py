@@ -1,16 +1,17 @@
 """The client and admin protocol: requests with an id of the client's choice, and answers that repeat it.
 
 A client may send any number of requests without waiting; answers come in any order. Every request is answered
-exactly once: by its own answer, or by a `Failed` whose `outcome` says whether the request may have taken effect.
+exactly once: by its own answer, or by a `Failed` whose `outcome` says whether the request may have taken
+effect.
 """
 
 import enum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from raftnode.core.types import LogEntry
-from raftnode.wire.frame import FrameError
+from raftnode.wire.frame import decode_as
 
 
 class ErrorCode(enum.Enum):
@@ -48,34 +49,45 @@ class Consistency(enum.Enum):
     """The answering node's own state, which may be behind."""
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A number in a request: a decoder refuses one that is negative or too large for an index."""
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+"""How much of something is wanted: at least one."""
+
+
 # Requests. The first field is the client's request id.
 
 
 class OpenSession(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=20):
     """Begin a session, within which each write is applied exactly once. Leader only."""
 
-    id: int
+    id: Number
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=21):
     """Propose `command` to the state machine. Leader only.
 
-    `sequence` numbers the session's writes from 1; a repeated one gets the first one's result. `acknowledged` is
-    the highest sequence up to which the client has every answer: the results up to it are forgotten. `session` 0
-    is no session: the write is applied once for each time that it is sent.
+    `sequence` numbers the session's writes from 1; a repeated one gets the first one's result. `acknowledged`
+    is the highest sequence up to which the client has every answer: the results up to it are forgotten.
+    `session` 0 is no session: the write is applied once for each time that it is sent.
+
+    `sequence` is above `acknowledged`, by at most 1024: a write that is further ahead is refused. Writes of
+    one session that are under way at the same time may be applied in any order. An answer's outcome is about
+    this try: an earlier one of the same sequence may still be applied, until a write acknowledges past it.
     """
 
-    id: int
-    session: int
-    sequence: int
-    acknowledged: int
+    id: Number
+    session: Number
+    sequence: Number
+    acknowledged: Number
     command: bytes
 
 
 class Read(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=22):
-    """Ask the state machine. LINEARIZABLE: leader only. LOCAL: any node, from `min_applied` on."""
+    """Ask the state machine. LINEARIZABLE: leader only. LOCAL: any node, from its own state."""
 
-    id: int
+    id: Number
     query: bytes
     consistency: Consistency = Consistency.LINEARIZABLE
 
@@ -83,29 +95,31 @@ class Read(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=22):
 class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=23):
     """Ask the state machine for changes; where there are none yet, wait up to `wait_ms` for one. Any node."""
 
-    id: int
+    id: Number
     query: bytes
-    wait_ms: int
+    wait_ms: Number
 
 
 class GetStatus(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=30):
     """Ask for this node's `NodeStatus`. Any node, also without a leader."""
 
-    id: int
+    id: Number
 
 
 class GetLog(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
-    """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for it.
+    """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for
+    it.
 
-    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data: ask again for the rest.
+    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data: ask again for the
+    rest.
     """
 
-    id: int
-    first: int
-    last: int
-    wait_ms: int = 0
-    entries_max: int = 1000
-    bytes_max: int = 1024 * 1024
+    id: Number
+    first: Number
+    last: Number
+    wait_ms: Number = 0
+    entries_max: Count = 1000
+    bytes_max: Count = 1024 * 1024
 
 
 class GetEvents(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=32):
@@ -114,11 +128,11 @@ class GetEvents(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=32):
     `types` is a glob such as `member.*`; empty for all.
     """
 
-    id: int
+    id: Number
     cursor: str = ""
     types: str = ""
-    limit: int = 1000
-    wait_ms: int = 0
+    limit: Count = 1000
+    wait_ms: Number = 0
 
 
 class MemberAction(enum.Enum):
@@ -133,10 +147,11 @@ class MemberAction(enum.Enum):
 
 
 class MemberOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One member's change. An addition gives `name` and `address` (the leader picks the id); others `node_id`."""
+    """One member's change. An addition gives `name` and `address` (the leader picks the id); others
+    `node_id`."""
 
     action: MemberAction
-    node_id: int = 0
+    node_id: Number = 0
     name: str = ""
     address: str = ""
 
@@ -148,7 +163,7 @@ class ChangeMembers(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     the ones that Raft itself needs).
     """
 
-    id: int
+    id: Number
     operations: list[MemberOperation]
     dry_run: bool = False
     force: bool = False
@@ -157,21 +172,21 @@ class ChangeMembers(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
 class TransferLeadership(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=41):
     """Hand leadership to `target` (0: the most up-to-date voter); answered when it leads. Leader only."""
 
-    id: int
-    target: int = 0
+    id: Number
+    target: Number = 0
     dry_run: bool = False
 
 
 class TriggerSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=42):
     """Take a snapshot on this node now; answered when it is durable. Any node."""
 
-    id: int
+    id: Number
 
 
 class ListSnapshots(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=43):
     """Ask for the snapshots that this node keeps. Any node."""
 
-    id: int
+    id: Number
 
 
 Request = (
@@ -196,7 +211,8 @@ class MemberStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     progress: str | None = None
     """"probe", "replicate" or "snapshot"."""
     last_contact_ms: int | None = None
-    """Milliseconds since the leader last heard from it; -1 for never in this term; None for the node itself."""
+    """Milliseconds since the leader last heard from it; -1 for never in this term; None for the node
+    itself."""
     promotable: bool | None = None
 
 
@@ -351,7 +367,8 @@ UNKNOWN: Final = "unknown"
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=79):
-    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have happened."""
+    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have
+    happened."""
 
     id: int
     code: ErrorCode
@@ -367,21 +384,15 @@ Answer = (
     | LeadershipTransferred | SnapshotTaken | SnapshotsResult | Failed
 )
 
-_requests = msgspec.msgpack.Decoder(Request)
-_answers = msgspec.msgpack.Decoder(Answer)
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
 def decode_request(body: bytes) -> Request:
     """Return the request in a frame's body. Raises FrameError."""
-    try:
-        return _requests.decode(body)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"not a request: {error}") from error
+    return decode_as(_requests, body, "a request")
 
 
 def decode_answer(body: bytes) -> Answer:
     """Return the answer in a frame's body. Raises FrameError."""
-    try:
-        return _answers.decode(body)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"not an answer: {error}") from error
+    return decode_as(_answers, body, "an answer")

@@ -1,10 +1,11 @@
 """Bytes to frames and back: a 4-byte big-endian length, then one MessagePack array with a type tag.
 
-Sans-I/O: `FrameDecoder.feed()` takes whatever arrived and gives the complete frames' bodies. A length is checked
-before anything is buffered for it, so that a foreign peer cannot make this process allocate memory.
+Sans-I/O: `FrameDecoder.feed()` takes whatever arrived and gives the complete frames' bodies. A length is
+checked before anything is buffered for it, so that a foreign peer cannot make this process allocate memory.
 """
 
-from typing import Final
+import struct
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,7 +14,17 @@ from raftnode.core.errors import SerializationError
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """The longest body that is accepted, in bytes: room for the largest value (8 MiB) and its surroundings."""
 
+HELLO_BYTES_MAX: Final = 4096
+"""The longest body that is accepted as the first frame, before it is known who speaks."""
+
 HEADER_BYTES: Final = 4
+
+T = TypeVar("T")
+
+_length = struct.Struct(">I")
+_pack_length = _length.pack
+_unpack_length = _length.unpack_from
+_encoder = msgspec.msgpack.Encoder()
 
 
 class FrameError(SerializationError):
@@ -21,35 +32,53 @@ class FrameError(SerializationError):
 
 
 class FrameDecoder:
-    """Splits a byte stream into frame bodies. After a FrameError the stream has no more meaning."""
+    """Splits a byte stream into frame bodies. After a FrameError the stream has no more meaning.
 
-    __slots__ = ("_buffer", "_bytes_max")
+    `bytes_max` is the longest body that is accepted, and `first_bytes_max` the longest first one (None: the
+    same). An accepting side gives HELLO_BYTES_MAX there: whoever has not said who they are occupies no more
+    than that.
+    """
 
-    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
-        self._buffer = bytearray()
+    __slots__ = ("_buffer", "_bytes_max", "_limit", "_needed")
+
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX, first_bytes_max: int | None = None) -> None:
         self._bytes_max = bytes_max
+        self._limit = bytes_max if first_bytes_max is None else first_bytes_max
+        self._buffer = bytearray()
+        self._needed = HEADER_BYTES
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the bodies that are complete now, in order. Raises FrameError on an impossible length."""
-        buffer = self._buffer
-        buffer += data
+        """Return the bodies that are complete now, in order. Raises FrameError on an impossible length.
+
+        Bodies that came before the impossible length in the same `data` are dropped with it, as if the
+        connection had broken before they arrived. What is held afterwards is less than a frame of the longest
+        length.
+        """
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+            self._buffer.clear()
         bodies: list[bytes] = []
-        position, end = 0, len(buffer)
-        try:
-            while end - position >= HEADER_BYTES:
-                length = int.from_bytes(buffer[position : position + HEADER_BYTES], "big")
-                if not 0 < length <= self._bytes_max:
-                    raise FrameError(
-                        f"a frame of {length} bytes: the limit is {self._bytes_max} and the least is 1; "
-                        "the other side does not speak this protocol"
-                    )
-                start = position + HEADER_BYTES
-                if end - start < length:
-                    break
-                position = start + length
-                bodies.append(bytes(buffer[start:position]))
-        finally:
-            del buffer[:position]
+        start, end = HEADER_BYTES, len(data)
+        needed = HEADER_BYTES
+        while start <= end:
+            (length,) = _unpack_length(data, start - HEADER_BYTES)
+            if not 0 < length <= self._limit:
+                raise FrameError(
+                    f"a frame of {length} bytes: the limit is {self._limit} and the least is 1; "
+                    "the other side does not speak this protocol"
+                )
+            stop = start + length
+            if stop > end:
+                needed = HEADER_BYTES + length
+                break
+            bodies.append(data[start:stop])
+            self._limit = self._bytes_max
+            start = stop + HEADER_BYTES
+        self._needed = needed
+        self._buffer += data[start - HEADER_BYTES :]
         return bodies
 
     @property
@@ -58,15 +87,22 @@ class FrameDecoder:
         return len(self._buffer)
 
 
-_encoder = msgspec.msgpack.Encoder()
-
-
 def encode_frame(message: msgspec.Struct) -> bytes:
     """Return `message` as one frame. Raises FrameError where its body is longer than FRAME_BYTES_MAX."""
-    buffer = bytearray(HEADER_BYTES)
-    _encoder.encode_into(message, buffer, HEADER_BYTES)
-    length = len(buffer) - HEADER_BYTES
+    body = _encoder.encode(message)
+    length = len(body)
     if length > FRAME_BYTES_MAX:
         raise FrameError(f"a frame of {length} bytes is over the limit of {FRAME_BYTES_MAX}")
-    buffer[:HEADER_BYTES] = length.to_bytes(HEADER_BYTES, "big")
-    return bytes(buffer)
+    return _pack_length(length) + body
+
+
+def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes, what: str) -> T:
+    """Return what `decoder` reads from bytes that nobody vouches for. Raises FrameError, which names `what`.
+
+    msgspec answers a text that is not UTF-8 with UnicodeDecodeError and a deeply nested surplus field with
+    RecursionError: neither may reach a caller that expects this package's errors.
+    """
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"not {what}: {error}") from error

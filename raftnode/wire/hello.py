@@ -4,15 +4,17 @@ from typing import Final
 
 import msgspec
 
-from raftnode.wire.frame import FrameError
+from raftnode.wire.frame import decode_as
 
 PROTOCOL_VERSION: Final = 1
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """The dialling side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any cluster.
+    """The dialling side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any
+    cluster.
 
-    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it dials.
+    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it
+    dials.
     """
 
     protocol_version: int
@@ -33,7 +35,8 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class Rejected(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The accepting side refuses and closes. `code` is one of the REJECT_ constants; `reason` is for a person."""
+    """The accepting side refuses and closes. `code` is one of the REJECT_ constants; `reason` is for a
+    person."""
 
     code: str
     reason: str
@@ -47,22 +50,18 @@ REJECT_INSTANCE: Final = "instance"
 """A known node id with another data directory: the node was wiped, and must come back under a new id."""
 REJECT_REMOVED: Final = "removed"
 REJECT_PROTOCOL: Final = "protocol"
+REJECT_BUSY: Final = "busy"
+"""The node has as many client connections as it may have: try another node, or later."""
 
 _hello = msgspec.msgpack.Decoder(Hello)
-_answer = msgspec.msgpack.Decoder(Welcome | Rejected)
+_answer: msgspec.msgpack.Decoder[Welcome | Rejected] = msgspec.msgpack.Decoder(Welcome | Rejected)
 
 
 def decode_hello(body: bytes) -> Hello:
     """Return a dialling side's first frame. Raises FrameError."""
-    try:
-        return _hello.decode(body)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"the first frame is not a Hello: {error}") from error
+    return decode_as(_hello, body, "a Hello, which is the first frame")
 
 
 def decode_hello_answer(body: bytes) -> Welcome | Rejected:
     """Return an accepting side's first frame. Raises FrameError."""
-    try:
-        return _answer.decode(body)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"the first answer is neither a Welcome nor a Rejected: {error}") from error
+    return decode_as(_answer, body, "a Welcome or a Rejected, which is the first answer")

@@ -1,19 +1,21 @@
 """The key-value machine's commands, queries and results, as they travel and as they stand in the log.
 
-Keys and values are bytes. A revision is the log index of the entry that made the change, so revisions grow over
-the whole store and are the same on every node. Revision 0 stands for "the key does not exist".
+Keys and values are bytes. A revision is the log index of the entry that made the change, so revisions grow
+over the whole store and are the same on every node. Revision 0 stands for "the key does not exist".
 """
 
 from typing import Final
 
 import msgspec
 
-from raftnode.core.errors import SerializationError
+from raftnode.wire.frame import decode_as
 
 KEY_BYTES_MAX: Final = 64 * 1024
 VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
 LIST_ITEMS_MAX: Final = 10_000
 """The most pairs that one List or Changes answer holds; ask again from where it ended."""
+ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+"""About the most bytes of keys and values in one List or Changes answer. The first pair is always in it."""
 
 
 class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -30,7 +32,8 @@ class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """Set `key` to `value`. With `expected_revision`: only where the key's mod_revision is that (0: absent)."""
+    """Set `key` to `value`. With `expected_revision`: only where the key's mod_revision is that (0:
+    absent)."""
 
     key: bytes
     value: bytes
@@ -53,7 +56,11 @@ class Delete(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 
 
 class Increment(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """Add `delta` to the decimal integer at `key` (an absent key counts as 0); the value is ASCII digits."""
+    """Add `delta` to the integer at `key` (an absent key counts as 0); the value is ASCII digits, perhaps
+    after a `-`.
+
+    Neither the value nor the sum may leave the range of a signed 64-bit integer: that is a BadCommand.
+    """
 
     key: bytes
     delta: int = 1
@@ -95,14 +102,17 @@ KvQuery = Get | List | Changes
 
 
 class PutResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """The write was applied. `previous` is the state before it (None: the key was absent)."""
+    """The write was applied. `previous_revision` is the mod_revision before it (0: the key was absent)."""
 
     revision: int
     previous_revision: int = 0
 
 
 class DeleteResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """`deleted` is False where there was nothing to delete (not an error)."""
+    """`deleted` is False where there was nothing to delete (not an error).
+
+    `revision` is the machine's latest.
+    """
 
     revision: int
     deleted: bool
@@ -130,7 +140,11 @@ class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class ListResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """`more` says that the limit cut the list: ask again with `start` just after the last key."""
+    """`more` says that a limit cut the list: ask again with `start` just after the last key (that key + a 0
+    byte).
+
+    With `keys_only` the values are empty.
+    """
 
     items: list[KeyValue]
     more: bool
@@ -146,7 +160,12 @@ class Change(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ChangesResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=7):
-    """The changes up to revision `through`. `lost_before` is not 0 where changes up to it are no longer known."""
+    """The changes up to revision `through`: go on with it as the next `after_revision`, also where `changes`
+    is empty.
+
+    `lost_before` is not 0 where changes after the asked revision and up to this one are no longer known: read
+    the keys again, then go on from that reading's revision.
+    """
 
     changes: list[Change]
     through: int
@@ -160,12 +179,13 @@ class BadCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
 
 
 KvResult = (
-    PutResult | DeleteResult | IncrementResult | Conflict | GetResult | ListResult | ChangesResult | BadCommand
+    PutResult | DeleteResult | IncrementResult | Conflict
+    | GetResult | ListResult | ChangesResult | BadCommand
 )
 
-_commands = msgspec.msgpack.Decoder(KvCommand)
-_queries = msgspec.msgpack.Decoder(KvQuery)
-_results = msgspec.msgpack.Decoder(KvResult)
+_commands: msgspec.msgpack.Decoder[KvCommand] = msgspec.msgpack.Decoder(KvCommand)
+_queries: msgspec.msgpack.Decoder[KvQuery] = msgspec.msgpack.Decoder(KvQuery)
+_results: msgspec.msgpack.Decoder[KvResult] = msgspec.msgpack.Decoder(KvResult)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -176,23 +196,14 @@ def encode(value: KvCommand | KvQuery | KvResult) -> bytes:
 
 def decode_command(data: bytes) -> KvCommand:
     """Return the command in `data`. Raises SerializationError; limits are checked by the machine."""
-    try:
-        return _commands.decode(data)
-    except msgspec.MsgspecError as error:
-        raise SerializationError(f"not a key-value command: {error}") from error
+    return decode_as(_commands, data, "a key-value command")
 
 
 def decode_query(data: bytes) -> KvQuery:
     """Return the query in `data`. Raises SerializationError."""
-    try:
-        return _queries.decode(data)
-    except msgspec.MsgspecError as error:
-        raise SerializationError(f"not a key-value query: {error}") from error
+    return decode_as(_queries, data, "a key-value query")
 
 
 def decode_result(data: bytes) -> KvResult:
     """Return the result in `data`. Raises SerializationError."""
-    try:
-        return _results.decode(data)
-    except msgspec.MsgspecError as error:
-        raise SerializationError(f"not a key-value result: {error}") from error
+    return decode_as(_results, data, "a key-value result")

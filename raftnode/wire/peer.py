@@ -1,6 +1,7 @@
 """The protocol between nodes: the core's messages, one a frame, checked where distrust ends.
 
-Each node dials each other node once and sends its requests there; the answers come back on the same connection.
+Each node dials each other node once and sends its requests there; the answers come back on the same
+connection.
 """
 
 from typing import Final
@@ -21,7 +22,7 @@ from raftnode.core.messages import (
     TimeoutNowRequest,
 )
 from raftnode.core.types import EntryKind, LogEntry
-from raftnode.wire.frame import FrameError
+from raftnode.wire.frame import FrameError, decode_as
 
 PeerRequest = (
     AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
@@ -31,17 +32,15 @@ PeerMessage = PeerRequest | PeerResponse
 
 INDEX_MAX: Final = 2**63 - 1
 
-_decoder = msgspec.msgpack.Decoder(PeerMessage)
+_decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
 
 
 def decode_peer_message(body: bytes) -> PeerMessage:
     """Return the message in a frame's body, whose types, ranges and order were checked. Raises FrameError."""
-    try:
-        message: PeerMessage = _decoder.decode(body)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"not a peer message: {error}") from error
+    message = decode_as(_decoder, body, "a peer message")
     if not 0 <= message.term <= INDEX_MAX:
         raise FrameError(f"{type(message).__name__} has the impossible term {message.term}")
+    _check_numbers(message, message.group_id)
     match message:
         case AppendEntriesRequest():
             _check_append(message)
@@ -49,12 +48,12 @@ def decode_peer_message(body: bytes) -> PeerMessage:
             _check_numbers(message, message.last_log_index, message.round, message.rejected_index,
                            message.conflict_index, message.conflict_term)
         case RequestVoteRequest() | PreVoteRequest():
-            _check_numbers(message, message.last_log_index, message.last_log_term)
+            _check_position(message, message.last_log_index, message.last_log_term, message.term)
             if message.candidate_id <= 0:
                 raise FrameError(f"{type(message).__name__} of the impossible node {message.candidate_id}")
         case InstallSnapshotRequest():
-            _check_numbers(message, message.last_included_index, message.last_included_term, message.offset,
-                           message.round)
+            _check_position(message, message.last_included_index, message.last_included_term, message.term)
+            _check_numbers(message, message.offset + len(message.data), message.offset, message.round)
             _check_leader(message, message.leader_id)
             if message.configuration is not None:
                 _check_configuration(message.configuration)
@@ -62,17 +61,24 @@ def decode_peer_message(body: bytes) -> PeerMessage:
             _check_numbers(message, message.last_included_index, message.next_offset, message.round)
         case TimeoutNowRequest():
             _check_leader(message, message.leader_id)
-        case RequestVoteResponse() | PreVoteResponse():
+        case PreVoteResponse():
+            _check_numbers(message, message.requested_term)
+        case RequestVoteResponse():
             pass
     return message
 
 
 def _check_append(request: AppendEntriesRequest) -> None:
-    _check_numbers(request, request.prev_log_index, request.prev_log_term, request.leader_commit, request.round)
+    _check_numbers(request, request.leader_commit, request.round)
     _check_leader(request, request.leader_id)
+    _check_position(request, request.prev_log_index, request.prev_log_term, request.term)
     check_entries(request.prev_log_index, request.prev_log_term, request.entries)
-    if request.entries and request.entries[-1].term > request.term:
-        raise FrameError(f"an entry of term {request.entries[-1].term} in a request of term {request.term}")
+    if request.entries:
+        last = request.entries[-1]
+        if last.term > request.term:
+            raise FrameError(f"an entry of term {last.term} in a request of term {request.term}")
+        if last.index > INDEX_MAX:
+            raise FrameError(f"an entry has the impossible index {last.index}")
 
 
 def check_entries(prev_index: int, prev_term: int, entries: list[LogEntry]) -> None:
@@ -90,6 +96,15 @@ def check_entries(prev_index: int, prev_term: int, entries: list[LogEntry]) -> N
                 decode_configuration(entry.data)
             except SerializationError as error:
                 raise FrameError(f"entry {index}: {error}") from error
+
+
+def _check_position(message: PeerMessage, index: int, term: int, term_max: int) -> None:
+    """Raise FrameError unless (index, term) can be a log entry, or the log's beginning, which is (0, 0)."""
+    _check_numbers(message, index, term)
+    if term > term_max:
+        raise FrameError(f"{type(message).__name__} of term {term_max} has an entry of the later term {term}")
+    if term and not index:
+        raise FrameError(f"{type(message).__name__} gives the log's beginning the term {term}")
 
 
 def _check_configuration(configuration: Configuration) -> None:
@@ -111,7 +126,8 @@ def _check_leader(message: PeerMessage, leader_id: int) -> None:
 
 
 class MemberContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the server keeps for a member in the configuration's opaque context: its name and where it listens."""
+    """What the server keeps for a member in the configuration's opaque context: its name and where it
+    listens."""
 
     name: str
     address: str
@@ -129,7 +145,4 @@ def decode_member_context(data: bytes | None) -> MemberContext:
     """Return a member's name and address; both empty where `data` is missing. Raises FrameError."""
     if not data:
         return MemberContext("", "")
-    try:
-        return _contexts.decode(data)
-    except msgspec.MsgspecError as error:
-        raise FrameError(f"not a member's context: {error}") from error
+    return decode_as(_contexts, data, "a member's context")
