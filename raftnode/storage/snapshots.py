@@ -1,0 +1,452 @@
+"""Snapshots of the state machine: files that are whole or do not count.
+
+A file is a sequence of blocks, numbers little-endian:
+
+    magic "raftsnap" | head block | data block ... | end block
+    block:  u32 length | u32 crc32 | payload
+
+Each crc starts from the one before it (the first from the magic's) and covers length and payload, so that a
+flipped bit, a lost, a doubled and an exchanged block are all found. The head is MessagePack `_Head`; a data
+block is one chunk as the machine gave it; the end block is empty, and nothing follows it.
+
+A snapshot is written under a `.part` name, fsynced, renamed, and its directory is fsynced. The same holds for
+one that is received from another node: the bytes are the file's own, checked as they arrive.
+"""
+
+import builtins
+import posixpath
+import re
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from os import fspath
+from typing import Final
+
+import msgspec
+
+from raftnode.core.errors import InvalidRequest, SerializationError, StorageError
+from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, RealFilesystem, StrPath
+
+FORMAT_VERSION: Final = 1
+CHUNK_BYTES_MAX: Final = 16 * 1024 * 1024
+"""The largest block: a damaged length never makes a reader ask for more memory than this."""
+
+_MAGIC: Final = b"raftsnap"
+_BLOCK: Final = struct.Struct("<II")
+_READ_BYTES: Final = 1 << 20
+_SYNC_BYTES: Final = 4 << 20
+_NAME: Final = re.compile(r"snapshot-(\d{20})-(\d{20})\.snap")
+
+
+class SnapshotDamaged(StorageError):  # noqa: N818 - says the state, as WalDamaged does
+    """A snapshot file is not what was written."""
+
+    def __init__(self, file: str, offset: int, reason: str) -> None:
+        self.file = file
+        self.offset = offset
+        self.reason = reason
+        self.advice = (
+            "if this node cannot start, remove it from the cluster and bring it back as a new member with an "
+            "empty data directory"
+        )
+        super().__init__(f"{file} is damaged at byte {offset}: {reason}; {self.advice}")
+
+
+class SnapshotRejected(InvalidRequest):
+    """What a peer sent is not the snapshot that it announced. Nothing of it was kept; start again from 0."""
+
+
+class StoredSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot that is whole on the disk. `index` and `term` are of the last entry it covers."""
+
+    index: int
+    term: int
+    configuration: Configuration
+    size_bytes: int
+    created_at: str
+    path: str
+
+
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    format_version: int
+    index: int
+    term: int
+    configuration: bytes
+    created_at: str
+
+
+class _Malformed(Exception):  # noqa: N818 - private, and turned into one of the two above
+    def __init__(self, offset: int, reason: str) -> None:
+        self.offset = offset
+        self.reason = reason
+        super().__init__(reason)
+
+
+class _BlockReader:
+    """Takes a snapshot's bytes in pieces of any size and gives the data chunks. Raises _Malformed."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._offset = 0
+        self._crc = zlib.crc32(_MAGIC)
+        self._begun = False
+        self.head: _Head | None = None
+        self.finished = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._buffer += data
+        chunks: list[bytes] = []
+        while (payload := self._next_block()) is not None:
+            if self.head is None:
+                self.head = self._decode_head(payload)
+            elif payload:
+                chunks.append(payload)
+            else:
+                self.finished = True
+        return chunks
+
+    def finish(self) -> None:
+        """Say that nothing more comes."""
+        if not self.finished:
+            raise _Malformed(self._offset + len(self._buffer), "the file ends early")
+
+    def _next_block(self) -> bytes | None:
+        buffer = self._buffer
+        if not self._begun:
+            if not _MAGIC.startswith(bytes(buffer[: len(_MAGIC)])):
+                raise _Malformed(0, "it does not begin as a snapshot")
+            if len(buffer) < len(_MAGIC):
+                return None
+            self._consume(len(_MAGIC))
+            self._begun = True
+        if self.finished and buffer:
+            raise _Malformed(self._offset, "something follows the end")
+        if len(buffer) < _BLOCK.size:
+            return None
+        length, crc = _BLOCK.unpack_from(buffer)
+        if length > CHUNK_BYTES_MAX:
+            raise _Malformed(self._offset, f"a block of {length} bytes: the limit is {CHUNK_BYTES_MAX}")
+        if len(buffer) < _BLOCK.size + length:
+            return None
+        payload = bytes(buffer[_BLOCK.size : _BLOCK.size + length])
+        found = _block_crc(payload, self._crc)
+        if found != crc:
+            raise _Malformed(self._offset, "a block does not match its checksum")
+        self._crc = found
+        self._consume(_BLOCK.size + length)
+        return payload
+
+    def _consume(self, size: int) -> None:
+        del self._buffer[:size]
+        self._offset += size
+
+    def _decode_head(self, payload: bytes) -> _Head:
+        try:
+            head = _head_decoder.decode(payload)
+            decode_configuration(head.configuration)
+        except (msgspec.MsgspecError, SerializationError) as error:
+            raise _Malformed(len(_MAGIC), f"its head makes no sense: {error}") from error
+        if head.format_version != FORMAT_VERSION:
+            raise _Malformed(
+                len(_MAGIC), f"it has format {head.format_version}, and this program reads {FORMAT_VERSION}"
+            )
+        return head
+
+
+class SnapshotStore:
+    """The snapshots in one directory. `keep` is how many stay; a pinned one stays beyond that."""
+
+    def __init__(
+        self,
+        path: StrPath,
+        fs: Filesystem | None = None,
+        keep: int = 2,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        read_only: bool = False,
+    ) -> None:
+        """Open the directory, making it where it is missing, and remove what was never finished.
+
+        With `read_only` nothing is changed: for a look at another process's snapshots.
+        """
+        if keep < 1:
+            raise ValueError(f"keep is {keep}: at least one snapshot must stay")
+        self._path = fspath(path)
+        self._fs = fs or RealFilesystem()
+        self._keep = keep
+        self._wall_clock = wall_clock
+        self._pins: dict[str, int] = {}
+        if read_only:
+            return
+        self._fs.make_directory(self._path)
+        self._fs.sync_directory(posixpath.dirname(posixpath.abspath(self._path)))
+        for name in self._fs.list_directory(self._path):
+            if name.endswith(PART_SUFFIX):
+                self._fs.remove(posixpath.join(self._path, name))
+
+    def list(self) -> builtins.list[StoredSnapshot]:
+        """Return what is stored, newest first. Raises SnapshotDamaged where a head is damaged."""
+        return [self._stored(path) for path in self._paths()]
+
+    def latest(self) -> StoredSnapshot | None:
+        """Return the newest snapshot, or None where there is none."""
+        paths = self._paths()
+        return self._stored(paths[0]) if paths else None
+
+    def writer(self, index: int, term: int, configuration: Configuration) -> "SnapshotWriter":
+        """Begin a snapshot of the state after entry `index`, in which `configuration` is committed."""
+        created_at = _rfc3339(self._wall_clock())
+        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), created_at)
+        return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head))
+
+    def receiver(self, index: int, term: int, size_hint: int = 0) -> "SnapshotReceiver":
+        """Begin to take in another node's snapshot file. `size_hint` is its length where known, else 0."""
+        return SnapshotReceiver(self, self._snapshot_path(index, term), index, term, size_hint)
+
+    def chunks(self, stored: StoredSnapshot) -> Iterator[bytes]:
+        """Give the machine's chunks, each checked. Raises SnapshotDamaged; only the end proves the whole."""
+        reader = _BlockReader()
+        file = self._fs.open(stored.path)
+        offset = 0
+        try:
+            while data := file.pread(_READ_BYTES, offset):
+                offset += len(data)
+                yield from reader.feed(data)
+            reader.finish()
+        except _Malformed as error:
+            raise SnapshotDamaged(stored.path, error.offset, error.reason) from error
+        finally:
+            file.close()
+        if reader.head is None or (reader.head.index, reader.head.term) != (stored.index, stored.term):
+            raise SnapshotDamaged(stored.path, len(_MAGIC), "its head is of another snapshot")
+
+    def verify(self, stored: StoredSnapshot) -> None:
+        """Read the whole file. Raises SnapshotDamaged."""
+        for _ in self.chunks(stored):
+            pass
+
+    def read_raw(self, stored: StoredSnapshot, offset: int, size: int) -> bytes:
+        """Return the file's own bytes, for a follower's receiver; fewer only at its end. Pin it before."""
+        file = self._fs.open(stored.path)
+        try:
+            return file.pread(size, offset)
+        finally:
+            file.close()
+
+    def pin(self, stored: StoredSnapshot) -> None:
+        """Keep a snapshot until as many calls of `unpin`."""
+        self._pins[stored.path] = self._pins.get(stored.path, 0) + 1
+
+    def unpin(self, stored: StoredSnapshot) -> None:
+        """Take back one `pin`, and remove the snapshot where it was only waiting for that."""
+        count = self._pins[stored.path] - 1
+        if count:
+            self._pins[stored.path] = count
+        else:
+            del self._pins[stored.path]
+            self._remove_surplus()
+
+    def _paths(self) -> builtins.list[str]:
+        names = [name for name in self._fs.list_directory(self._path) if _NAME.fullmatch(name)]
+        return [posixpath.join(self._path, name) for name in sorted(names, reverse=True)]
+
+    def _snapshot_path(self, index: int, term: int) -> str:
+        return posixpath.join(self._path, f"snapshot-{index:020d}-{term:020d}.snap")
+
+    def _stored(self, path: str) -> StoredSnapshot:
+        reader = _BlockReader()
+        file = self._fs.open(path)
+        try:
+            size = file.size()
+            begin = file.pread(len(_MAGIC) + _BLOCK.size, 0)
+            head_bytes = len(begin)
+            if len(begin) == len(_MAGIC) + _BLOCK.size:
+                head_bytes += min(_BLOCK.unpack_from(begin, len(_MAGIC))[0], CHUNK_BYTES_MAX)
+            reader.feed(file.pread(head_bytes, 0))
+        except _Malformed as error:
+            raise SnapshotDamaged(path, error.offset, error.reason) from error
+        finally:
+            file.close()
+        head, match = reader.head, _NAME.fullmatch(posixpath.basename(path))
+        if head is None:
+            raise SnapshotDamaged(path, size, "the file ends early")
+        if match is None or (int(match[1]), int(match[2])) != (head.index, head.term):
+            raise SnapshotDamaged(path, len(_MAGIC), f"its head says index {head.index}, term {head.term}")
+        configuration = decode_configuration(head.configuration)
+        return StoredSnapshot(head.index, head.term, configuration, size, head.created_at, path)
+
+    def _create_part(self, path: str) -> File:
+        return self._fs.create(path + PART_SUFFIX)
+
+    def _discard_part(self, path: str) -> None:
+        self._fs.remove(path + PART_SUFFIX)
+
+    def _publish(self, path: str) -> StoredSnapshot:
+        """Give a finished, fsynced `.part` its name. An old one of this index and term stays."""
+        if self._fs.exists(path):
+            self._discard_part(path)
+        else:
+            self._fs.rename(path + PART_SUFFIX, path)
+        self._fs.sync_directory(self._path)
+        stored = self._stored(path)
+        self._remove_surplus()
+        return stored
+
+    def _remove_surplus(self) -> None:
+        surplus = [path for path in self._paths()[self._keep :] if path not in self._pins]
+        for path in surplus:
+            self._fs.remove(path)
+        if surplus:
+            self._fs.sync_directory(self._path)
+
+
+class SnapshotWriter:
+    """Writes one snapshot, chunk by chunk. It counts for nothing before `finish()` has returned."""
+
+    def __init__(self, store: SnapshotStore, path: str, head: bytes) -> None:
+        self._store = store
+        self._path = path
+        self._file: File | None = store._create_part(path)
+        self._file.pwrite(_MAGIC, 0)
+        self._crc = zlib.crc32(_MAGIC)
+        self._offset = len(_MAGIC)
+        self._synced = 0
+        self._write_block(head)
+
+    @property
+    def size_bytes(self) -> int:
+        """How much has been written."""
+        return self._offset
+
+    def write(self, chunk: bytes) -> None:
+        """Add one of the machine's chunks. An empty one adds nothing."""
+        if len(chunk) > CHUNK_BYTES_MAX:
+            raise StorageError(f"a snapshot chunk of {len(chunk)} bytes: the limit is {CHUNK_BYTES_MAX}")
+        if chunk:
+            self._write_block(chunk)
+
+    def finish(self) -> StoredSnapshot:
+        """Make the snapshot durable and remove the oldest beyond those to keep."""
+        self._write_block(b"")
+        file = self._open_file()
+        file.sync()
+        self._close()
+        return self._store._publish(self._path)
+
+    def abort(self) -> None:
+        """Give up, and leave nothing behind. Harmless after `finish()`."""
+        if self._file is not None:
+            self._close()
+            self._store._discard_part(self._path)
+
+    def _write_block(self, payload: bytes) -> None:
+        file = self._open_file()
+        self._crc = _block_crc(payload, self._crc)
+        block = _BLOCK.pack(len(payload), self._crc) + payload
+        file.pwrite(block, self._offset)
+        self._offset += len(block)
+        # Many small waits for the disk instead of one long one at the end.
+        if self._offset - self._synced >= _SYNC_BYTES:
+            file.sync()
+            self._synced = self._offset
+
+    def _open_file(self) -> File:
+        if self._file is None:
+            raise StorageError(f"{self._path} was finished or given up before")
+        return self._file
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+class SnapshotReceiver:
+    """Takes in the bytes of another node's snapshot file, in order, checking them as they come."""
+
+    def __init__(self, store: SnapshotStore, path: str, index: int, term: int, size_hint: int) -> None:
+        self._store = store
+        self._path = path
+        self._file: File | None = store._create_part(path)
+        self._reader = _BlockReader()
+        self._next = 0
+        self._synced = 0
+        self.index = index
+        self.term = term
+        self.size_hint = size_hint
+
+    @property
+    def next_offset(self) -> int:
+        """How many bytes have arrived: where to go on after a lost connection."""
+        return self._next
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Take in the bytes at `offset`. Bytes that arrived before are skipped.
+
+        Raises SnapshotRejected after a gap, which changes nothing, and where the bytes are no such snapshot.
+        """
+        if self._file is None:
+            raise StorageError(f"{self._path} was finished or given up before")
+        if offset > self._next:
+            raise SnapshotRejected(f"snapshot bytes from {offset}: the next expected are from {self._next}")
+        data = data[self._next - offset :]
+        if not data:
+            return
+        try:
+            self._reader.feed(data)
+        except _Malformed as error:
+            raise self._reject(error.offset, error.reason) from error
+        head = self._reader.head
+        if head is not None and (head.index, head.term) != (self.index, self.term):
+            raise self._reject(0, f"its head says index {head.index}, term {head.term}")
+        self._file.pwrite(data, self._next)
+        self._next += len(data)
+        if self._next - self._synced >= _SYNC_BYTES:
+            self._file.sync()
+            self._synced = self._next
+
+    def finish(self) -> StoredSnapshot:
+        """Make the snapshot durable. Raises SnapshotRejected where it is not whole."""
+        if self._file is None:
+            raise StorageError(f"{self._path} was finished or given up before")
+        try:
+            self._reader.finish()
+        except _Malformed as error:
+            raise self._reject(error.offset, error.reason) from error
+        self._file.sync()
+        self._close()
+        return self._store._publish(self._path)
+
+    def abort(self) -> None:
+        """Give up, and leave nothing behind. Harmless after `finish()`."""
+        if self._file is not None:
+            self._close()
+            self._store._discard_part(self._path)
+
+    def _reject(self, offset: int, reason: str) -> SnapshotRejected:
+        self.abort()
+        return SnapshotRejected(
+            f"the snapshot of index {self.index} and term {self.term} that a peer sent is bad at byte "
+            f"{offset}: {reason}"
+        )
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+def _block_crc(payload: bytes, previous: int) -> int:
+    return zlib.crc32(payload, zlib.crc32(len(payload).to_bytes(4, "little"), previous))
+
+
+def _rfc3339(seconds: float) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_head_encoder: Final = msgspec.msgpack.Encoder()
+_head_decoder: Final = msgspec.msgpack.Decoder(_Head)

@@ -1,0 +1,460 @@
+"""The write-ahead log: a LogStorage on the disk, in segments of checksummed batches (see `segment.py`).
+
+Changes are staged in memory and readable at once. `sync()` makes everything staged durable with one write and
+one fsync, all of it or nothing: whatever a crash leaves, the log opens with the state of a whole sync.
+
+    segments removed   |  segment 7          segment 8 (the last one is written to)
+    - - - - - - - - - -+--[head|batch|batch] [head|batch|batch|
+                       snapshot.index         last written   ^ + staged = last_index
+
+A truncation and a compaction are records too. A segment is removed only when a durable compaction covers all
+its entries; its successor's head repeats the hard state and the snapshot's place. After a failed write or
+fsync the log is finished: every later call raises, and the fsync is never tried again.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from os import fspath
+from typing import Final
+
+import msgspec
+
+from raftnode.core.errors import LogCompacted, StorageError
+from raftnode.core.storage import count_within
+from raftnode.core.types import HardState, LogEntry, SnapshotMeta
+from raftnode.storage.entry_index import EntryIndex
+from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, RealFilesystem, StrPath
+from raftnode.storage.segment import (
+    HEAD_BYTES,
+    SALT_BYTES,
+    Batch,
+    SegmentHead,
+    SegmentScan,
+    WalDamaged,
+    decode_head,
+    encode_group,
+    encode_head,
+    read_batch,
+    split_batches,
+)
+
+__all__ = ["Cut", "Recovery", "Wal", "WalDamaged"]
+
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+
+_SEGMENT_NAME: Final = re.compile(r"segment-(\d{12})\.wal")
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A torn tail: `size_bytes` from `offset` of `file` were never wholly written and are not in the log."""
+
+    file: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What `Wal.open` found. `cut` is None where nothing was torn."""
+
+    entries: int
+    segments: int
+    cut: Cut | None
+
+
+class Wal:
+    """The durable log and hard state of one node. Open it with `Wal.open`."""
+
+    def __init__(self, path: str, fs: Filesystem, segment_bytes: int, *, read_only: bool) -> None:
+        self._path = path
+        self._fs = fs
+        self._segment_bytes = segment_bytes
+        self._read_only = read_only
+        self._failure: BaseException | None = None
+        self._segments: dict[int, _Segment] = {}
+        self._index = EntryIndex()
+        # The state as the caller sees it, with what is staged.
+        self._snapshot = SnapshotMeta()
+        self._hard_state = HardState()
+        self._last = 0
+        self._stable = 0
+        self._staged_hard_state: HardState | None = None
+        self._staged_truncate = 0
+        self._staged_snapshot: SnapshotMeta | None = None
+        self._staged_entries: list[LogEntry] = []
+        self._sync_count = 0
+        self._written_bytes = 0
+        self._end = HEAD_BYTES
+        self._decoded: tuple[int, int, list[LogEntry]] = (0, 0, [])
+        self.recovery = Recovery(0, 0, None)
+
+    @classmethod
+    def open(
+        cls,
+        path: StrPath,
+        fs: Filesystem | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        *,
+        read_only: bool = False,
+    ) -> "Wal":
+        """Read the log in a directory, or begin one where the directory is missing or empty.
+
+        A torn tail is cut, and `recovery.cut` says what was. With `read_only` nothing at all is changed: for
+        a look at another process's log. Raises WalDamaged for any other damage.
+        """
+        wal = cls(fspath(path), fs or RealFilesystem(), segment_bytes, read_only=read_only)
+        try:
+            wal._open()
+        except BaseException:
+            wal.close()
+            raise
+        return wal
+
+    # What the log holds
+
+    @property
+    def first_index(self) -> int:
+        """The lowest index that can be read; above `last_index` where the log is empty."""
+        return self._snapshot.index + 1
+
+    @property
+    def last_index(self) -> int:
+        """The highest index, staged entries included."""
+        return self._last
+
+    @property
+    def stable_index(self) -> int:
+        return self._stable
+
+    @property
+    def has_unsynced(self) -> bool:
+        """Whether `sync()` has anything to write."""
+        return bool(
+            self._staged_entries
+            or self._staged_hard_state is not None
+            or self._staged_truncate
+            or self._staged_snapshot is not None
+        )
+
+    @property
+    def written_bytes(self) -> int:
+        """How many bytes `sync()` has written since the log was opened."""
+        return self._written_bytes
+
+    def snapshot_metadata(self) -> tuple[int, int]:
+        return self._snapshot.index, self._snapshot.term
+
+    def load_hard_state(self) -> HardState:
+        return self._hard_state
+
+    def load_entries_after(self, index: int) -> Iterator[LogEntry]:
+        """Give the entries above `index`, in order, reading them as they are asked for."""
+        self._check()
+        if index < self._snapshot.index:
+            raise LogCompacted(index + 1, self.first_index)
+        return self._iterate(index + 1)
+
+    def load_entries(self, first: int, last: int, bytes_max: int | None = None) -> list[LogEntry]:
+        """Return entries `first`..`last` (or to the log's end), fewer where `bytes_max` is reached."""
+        self._check()
+        if first <= self._snapshot.index:
+            raise LogCompacted(first, self.first_index)
+        found: list[LogEntry] = []
+        size = 0
+        last = min(last, self._last)
+        while first <= last:
+            run = self._run(first, last)
+            first += len(run)
+            found += run
+            if bytes_max is not None:
+                size += sum(len(entry.data) for entry in run)
+                if size > bytes_max:
+                    return found[: count_within(found, bytes_max)]
+        return found
+
+    def _iterate(self, index: int) -> Iterator[LogEntry]:
+        while index <= self._last:
+            run = self._run(index, self._last)
+            index += len(run)
+            yield from run
+
+    def _run(self, first: int, last: int) -> list[LogEntry]:
+        """Return entries from `first` on, at most to `last` and to the end of their batch."""
+        self._check()
+        if first <= self._snapshot.index:
+            raise LogCompacted(first, self.first_index)
+        written = self._last - len(self._staged_entries)
+        if first > written:
+            return self._staged_entries[first - written - 1 : last - written]
+        place, following = self._index.find(first)
+        end = min(last, written if following is None else following - 1)
+        segment, offset, entries = self._decoded
+        if (segment, offset) != (place.segment, place.offset):
+            source = self._segments[place.segment]
+            entries = read_batch(source.file, place.offset, place.size, source.head, first).entries
+            self._decoded = (place.segment, place.offset, entries)
+        return entries[first - place.first : end - place.first + 1]
+
+    # Staging
+
+    def append(self, entries: Sequence[LogEntry]) -> None:
+        self._check()
+        if not entries:
+            return
+        if entries[0].index != self._last + 1 or entries[-1].index != self._last + len(entries):
+            raise StorageError(
+                f"append of {entries[0].index}..{entries[-1].index}: the log ends at {self._last}"
+            )
+        self._staged_entries += entries
+        self._last += len(entries)
+
+    def truncate(self, index: int) -> None:
+        self._check()
+        if index <= self._snapshot.index:
+            raise StorageError(f"truncate at {index}: the log begins after {self._snapshot.index}")
+        if index > self._last:
+            return
+        written = self._last - len(self._staged_entries)
+        if index > written:
+            del self._staged_entries[index - written - 1 :]
+        else:
+            self._staged_entries = []
+            self._index.truncate(index)
+            self._staged_truncate = min(self._staged_truncate or index, index)
+        self._last = index - 1
+        self._stable = min(self._stable, self._last)
+
+    def compact(self, index: int, term: int) -> None:
+        """Discard the entries up to `index`. The caller's snapshot of them is durable already."""
+        self._check()
+        if index <= self._snapshot.index:
+            return
+        written = self._last - len(self._staged_entries)
+        if index >= written:
+            self._index.clear()
+            self._staged_entries = self._staged_entries[index - written :]
+            self._last = max(self._last, index)
+        else:
+            self._index.compact(index)
+        self._snapshot = self._staged_snapshot = SnapshotMeta(index, term)
+        # The snapshot vouches for everything up to here, whether these entries were written or not.
+        self._stable = max(self._stable, index)
+
+    def save_hard_state(self, state: HardState) -> None:
+        self._check()
+        if state != self._hard_state:
+            self._hard_state = self._staged_hard_state = state
+
+    # Making it durable
+
+    def sync(self) -> None:
+        """Make everything staged durable, in one write and one fsync. Nothing staged, nothing done."""
+        self._check()
+        if not self.has_unsynced:
+            return
+        if self._read_only:
+            raise StorageError(f"the log in {self._path} was opened for reading only")
+        try:
+            self._write_staged()
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _write_staged(self) -> None:
+        sequence, current = self._newest()
+        staged = Batch(
+            self._staged_hard_state, self._staged_truncate, self._staged_snapshot, self._staged_entries
+        )
+        group = split_batches(staged)
+        encoded = encode_group(group, self._sync_count + 1, current.head)
+        current.file.pwrite(encoded[0] if len(encoded) == 1 else b"".join(encoded), self._end)
+        current.file.sync()
+        self._sync_count += 1
+        for batch, data in zip(group, encoded, strict=True):
+            if batch.entries:
+                self._index.add(batch.entries[0].index, sequence, self._end, len(data))
+            self._end += len(data)
+            self._written_bytes += len(data)
+        compacted = self._staged_snapshot is not None
+        self._staged_hard_state = self._staged_snapshot = None
+        self._staged_truncate = 0
+        self._staged_entries = []
+        self._stable = self._last
+        if self._end >= self._segment_bytes:
+            self._begin_segment(sequence + 1)
+        if compacted:
+            self._remove_unneeded()
+
+    def _begin_segment(self, sequence: int) -> None:
+        """Begin a segment that repeats the present state, all of which is durable."""
+        head = SegmentHead(
+            sequence, self._fs.entropy(SALT_BYTES), self._sync_count, self._last, self._snapshot,
+            self._hard_state
+        )
+        path = self._segment_path(sequence)
+        file = self._fs.create(path + PART_SUFFIX)
+        try:
+            file.pwrite(encode_head(head), 0)
+            file.sync()
+        finally:
+            file.close()
+        # Under its own name a segment always has a whole head, whatever a crash leaves.
+        self._fs.rename(path + PART_SUFFIX, path)
+        self._fs.sync_directory(self._path)
+        self._segments[sequence] = _Segment(self._fs.open(path, writable=True), head)
+        self._end = HEAD_BYTES
+
+    def _remove_unneeded(self) -> None:
+        needed = self._index.first_segment() or max(self._segments)
+        unneeded = [sequence for sequence in self._segments if sequence < needed]
+        for sequence in unneeded:
+            self._segments.pop(sequence).file.close()
+            self._fs.remove(self._segment_path(sequence))
+        if unneeded:
+            self._fs.sync_directory(self._path)
+
+    def close(self) -> None:
+        """Close the files. What is staged and not synced is lost. Harmless when repeated."""
+        self._failure = self._failure or StorageError("it was closed")
+        while self._segments:
+            self._segments.popitem()[1].file.close()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            text = f"the log in {self._path} takes no more calls: {self._failure}"
+            raise StorageError(text) from self._failure
+
+    def _newest(self) -> tuple[int, "_Segment"]:
+        sequence = next(reversed(self._segments))
+        return sequence, self._segments[sequence]
+
+    def _segment_path(self, sequence: int) -> str:
+        return posixpath.join(self._path, f"segment-{sequence:012d}.wal")
+
+    # Opening
+
+    def _open(self) -> None:
+        if not self._read_only:
+            self._fs.make_directory(self._path)
+            self._fs.sync_directory(posixpath.dirname(posixpath.abspath(self._path)))
+        sequences = self._list_segments()
+        if not sequences:
+            if not self._read_only:
+                self._begin_segment(1)
+                self.recovery = Recovery(0, 1, None)
+            return
+        # Removals may reach the disk in any order: what is below a gap is a leftover, if the rest proves
+        # complete.
+        live = sequences[_run_start(sequences) :]
+        cut = None
+        for sequence in live:
+            cut = self._replay_segment(sequence, last=sequence == live[-1])
+        self._check_complete(live[0])
+        self._stable = self._last
+        self.recovery = Recovery(self._last - self._snapshot.index, len(live), cut)
+        if not self._read_only:
+            self._repair(cut, [sequence for sequence in sequences if sequence < live[0]])
+
+    def _list_segments(self) -> list[int]:
+        sequences: list[int] = []
+        for name in self._fs.list_directory(self._path):
+            if match := _SEGMENT_NAME.fullmatch(name):
+                sequences.append(int(match[1]))
+            elif name.endswith(PART_SUFFIX) and not self._read_only:
+                self._fs.remove(posixpath.join(self._path, name))
+        return sequences
+
+    def _replay_segment(self, sequence: int, *, last: bool) -> Cut | None:
+        path = self._segment_path(sequence)
+        file = self._fs.open(path, writable=last and not self._read_only)
+        try:
+            head = decode_head(file.pread(HEAD_BYTES, 0), path)
+            self._check_head(sequence, head, path)
+        except BaseException:
+            file.close()
+            raise
+        self._segments[sequence] = _Segment(file, head)
+        scan = SegmentScan(file, head, last=last)
+        for group in scan.groups():
+            for placed in group:
+                if reason := self._apply(sequence, placed.batch, placed.offset, placed.size):
+                    raise WalDamaged(path, placed.offset, self._last + 1, reason)
+            scan.next_index = self._last + 1
+        self._sync_count, self._end = scan.sync, scan.end
+        return Cut(path, scan.end, scan.size - scan.end) if scan.torn else None
+
+    def _check_head(self, sequence: int, head: SegmentHead, path: str) -> None:
+        if not self._segments:
+            self._sync_count, self._last = head.sync, head.last_index
+            self._snapshot, self._hard_state = head.snapshot, head.hard_state
+        found = (head.sequence, head.sync, head.last_index, head.snapshot, head.hard_state)
+        expected = (sequence, self._sync_count, self._last, self._snapshot, self._hard_state)
+        if found != expected:
+            raise WalDamaged(
+                path, 0, self._last + 1,
+                f"the segment's head continues from entry {head.last_index} and write {head.sync}, but what "
+                f"is before it ends at entry {self._last} and write {self._sync_count}",
+            )  # fmt: skip
+
+    def _apply(self, sequence: int, batch: Batch, offset: int, size: int) -> str | None:
+        """Apply one batch; return the reason where it does not fit to what is before it."""
+        if batch.hard_state is not None:
+            self._hard_state = batch.hard_state
+        if batch.truncate:
+            if not self._snapshot.index < batch.truncate <= self._last:
+                return f"a truncation at {batch.truncate} is outside {self.first_index}..{self._last}"
+            self._index.truncate(batch.truncate)
+            self._last = batch.truncate - 1
+        if batch.snapshot is not None:
+            if batch.snapshot.index <= self._snapshot.index:
+                return f"a compaction to {batch.snapshot.index} is below {self._snapshot.index}"
+            if batch.snapshot.index >= self._last:
+                self._index.clear()
+                self._last = batch.snapshot.index
+            else:
+                self._index.compact(batch.snapshot.index)
+            self._snapshot = batch.snapshot
+        for expected, entry in enumerate(batch.entries, self._last + 1):
+            if entry.index != expected:
+                return f"entry {entry.index} was found where {expected} belongs"
+        if batch.entries:
+            self._index.add(self._last + 1, sequence, offset, size)
+            self._last += len(batch.entries)
+        return None
+
+    def _check_complete(self, oldest: int) -> None:
+        if self._last == self._snapshot.index:
+            return
+        if not len(self._index) or self._index.first_index() > self.first_index:
+            raise WalDamaged(
+                self._segment_path(oldest - 1), 0, self.first_index,
+                "the segment is missing, and no snapshot covers the entries in it",
+            )  # fmt: skip
+
+    def _repair(self, cut: Cut | None, leftovers: Sequence[int]) -> None:
+        if cut is not None:
+            file = self._newest()[1].file
+            file.truncate(cut.offset)
+            file.sync()
+        for sequence in leftovers:
+            self._fs.remove(self._segment_path(sequence))
+        self._fs.sync_directory(self._path)
+        self._remove_unneeded()
+        if self._end >= self._segment_bytes:
+            self._begin_segment(next(reversed(self._segments)) + 1)
+
+
+class _Segment(msgspec.Struct, frozen=True):
+    file: File
+    head: SegmentHead
+
+
+def _run_start(sequences: Sequence[int]) -> int:
+    """Return where the last run of consecutive numbers begins."""
+    start = len(sequences) - 1
+    while start and sequences[start - 1] == sequences[start] - 1:
+        start -= 1
+    return start
