@@ -12,6 +12,7 @@ from raftnode.core.errors import StorageError
 from raftnode.machine.kv import KvMachine
 from raftnode.machine.sessions import SessionMachine
 from raftnode.server.events import EventLog
+from raftnode.server.formatting import data_dir_problem
 from raftnode.server.logline import LogWriter
 from raftnode.server.problem import EXIT_CONFLICT, EXIT_INTERNAL, EXIT_NOT_FOUND, Problem
 from raftnode.server.replica import Replica
@@ -54,12 +55,6 @@ def open_data_dir(path: Path) -> DataDir:
         raise data_dir_problem(error) from error
 
 
-def data_dir_problem(error: DataDirError) -> Problem:
-    """Return what an operator is told about a data directory that cannot be used."""
-    return Problem(f"cannot use the data directory {error.path}", error.reason, error.advice,
-                   code="E_DATA_DIR", exit_code=EXIT_CONFLICT)
-
-
 async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> int:
     identity = data_dir.identity
     listen = settings.listen or identity.address
@@ -72,13 +67,15 @@ async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> i
     runtime = Runtime(
         node_id=identity.node_id, hello=hello, listen=listen, settings=settings, log=log, rng=rng
     )
-    boot = data_dir.next_boot()
+    wal, snapshots, boot = open_storage(data_dir, settings)
     log.line(
         "info", "node.starting", cluster=identity.cluster_name, cluster_id=identity.cluster_id,
-        node_id=identity.node_id, version=settings.replica.version, data_dir=str(data_dir.path), boot=boot,
+        node_id=identity.node_id, version=settings.replica.version, data_dir=data_dir.path, boot=boot,
     )
     events = EventLog(identity.node_name, identity.node_id, boot, time.time, sink=log.record)
-    wal, snapshots = open_storage(data_dir, settings)
+    if wal.recovery.cut is not None:
+        cut = wal.recovery.cut
+        log.line("warn", "log.torn_tail_cut", file=cut.file, offset=cut.offset, bytes=cut.size_bytes)
     try:
         await runtime.listen()
     except OSError as error:
@@ -102,11 +99,11 @@ async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> i
     return 0
 
 
-def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, SnapshotStore]:
-    """Open the log and the snapshots. Raises Problem."""
+def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, SnapshotStore, int]:
+    """Open the log and the snapshots, and count this start. Raises Problem."""
     try:
         wal = Wal.open(data_dir.wal_path, segment_bytes=settings.segment_bytes)
-        return wal, SnapshotStore(data_dir.snapshots_path, keep=settings.snapshot_keep)
+        return wal, SnapshotStore(data_dir.snapshots_path, keep=settings.snapshot_keep), data_dir.next_boot()
     except StorageError as error:
         raise Problem(
             f"cannot open the log and the snapshots in {data_dir.path}", str(error),

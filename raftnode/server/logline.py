@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 from raftnode.server.events import rfc3339
@@ -34,20 +34,28 @@ class LogWriter:
 
     def line(self, level: str, event: str, **fields: object) -> None:
         """Write one line."""
+        self._write(level, event, fields)
+
+    def record(self, record: EventRecord) -> None:
+        """Write an event of the EventLog, whose sink this is."""
+        self._write("info", record.type, {"term": record.term} | record.data)
+
+    def _write(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         if LEVELS.index(level) < self._threshold:
             return
-        head = {"ts": rfc3339(self._wall_clock()), "level": level, "node": self._node_name, "event": event}
+        line: dict[str, object] = {
+            "ts": rfc3339(self._wall_clock()), "level": level, "node": self._node_name, "event": event,
+        }
+        for name, value in fields.items():
+            # An event about another node may call it "node" too: the line's own fields keep their names.
+            line[f"about_{name}" if name in line else name] = value
         stream = self._stream or sys.stderr
         try:
-            stream.write(self._render(head | fields) + "\n")
+            stream.write(self._render(line) + "\n")
             stream.flush()
         except (OSError, ValueError):
             # Whoever read the log is gone. The node's work matters more than its log.
             return
-
-    def record(self, record: EventRecord) -> None:
-        """Write an event of the EventLog, whose sink this is."""
-        self.line("info", record.type, term=record.term, **record.data)
 
 
 class Repeats:

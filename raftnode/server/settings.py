@@ -203,7 +203,7 @@ def parse_address(value: object) -> tuple[str, int]:
     """Return (host, port) from "host:port" or "[ipv6]:port". Raises ValueError."""
     allowed = 'must be "host:port" with a port from 1 to 65535, such as "10.0.0.1:7001" or "[::1]:7001"'
     text = value if isinstance(value, str) else ""
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\s:\[\]]+):([0-9]{1,5})", text)
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})", text)
     if match is None or not 0 < int(match[2]) < 65536:
         raise ValueError(allowed)
     return match[1].strip("[]"), int(match[2])

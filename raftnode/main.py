@@ -1,0 +1,175 @@
+"""The raftnode command: format a data directory, run the node in it, join a cluster, check settings."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import raftnode
+from raftnode.server.problem import EXIT_INTERRUPTED, EXIT_USAGE, Problem
+from raftnode.server.settings import (
+    FILE_NAME,
+    SETTINGS,
+    NodeSettings,
+    SettingsError,
+    parse_address,
+    parse_node_name,
+    read_values,
+)
+
+app = typer.Typer(
+    name="raftnode", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
+    pretty_exceptions_enable=False, help="Run one node of a Raft cluster.",
+)
+config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check a node's settings.")
+app.add_typer(config_app, name="config")
+
+DataDirOption = Annotated[Path, typer.Option("--data-dir", metavar="DIR", help="The node's data directory.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help=f"Settings; without it {FILE_NAME} in the data directory."),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"raftnode {raftnode.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Run one node of a Raft cluster."""
+
+
+@app.command("format")
+def format_command(
+    cluster_file: Annotated[Path, typer.Option("--cluster-file", metavar="FILE", help="The cluster.toml.")],
+    name: Annotated[str, typer.Option("--name", help="Which of its nodes this machine runs.")],
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="Where; without it the file's data_dir.")
+    ] = None,
+) -> None:
+    """Write the data directory of one of a new cluster's nodes.
+
+    Formatting again a directory that has this very identity changes nothing and succeeds.
+
+    Example: raftnode format --cluster-file cluster.toml --name n1 --data-dir /var/lib/raftnode
+    """
+    from raftnode.server.formatting import format_from_cluster_file
+
+    path, identity, changed = format_from_cluster_file(cluster_file, name, data_dir)
+    node = f"node {identity.node_id} ({identity.node_name}) of cluster {identity.cluster_name}"
+    say = "formatted" if changed else "was formatted already:"
+    typer.echo(f"{say} {path}: {node} {identity.cluster_id}; changed: {str(changed).lower()}", err=True)
+
+
+@app.command()
+def run(data_dir: DataDirOption, config: ConfigOption = None) -> None:
+    """Run the node of a data directory until SIGTERM or SIGINT.
+
+    Example: raftnode run --data-dir /var/lib/raftnode
+    """
+    from raftnode.server.daemon import run_node
+
+    raise typer.Exit(run_node(data_dir, config))
+
+
+@app.command()
+def join(
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="HOST:PORT[,...]", help="Nodes of the running cluster.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="The new node's name.")],
+    address: Annotated[
+        str, typer.Option("--address", metavar="HOST:PORT", help="Where the others will reach the new node.")
+    ],
+    data_dir: DataDirOption,
+    observer: Annotated[
+        bool, typer.Option("--observer", help="A permanent read-only copy, instead of a learner.")
+    ] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Give up after so many seconds.")] = 10.0,
+) -> None:
+    """Make a running cluster take this node in as a learner, and format its data directory.
+
+    May be repeated: it goes on where it stopped, and says so where there is nothing left to do. Then run the
+    node, and promote it with raftctl member promote NAME when it has caught up.
+
+    Example: raftnode join --cluster 10.0.0.1:7001,10.0.0.2:7001 --name n4 --address 10.0.0.4:7001
+    --data-dir /var/lib/raftnode
+    """
+    from raftnode.server.join import JoinRequest, join
+
+    endpoints = tuple(part.strip() for part in cluster.split(",") if part.strip())
+    for option, value in (*(("--cluster", endpoint) for endpoint in endpoints), ("--address", address)):
+        _usage(option, value, parse_address)
+    _usage("--name", name, parse_node_name)
+    if not endpoints:
+        raise typer.BadParameter("give at least one HOST:PORT", param_hint="--cluster")
+    node_id, changed = join(JoinRequest(endpoints, name, address, data_dir, observer, timeout))
+    say = "joined as" if changed else "has already joined as"
+    typer.echo(f"{name} {say} node {node_id}, in {data_dir}; changed: {str(changed).lower()}", err=True)
+    if changed:
+        typer.echo(f"start it: raftnode run --data-dir {data_dir}", err=True)
+
+
+@config_app.command("check")
+def config_check(
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The file to check.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Check the {FILE_NAME} in there.")
+    ] = None,
+) -> None:
+    """Check a node.toml and print every setting with where its value comes from.
+
+    Example: raftnode config check --data-dir /var/lib/raftnode
+    """
+    if (config is None) == (data_dir is None):
+        raise typer.BadParameter("give either --config or --data-dir", param_hint="--config")
+    path = config or Path(str(data_dir)) / FILE_NAME
+    if config is not None and not config.exists():
+        raise SettingsError(config, "", None, "there is no such file")
+    values = read_values(path)
+    settings = NodeSettings.from_values(path, values)
+    for setting in SETTINGS:
+        origin = str(path) if setting.key in values else "default"
+        typer.echo(f"{setting.key} = {setting.show(setting.value_in(settings))}  # {origin}")
+
+
+def _usage(option: str, value: str, parse: object) -> None:
+    assert callable(parse)
+    try:
+        parse(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} {error}", param_hint=option) from None
+
+
+def main() -> None:
+    """Run the command line; every expected failure is three lines and an exit code."""
+    try:
+        app()
+    except SettingsError as error:
+        _fail(Problem(
+            f"cannot use {error.subject}", error.allowed, "correct the file, then repeat the command",
+            code="E_SETTINGS", exit_code=EXIT_USAGE,
+        ))
+    except Problem as problem:
+        _fail(problem)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def _fail(problem: Problem) -> None:
+    typer.echo(problem.text(), err=True)
+    sys.exit(problem.exit_code)
+
+
+if __name__ == "__main__":
+    main()
