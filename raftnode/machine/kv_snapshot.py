@@ -93,7 +93,7 @@ class KvSnapshot:
             yield from frame_chunks(KvBatch(self._next_deleted()))
 
     def _next_batch(self) -> list[KeyValue] | None:
-        """Return the next records in key order and move the cursor to the last of them; None after the last key.
+        """Return the next records in key order, and move the cursor to the last of them; None after the last.
 
         A key that is left out counts too, so that a step is short also where many keys were created.
         """
