@@ -1,6 +1,7 @@
 """Elections: timeouts, votes and pre-votes (§5.2, §5.4.1, thesis 4.2.3 and 9.6)."""
 
 from raftnode.core import replication
+from raftnode.core.errors import InvalidRequest
 from raftnode.core.messages import (
     PreVoteRequest,
     PreVoteResponse,
@@ -105,6 +106,8 @@ def handle_pre_vote_response(state: RaftState, peer: NodeId, response: PreVoteRe
 
 def handle_timeout_now(state: RaftState, request: TimeoutNowRequest) -> None:
     """Campaign at once, because the leader of this term asked for it (thesis 3.10)."""
+    if request.term < 0 or request.leader_id == state.node_id:
+        raise InvalidRequest(f"TimeoutNow of term {request.term} from node {request.leader_id}")
     if request.term < state.current_term or state.role is NodeRole.LEADER:
         return
     if request.term > state.current_term:

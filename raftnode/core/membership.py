@@ -128,13 +128,18 @@ def decode_configuration(data: bytes) -> Configuration:
         configuration = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise SerializationError(f"not a configuration: {error}") from error
+    check_configuration(configuration)
+    return configuration
+
+
+def check_configuration(configuration: Configuration) -> None:
+    """Raise SerializationError where a configuration that came from elsewhere cannot be."""
     for half in (configuration.voters, configuration.voters_outgoing, configuration.learners,
                  configuration.learners_next, configuration.observers):
         if list(half) != sorted(set(half)):
             raise SerializationError(f"a configuration lists its nodes unsorted or twice: {half}")
     if not configuration.voters:
         raise SerializationError("a configuration has no voter")
-    return configuration
 
 
 def apply_change(configuration: Configuration, change: ConfChange) -> Configuration:
@@ -192,6 +197,8 @@ def leave_joint(configuration: Configuration) -> Configuration:
 
 def _apply(configuration: Configuration, change: ConfChange, *, last_voter_stays: bool = True) -> Configuration:
     peer = change.peer
+    if peer < 1:
+        raise ProposalRejected(f"node ids are positive, not {peer}")
     voters, learners, observers = (
         set(configuration.voters), set(configuration.learners), set(configuration.observers),
     )

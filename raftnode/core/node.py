@@ -159,6 +159,11 @@ class RaftNode:
         return self._state.term_start_index
 
     @property
+    def transfer_target(self) -> NodeId | None:
+        """Whom this leader is handing over to."""
+        return self._state.transfer_target
+
+    @property
     def peers(self) -> tuple[NodeId, ...]:
         """The voters in force without this node, in either half of a joint configuration."""
         return self._without_self(self._state.configuration.voter_union())
@@ -186,6 +191,17 @@ class RaftNode:
     def configuration_at(self, index: int) -> Configuration:
         """Return the members that were in force at `index`: what a snapshot at that index carries."""
         return self._state.configuration_at(index)
+
+    def term_at(self, index: int) -> int:
+        """Return the term of the entry at `index`. Raises LogCompacted before the snapshot point, ValueError
+        beyond the log's end."""
+        log = self._state.log
+        term = log.term_at(index)
+        if term is not None:
+            return term
+        if index < log.snapshot_index:
+            raise LogCompacted(index, log.first_index)
+        raise ValueError(f"no entry {index}: the log ends at {log.last_index}")
 
     def is_learner_peer(self, peer: NodeId) -> bool:
         """Whether `peer` is another node that is a learner."""
@@ -229,15 +245,29 @@ class RaftNode:
     # Life.
 
     @_guarded
-    def restore(self, applied_index: int | None = None, configuration: Configuration | None = None) -> None:
+    def restore(
+        self,
+        applied_index: int | None = None,
+        configuration: Configuration | None = None,
+        applied_term: int | None = None,
+    ) -> None:
         """Load hard state, log and snapshot metadata. Required before the first `tick()`.
 
-        `applied_index` and `configuration` come from the machine's snapshot where the caller has loaded one; the
-        log may begin before it. Without them the log's snapshot point counts as applied. The first later commit
-        delivers every committed entry after that. Raises StorageError, InvariantError.
+        `applied_index`, `applied_term` and `configuration` come from the machine's snapshot where the caller has
+        loaded one; the log may begin before it. With `applied_term`, a log that ends before the snapshot or
+        conflicts with it restarts there: a crash came between the snapshot and the log (figure 13). Without them
+        the log's snapshot point counts as applied. The first later commit delivers every committed entry after
+        that. Raises StorageError; InvariantError where entries are missing between the machine and the log.
         """
         state = self._state
         configurations = state.log.load()
+        if applied_index is not None and applied_index < state.log.snapshot_index:
+            raise InvariantError(
+                f"the machine's snapshot is at {applied_index} and the log begins after {state.log.snapshot_index}"
+            )
+        if applied_index and applied_term is not None and state.log.term_at(applied_index) != applied_term:
+            state.log.install(applied_index, applied_term)
+            configurations = []
         if applied_index is not None and applied_index > state.log.last_index:
             raise InvariantError(f"a snapshot at {applied_index} is beyond the log's end {state.log.last_index}")
         applied = max(state.log.snapshot_index, applied_index or 0)
@@ -276,6 +306,23 @@ class RaftNode:
                 replication.tick(state, now)
             return
         election.tick(state, state.clock())
+
+    @_guarded
+    def on_leader_unreachable(self) -> None:
+        """Learn that the leader's process seems to be gone: its connection broke. Campaign soon, not at once.
+
+        Only a pre-vote follows from it, which voters that still hear from the leader refuse. Without pre-vote,
+        or where leases rest on this node's patience, nothing happens.
+        """
+        state = self._state
+        config = state.config
+        if state.role is not NodeRole.FOLLOWER or not config.pre_vote or config.lease_reads or not state.has_vote:
+            return
+        now = state.clock()
+        state.leader_contact = None
+        spread = config.election_timeout_max - config.election_timeout_min
+        soon = now + state.rng.uniform(0.0, 0.25 * spread) + config.heartbeat_interval / 2
+        state.election_deadline = min(state.election_deadline, soon)
 
     def next_deadline(self) -> float:
         """Return the clock's time at which `tick()` has something to do at the latest."""

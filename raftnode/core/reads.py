@@ -62,6 +62,6 @@ def _lease_is_valid(state: RaftState) -> bool:
     while len(times) > 1 and times[1][0] <= confirmed:
         times.popleft()
     if not times or times[0][0] > confirmed:
-        return state.configuration.voters == (state.node_id,)
+        return state.configuration.voters == (state.node_id,) and not state.configuration.joint
     lease = config.election_timeout_min * (1 - config.clock_drift_max)
     return state.clock() < times[0][1] + lease

@@ -2,7 +2,7 @@
 
 from raftnode.core import membership_log, reads, transfer
 from raftnode.core.errors import InvalidRequest, InvariantError, SerializationError
-from raftnode.core.membership import decode_configuration
+from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.quorum import quorum_value
@@ -52,7 +52,7 @@ def append(state: RaftState, entries: list[LogEntry]) -> None:
 
 def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesResponse:
     """Follow the leader and store its entries (figure 2, AppendEntries). Kept whole, as the figure is."""
-    check_entries(request)
+    configurations = check_entries(request)
     log = state.log
     if request.term < state.current_term:
         return _refusal(state, request)
@@ -74,7 +74,7 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
         fresh = request.entries
         proven = prev + len(fresh)
     if fresh:
-        _store(state, fresh)
+        _store(state, fresh, configurations)
     advance_commit(state, min(request.leader_commit, proven))
     return AppendEntriesResponse(
         state.current_term, True, proven, request.round, group_id=state.config.group_id
@@ -83,22 +83,24 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
 
 def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
     """Learn from a member's answer. Answers of another term, and of strangers, count for nothing."""
+    if peer not in state.configuration.members():
+        return
     if response.term > state.current_term:
         become_follower(state, response.term, None)
         return
     progress = state.progress.get(peer)
     if response.term < state.current_term or progress is None:
         return
+    if response.success and response.last_log_index > state.log.last_index:
+        raise InvalidRequest(
+            f"node {peer} acknowledges entry {response.last_log_index}; this leader's log ends at "
+            f"{state.log.last_index}"
+        )
     now = state.clock()
     _heard_from(state, progress, response.round, now)
     if not response.success:
         progress.rejected(response.rejected_index, _next_hint(state, response))
         return
-    if response.last_log_index > state.log.last_index:
-        raise InvalidRequest(
-            f"node {peer} acknowledges entry {response.last_log_index}; this leader's log ends at "
-            f"{state.log.last_index}"
-        )
     if progress.acknowledged(response.last_log_index):
         update_commit(state)
     member_caught_up(state, progress, now)
@@ -157,14 +159,15 @@ def advance_commit(state: RaftState, index: int) -> None:
         state.commit_index = index
 
 
-def check_entries(request: AppendEntriesRequest) -> None:
-    """Raise InvalidRequest unless the entries follow `prev_log_index` without a gap and terms never fall."""
+def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuration]]:
+    """Raise InvalidRequest unless the entries follow `prev_log_index` without a gap, terms never fall and every
+    configuration can be read. Return the configurations, by index."""
     if request.term < 0 or request.prev_log_index < 0 or request.prev_log_term < 0 or request.leader_commit < 0:
         raise InvalidRequest(f"AppendEntries with a negative term or index: {request.term=}, "
                              f"{request.prev_log_index=}, {request.prev_log_term=}, {request.leader_commit=}")
     entries = request.entries
     if not entries:
-        return
+        return []
     first = request.prev_log_index + 1
     if [entry.index for entry in entries] != list(range(first, first + len(entries))):
         raise InvalidRequest(f"AppendEntries after {request.prev_log_index} with entries out of order")
@@ -172,9 +175,15 @@ def check_entries(request: AppendEntriesRequest) -> None:
     if terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms):
         raise InvalidRequest(f"AppendEntries of term {request.term} after term {request.prev_log_term} with "
                              f"entries of terms {terms[0]} to {terms[-1]}")
+    try:
+        return [(e.index, decode_configuration(e.data)) for e in entries if e.kind is EntryKind.CONFIGURATION]
+    except SerializationError as error:
+        raise InvalidRequest(str(error)) from error
 
 
-def _store(state: RaftState, entries: list[LogEntry]) -> None:
+def _store(
+    state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]
+) -> None:
     """Append what is not there yet. Only a conflict shortens the log, and never below the commit index."""
     log = state.log
     skip = 0
@@ -192,16 +201,13 @@ def _store(state: RaftState, entries: list[LogEntry]) -> None:
             f"node {state.leader_id} would replace entry {first} of term {log.term_at(first)}, which is committed "
             f"here (commit index {state.commit_index}), by one of term {fresh[0].term}"
         )
-    try:
-        found = [(e.index, decode_configuration(e.data)) for e in fresh if e.kind is EntryKind.CONFIGURATION]
-    except SerializationError as error:
-        raise InvalidRequest(str(error)) from error
     if first <= log.last_index:
         log.truncate(first)
         membership_log.on_truncate(state, first)
     log.append(fresh)
-    for index, configuration in found:
-        membership_log.take_effect(state, index, configuration)
+    for index, configuration in configurations:
+        if index >= first:
+            membership_log.take_effect(state, index, configuration)
 
 
 def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:
@@ -278,9 +284,12 @@ def _refusal(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesRe
 
 
 def _next_hint(state: RaftState, response: AppendEntriesResponse) -> int:
-    """Return where to probe next: after this leader's last entry of a term at most the follower's hint."""
-    if not response.conflict_index:
-        return response.last_log_index + 1
+    """Return where to probe next: after this leader's last entry of a term at most the follower's hint.
+
+    A hint at index 0 is a good one: nothing of the follower's log can be used.
+    """
+    if not response.rejected_index:
+        return min(response.last_log_index, state.log.last_index) + 1
     index, _ = state.log.last_index_with_term_at_most(response.conflict_index, response.conflict_term)
     return index + 1
 

@@ -1,7 +1,8 @@
 """Snapshots between nodes (figure 13) and log compaction (§7). The bytes themselves are the caller's."""
 
 from raftnode.core import membership_log, replication
-from raftnode.core.errors import InvalidRequest
+from raftnode.core.errors import InvalidRequest, SerializationError
+from raftnode.core.membership import check_configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.roles import become_follower
 from raftnode.core.state import RaftState
@@ -20,6 +21,15 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
             f"InstallSnapshot of entry {request.last_included_index}, term {request.last_included_term}, at "
             f"offset {request.offset}"
         )
+    if request.last_included_term > request.term:
+        raise InvalidRequest(
+            f"InstallSnapshot of term {request.term} with a last entry of term {request.last_included_term}"
+        )
+    if request.configuration is not None:
+        try:
+            check_configuration(request.configuration)
+        except SerializationError as error:
+            raise InvalidRequest(str(error)) from error
     if request.term < state.current_term:
         return InstallSnapshotResponse(state.current_term, group_id=state.config.group_id)
     if request.leader_id == state.node_id:
@@ -47,6 +57,8 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
 
 def handle_install_response(state: RaftState, peer: NodeId, response: InstallSnapshotResponse) -> None:
     """Learn from a member's answer to a chunk. After an installed snapshot, next is its index + 1."""
+    if peer not in state.configuration.members():
+        return
     if response.term > state.current_term:
         become_follower(state, response.term, None)
         return
@@ -74,11 +86,13 @@ def compact(state: RaftState, index: int) -> None:
 
 def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
     index = request.last_included_index
+    committed = state.commit_index
     kept = state.log.install(index, request.last_included_term)
     state.commit_index = max(state.commit_index, index)
     state.applied_index = max(state.applied_index, index)
     state.delivered_index = max(state.delivered_index, index)
-    base = request.configuration or state.configuration_at(index)
+    # Without the suffix, what was not committed before is not known to be in the snapshot either.
+    base = request.configuration or state.configuration_at(index if kept else committed)
     after = [(i, c) for i, c in state.configurations if i > index] if kept else []
     state.configurations = [(index, base), *after]
     membership_log.on_changed(state)

@@ -1,0 +1,144 @@
+"""The smallest trace of each bug that was found in the core."""
+
+import pytest
+
+from raftnode.core.errors import InvalidRequest, InvariantError, ProposalRejected
+from raftnode.core.membership import ConfChange, Configuration, apply_changes, make_configuration
+from raftnode.core.messages import AppendEntriesResponse, TimeoutNowRequest
+from raftnode.core.types import EntryKind, LogEntry, NodeRole
+from tests.support.cluster import Bench, configuration_entry
+
+
+def test_a_follower_whose_whole_log_conflicts_is_found_in_a_few_round_trips() -> None:
+    """§5.3: the fast way back ends at the snapshot point, which is index 0 in a log that was never compacted."""
+    leader = Bench([1] * 500, term=6)
+    follower = Bench([5] * 500, node_id=2, peers=(1, 3))
+    leader.elect(voters=[3])
+    round_trips = 0
+    while leader.node.match_index_for(2) != 501 and round_trips < 20:
+        round_trips += 1
+        for peer, request in leader.heartbeat().messages:
+            if peer == 2:
+                answer = follower.node.handle_append_entries(request)
+                leader.node.handle_append_entries_response(2, answer)
+    assert leader.node.match_index_for(2) == 501
+    assert round_trips <= 4
+
+
+def test_a_refusal_of_an_index_that_the_leader_never_sent_does_not_stop_it() -> None:
+    """Peer input never reaches an assertion."""
+    leader = Bench(term=1)
+    leader.lead()
+    leader.node.propose(b"x")
+    leader.ready()
+    leader.reject(2, 10**9, rejected=10**9)
+    leader.heartbeat()
+    assert leader.node.role is NodeRole.LEADER
+    leader.reject(2, 10**9, rejected=10**9, hint=(10**9, 10**9))
+    leader.heartbeat()
+    leader.reject(2, 10**9)
+    leader.heartbeat()
+    assert leader.node.role is NodeRole.LEADER
+
+
+def test_an_undecodable_configuration_is_refused_before_anything_changes() -> None:
+    """A malformed request changes nothing: neither term, leader nor log."""
+    bench = Bench([1])
+    bad = LogEntry(4, 2, b"\xc1", EntryKind.CONFIGURATION)
+    with pytest.raises(InvalidRequest):
+        bench.append(1, 1, log=[bad], term=4)
+    assert (bench.node.current_term, bench.node.leader_id, bench.node.last_log_index) == (1, None, 1)
+
+
+def test_an_acknowledgement_beyond_the_log_is_refused_before_it_counts_as_contact() -> None:
+    """A malformed response changes nothing."""
+    leader = Bench(term=1)
+    leader.lead()
+    before = leader.node.status().peers[0].last_contact
+    leader.clock.advance(0.5)
+    with pytest.raises(InvalidRequest):
+        leader.ack(2, 99, round_=1)
+    after = leader.node.status().peers[0].last_contact
+    assert before is None
+    assert after is None
+
+
+def test_a_timeout_now_that_names_this_node_as_the_leader_is_refused() -> None:
+    """The hint is never this node."""
+    bench = Bench(term=1, starts_as_learner=True)
+    with pytest.raises(InvalidRequest):
+        bench.node.handle_timeout_now(TimeoutNowRequest(5, 1))
+    with pytest.raises(InvalidRequest):
+        bench.node.handle_timeout_now(TimeoutNowRequest(-1, 2))
+    assert (bench.node.current_term, bench.node.leader_id) == (1, None)
+
+
+def test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_start() -> None:
+    """Figure 13: the snapshot is durable first. A log that ends before it, or conflicts with it, restarts there."""
+    for terms in ([1, 1], [1, 1, 1, 1, 2, 2]):
+        bench = Bench(terms, restore=False)
+        bench.node.restore(4, make_configuration([1, 2, 3]), applied_term=3)
+        assert (bench.node.log_snapshot_index, bench.node.log_snapshot_term) == (4, 3)
+        assert (bench.node.last_log_index, bench.node.commit_index) == (4, 4)
+        assert bench.node.current_term == 3
+        assert bench.append(4, 3, [3], term=3).success
+
+
+def test_a_log_that_holds_the_snapshots_last_entry_is_kept_at_the_next_start() -> None:
+    """Figure 13, step 6: the entries after a matching one are kept."""
+    bench = Bench([1, 1, 1, 1, 2, 2], restore=False)
+    bench.node.restore(4, make_configuration([1, 2, 3]), applied_term=1)
+    assert (bench.node.last_log_index, bench.node.commit_index) == (6, 4)
+
+
+def test_a_machine_older_than_the_logs_beginning_refuses_to_start() -> None:
+    """The entries between are nowhere: to go on would make this replica differ from the others."""
+    bench = Bench([2, 2], snapshot=(10, 2), restore=False)
+    with pytest.raises(InvariantError):
+        bench.node.restore(5)
+
+
+def test_a_lease_in_a_joint_configuration_needs_the_outgoing_half_too() -> None:
+    """§6: both halves decide. Many unanswered rounds must not make the lease of a lone incoming voter."""
+    leader = Bench(term=1, lease_reads=True, check_quorum=True)
+    leader.lead()
+    leader.node.propose_conf_change([ConfChange.remove(2), ConfChange.remove(3)])
+    leader.ready()
+    for _ in range(5000):
+        leader.node.read_index()
+        assert leader.ready().reads == []
+        leader.clock.advance(0.001)
+
+
+def test_a_strangers_answer_of_a_higher_term_changes_nothing() -> None:
+    """A removed node cannot disturb: answers of unknown peers count for nothing."""
+    leader = Bench(term=1)
+    leader.lead()
+    leader.node.handle_append_entries_response(9, AppendEntriesResponse(50, False, 0))
+    assert leader.node.role is NodeRole.LEADER
+    assert leader.node.current_term == 2
+
+
+def test_a_snapshot_without_a_configuration_does_not_confirm_one_that_it_discards() -> None:
+    """Installing a snapshot resets the latest configuration to a committed one."""
+    bench = Bench(log=[configuration_entry(1, 1, [1, 2, 3, 4])])
+    assert 4 in bench.node.peers
+    bench.install(5, 2, leader_term=2)
+    assert bench.node.peers == (2, 3)
+
+
+def test_a_snapshot_of_a_later_term_than_its_leaders_is_refused() -> None:
+    """A malformed request is refused before anything changes: terms never fall."""
+    bench = Bench([1])
+    with pytest.raises(InvalidRequest):
+        bench.install(5, 9, leader_term=2)
+    with pytest.raises(InvalidRequest):
+        bench.install(5, 1, leader_term=2, configuration=Configuration())
+    assert (bench.node.current_term, bench.node.last_log_index) == (1, 1)
+
+
+@pytest.mark.parametrize("peer", [0, -4])
+def test_a_change_of_a_node_that_cannot_exist_is_rejected(peer: int) -> None:
+    """Node ids are positive: 0 stands for no node."""
+    with pytest.raises(ProposalRejected):
+        apply_changes(make_configuration([1, 2, 3]), [ConfChange.add_voter(peer)])
