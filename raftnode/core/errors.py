@@ -5,7 +5,7 @@ class RaftError(Exception):
     """The root of every error that raftnode raises on purpose."""
 
 
-class NotLeader(RaftError):  # noqa: N818 - a fixed public name
+class NotLeader(RaftError):
     """This node does not lead. Retry at `leader_hint`, or later where it is None.
 
     The hint is never the node that raised the error.
@@ -17,7 +17,7 @@ class NotLeader(RaftError):  # noqa: N818 - a fixed public name
         super().__init__(f"this node is not the leader: {where}")
 
 
-class LogCompacted(RaftError):  # noqa: N818 - a fixed public name
+class LogCompacted(RaftError):
     """The requested entries were discarded after a snapshot. Read from `first_available`, or the snapshot."""
 
     def __init__(self, requested: int, first_available: int) -> None:
@@ -26,7 +26,7 @@ class LogCompacted(RaftError):  # noqa: N818 - a fixed public name
         super().__init__(f"log entry {requested} was compacted; the first available entry is {first_available}")
 
 
-class ProposalRejected(RaftError):  # noqa: N818 - a fixed public name
+class ProposalRejected(RaftError):
     """The leader refuses this proposal in its present state; nothing was appended."""
 
     def __init__(self, reason: str) -> None:
@@ -34,11 +34,11 @@ class ProposalRejected(RaftError):  # noqa: N818 - a fixed public name
         super().__init__(reason)
 
 
-class InvalidRequest(RaftError):  # noqa: N818 - reads as the others do
+class InvalidRequest(RaftError):
     """A peer's message breaks the protocol; nothing was changed. Drop the connection it came from."""
 
 
-class GroupNotFound(RaftError):  # noqa: N818 - a fixed public name
+class GroupNotFound(RaftError):
     """A message for a Raft group that this process does not host."""
 
     def __init__(self, group_id: int) -> None:

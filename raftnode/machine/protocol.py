@@ -6,7 +6,7 @@ from typing import Protocol
 from raftnode.core.errors import RaftError
 
 
-class CommandRefused(RaftError):  # noqa: N818 - reads as the core's errors do
+class CommandRefused(RaftError):
     """A command or query that may not enter the log or be answered. `too_large` tells which refusal it is."""
 
     def __init__(self, reason: str, *, too_large: bool = False) -> None:

@@ -1,0 +1,577 @@
+"""One node's whole behaviour, without sockets and without a clock of its own.
+
+What arrives is queued (`receive_peer`, `receive_client`); one `turn()` works it all off in this order:
+
+    messages and requests -> the core -> what promises nothing durable leaves
+        -> one write and one fsync -> what promises durability leaves -> apply -> replies
+
+This is the one place that orders durability. The daemon and the simulation run this same code.
+"""
+
+import random
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
+
+from raftnode.core.config import RaftConfig
+from raftnode.core.errors import GroupNotFound, InvalidRequest, SerializationError, StorageError
+from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+    PreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    TimeoutNowRequest,
+)
+from raftnode.core.node import RaftNode
+from raftnode.core.ready import Ready
+from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
+from raftnode.machine.sessions import SessionMachine
+from raftnode.server.admission import Admission
+from raftnode.server.events import EventLog, rfc3339
+from raftnode.server.members import addresses, describe_changes, member_context, member_statuses
+from raftnode.server.requests import Requests
+from raftnode.server.settings import ReplicaSettings
+from raftnode.server.transfers import RESEND_SECONDS, SnapshotReceiving, SnapshotSending, SnapshotTaking
+from raftnode.storage.data_dir import Identity
+from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.wal import Wal
+from raftnode.wire.client import Answer, NodeStatus, Request
+from raftnode.wire.hello import Hello, Rejected, Welcome
+from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
+
+READIES_PER_TURN: Final = 4
+"""How often one turn asks the core again for what its own fsync made possible."""
+
+
+class Transport(Protocol):
+    """How a replica speaks to others. Nothing here blocks, and nothing here raises."""
+
+    def send_request(self, peer: NodeId, message: PeerRequest) -> bool:
+        """Send on the connection that was dialled to `peer`. False: it is down or full; the message is dropped."""
+
+    def send_response(self, peer: NodeId, message: PeerResponse) -> None:
+        """Send on the connection that was accepted from `peer`; dropped where it is gone."""
+
+    def answer(self, client: Hashable, answer: Answer) -> None:
+        """Answer a client; dropped where it is gone."""
+
+    def set_members(self, addresses: dict[NodeId, str]) -> None:
+        """Keep a connection to each of these other members, and no other."""
+
+
+class Replica:
+    """A node: the core, its log, its machine, and the requests that wait for them.
+
+    Any call may raise StorageError or InvariantError: then the process must end without another word to anyone.
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        settings: ReplicaSettings,
+        storage: Wal,
+        snapshots: SnapshotStore,
+        machine: SessionMachine,
+        transport: Transport,
+        events: EventLog,
+        known_instances: dict[int, str],
+        remember_instance: Callable[[int, str], None],
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.identity = identity
+        self.settings = settings
+        self.machine = machine
+        self.events = events
+        self.clock = clock
+        self.snapshots = snapshots
+        self._storage = storage
+        self._transport = transport
+        self._admission = Admission(identity, known_instances, remember_instance)
+        self._started_at, self._started = rfc3339(wall_clock()), clock()
+        self.node = RaftNode(_core_config(identity, settings), storage, clock=clock, rng=rng)
+        self.counters: dict[str, int] = {}
+        self._peer_inbox: list[tuple[NodeId, PeerMessage]] = []
+        self._client_inbox: list[tuple[Hashable, Request]] = []
+        self._responses: list[tuple[NodeId, PeerResponse]] = []
+        self._taking: SnapshotTaking | None = None
+        self._sending: dict[NodeId, SnapshotSending] = {}
+        self._receiving = SnapshotReceiving(snapshots)
+        self._applied_configuration: Configuration = identity.configuration
+        self._bytes_since_snapshot = 0
+        self._newest_snapshot: StoredSnapshot | None = None
+        self._seen: tuple[NodeRole, int, NodeId | None] = (NodeRole.FOLLOWER, 0, None)
+        self._addressed: Configuration | None = None
+        self._stop_deadline: float | None = None
+        self.requests = Requests(self)
+
+    # Life.
+
+    def start(self) -> None:
+        """Load what the disk holds. Called once, before anything else. Raises StorageError where it is damaged."""
+        newest = self._newest_snapshot = self.snapshots.latest()
+        self._fit_log_to_snapshot(newest)
+        if newest is None:
+            self.node.restore()
+        else:
+            self._load_machine(newest)
+            self.node.restore(newest.index, newest.configuration)
+        self._members_changed()
+        self.events.emit(
+            "node.started", self.node.current_term, version=self.settings.version,
+            last_log_index=self.node.last_log_index, snapshot_index=self.node.log_snapshot_index,
+        )
+
+    def begin_shutdown(self) -> None:
+        """Stop taking requests; a leader hands over to another voter first, if one follows in time."""
+        if self._stop_deadline is not None:
+            return
+        self._stop_deadline = self.clock() + self.settings.election_timeout_max
+        self.requests.close()
+        if self._taking is not None:
+            self._taking.abort()
+            self._taking = None
+        target = self.requests.best_successor()
+        if target is not None:
+            self.node.transfer_leadership(target)
+
+    @property
+    def shutdown_ready(self) -> bool:
+        """Whether nothing is left to wait for: another node leads and every request is answered, or time is up."""
+        if self._stop_deadline is None:
+            return False
+        if self.clock() >= self._stop_deadline:
+            self.requests.abandon("this node is shutting down")
+            return True
+        handing_over = self.node.role is NodeRole.LEADER and self.requests.best_successor() is not None
+        return not handing_over and not self.requests.entry_count
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this node is on its way down."""
+        return self._stop_deadline is not None
+
+    # Who may speak.
+
+    def check_hello(self, hello: Hello) -> Welcome | Rejected:
+        """Answer the first frame of an accepted connection."""
+        return self._admission.check_hello(hello, self.node.configuration)
+
+    def check_welcome(self, peer: NodeId, welcome: Welcome) -> Rejected | None:
+        """Say why the node that answers at `peer`'s address is not `peer`, if so."""
+        return self._admission.check_welcome(peer, welcome)
+
+    # What arrives.
+
+    def receive_peer(self, peer: NodeId, message: PeerMessage) -> None:
+        """Queue a message for the next turn."""
+        self._peer_inbox.append((peer, message))
+
+    def receive_client(self, client: Hashable, request: Request) -> None:
+        """Queue a request for the next turn."""
+        self._client_inbox.append((client, request))
+
+    def client_gone(self, client: Hashable) -> None:
+        """Forget the long polls of a client that hung up; its writes go on."""
+        self.requests.forget(client)
+
+    def peer_connected(self, peer: NodeId) -> None:
+        """Learn that the connection dialled to `peer` is open."""
+        self.events.emit("peer.connected", self.node.current_term, peer=self.name_of(peer))
+
+    def peer_disconnected(self, peer: NodeId) -> None:
+        """Learn that the connection dialled to `peer` broke: where `peer` leads, it may have died."""
+        self.events.emit("peer.disconnected", self.node.current_term, peer=self.name_of(peer))
+        if self.node.leader_id == peer:
+            self.node.on_leader_unreachable()
+
+    # The turn.
+
+    def turn(self) -> float:
+        """Do one batch of work. Return the seconds until the next turn at the latest; 0: there is more to do."""
+        messages, self._peer_inbox = self._peer_inbox, []
+        for peer, message in messages:
+            self._handle_peer(peer, message)
+        inbox, self._client_inbox = self._client_inbox, []
+        self.requests.handle(inbox)
+        self.node.tick()
+        more = self._work_off_readies()
+        self._notice_changes()
+        self.requests.settle()
+        more = self._advance_snapshot() or more
+        self._advance_sending()
+        return 0.0 if more or self._peer_inbox or self._client_inbox else self._seconds_to_wait()
+
+    def count(self, name: str) -> None:
+        """Count something worth a number in the status."""
+        self.counters[name] = self.counters.get(name, 0) + 1
+
+    def answer(self, client: Hashable, answer: Answer) -> None:
+        """Give a client its answer."""
+        self._transport.answer(client, answer)
+
+    # What others ask about.
+
+    def name_of(self, node: NodeId | None) -> str | None:
+        """Return a member's name; its id as text where no name is known."""
+        if node is None:
+            return None
+        return member_context(self.node.configuration, node).name or str(node)
+
+    def address_of(self, node: NodeId | None) -> str:
+        """Return where a member listens; empty where that is not known."""
+        if node is None:
+            return ""
+        if node == self.identity.node_id:
+            return self.identity.address
+        return member_context(self.node.configuration, node).address
+
+    def status(self) -> NodeStatus:
+        """Return everything an operator may ask about this node."""
+        core, identity = self.node.status(), self.identity
+        return NodeStatus(
+            cluster_id=identity.cluster_id,
+            cluster_name=identity.cluster_name,
+            node_id=identity.node_id,
+            node_name=identity.node_name,
+            address=identity.address,
+            instance_id=identity.instance_id,
+            version=self.settings.version,
+            role=core.role.value,
+            term=core.current_term,
+            leader_id=core.leader_id,
+            leader_address=self.address_of(core.leader_id),
+            commit_index=core.commit_index,
+            applied_index=core.applied_index,
+            first_log_index=core.first_log_index,
+            last_log_index=core.last_log_index,
+            snapshot_index=0 if self._newest_snapshot is None else self._newest_snapshot.index,
+            snapshot_term=0 if self._newest_snapshot is None else self._newest_snapshot.term,
+            configuration_index=core.configuration_index,
+            joint=core.configuration.joint,
+            members=member_statuses(core, core.configuration),
+            started_at=self._started_at,
+            uptime_ms=round((self.clock() - self._started) * 1000),
+            storage_state="ok",
+            no_leader_reason=core.no_leader_reason,
+            counters=dict(self.counters),
+        )
+
+    def start_snapshot(self) -> bool:
+        """Begin to take a snapshot of what is applied. Return whether there is something new to take."""
+        if self._taking is not None:
+            return True
+        index = self.node.last_applied
+        if (self._newest_snapshot is not None and self._newest_snapshot.index >= index) or index == 0:
+            return False
+        term = self.node.term_at(index)
+        self._taking = SnapshotTaking(
+            self.snapshots, self.machine, index, term, self.node.configuration_at(index)
+        )
+        self._bytes_since_snapshot = 0
+        return True
+
+    @property
+    def newest_snapshot(self) -> StoredSnapshot | None:
+        """The newest snapshot on this node's disk."""
+        return self._newest_snapshot
+
+    # Messages from peers.
+
+    def _handle_peer(self, peer: NodeId, message: PeerMessage) -> None:
+        try:
+            response = self._dispatch(peer, message)
+        except (InvalidRequest, GroupNotFound) as error:
+            self.count("peer_messages_refused")
+            self.events.emit(
+                "peer.refused", self.node.current_term, peer=self.name_of(peer),
+                message=type(message).__name__, reason=str(error),
+            )
+            return
+        if response is not None:
+            self._responses.append((peer, response))
+
+    def _dispatch(self, peer: NodeId, message: PeerMessage) -> PeerResponse | None:
+        node = self.node
+        match message:
+            case AppendEntriesRequest():
+                return node.handle_append_entries(message)
+            case AppendEntriesResponse():
+                node.handle_append_entries_response(peer, message)
+            case RequestVoteRequest():
+                return node.handle_request_vote(message)
+            case RequestVoteResponse():
+                node.handle_request_vote_response(peer, message)
+            case PreVoteRequest():
+                return node.handle_pre_vote(message)
+            case PreVoteResponse():
+                node.handle_pre_vote_response(peer, message)
+            case InstallSnapshotRequest():
+                return self._handle_install_snapshot(message)
+            case InstallSnapshotResponse():
+                self._handle_install_snapshot_response(peer, message)
+            case TimeoutNowRequest():
+                node.handle_timeout_now(message)
+        return None
+
+    def _handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
+        """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
+        node = self.node
+        stored: StoredSnapshot | None = None
+        if (
+            request.group_id == node.group_id
+            and request.term >= node.current_term
+            and request.last_included_index > node.commit_index
+        ):
+            try:
+                stored = self._receiving.take(request)
+            except InvalidRequest:
+                node.abort_incoming_snapshot()
+                raise
+        before = node.commit_index
+        response = node.handle_install_snapshot(request)
+        if stored is not None and response.installed and stored.index > before:
+            self._install(stored)
+        return response
+
+    def _install(self, stored: StoredSnapshot) -> None:
+        if self._taking is not None:
+            self._taking.abort()
+            self._taking = None
+        self._load_machine(stored)
+        self._newest_snapshot = stored
+        self._bytes_since_snapshot = 0
+        self.requests.snapshot_installed(stored.index)
+        self._members_changed()
+        self.events.emit(
+            "snapshot.installed", self.node.current_term, index=stored.index, size_bytes=stored.size_bytes
+        )
+
+    def _handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
+        self.node.handle_install_snapshot_response(peer, response)
+        sending = self._sending.get(peer)
+        if sending is None or not sending.answered(response):
+            return
+        if response.installed:
+            self.events.emit(
+                "snapshot.sent", self.node.current_term, peer=self.name_of(peer), index=sending.stored.index,
+                size_bytes=sending.stored.size_bytes,
+            )
+            self._stop_sending(peer)
+
+    # The core's wishes.
+
+    def _work_off_readies(self) -> bool:
+        """Act on what the core wants. Return whether it still wants more."""
+        for _ in range(READIES_PER_TURN):
+            ready = self.node.take_ready()
+            if ready.is_empty() and not self._responses and not self._storage.has_unsynced:
+                return False
+            self._act(ready)
+        return True
+
+    def _act(self, ready: Ready) -> None:
+        """Send, write, send, apply: the order that durability asks for."""
+        send = self._transport.send_request
+        messages = ready.messages
+        if ready.hard_state is None:
+            # A leader's entries promise nothing of its own disk: they may leave before its fsync (thesis 10.2.1).
+            for peer, message in messages:
+                send(peer, message)
+            messages = []
+        else:
+            self._storage.save_hard_state(ready.hard_state)
+        if self._storage.has_unsynced:
+            self._storage.sync()
+            self.node.on_storage_progress()
+        for peer, message in messages:
+            send(peer, message)
+        for peer, vote_request in ready.vote_requests:
+            send(peer, vote_request)
+        for peer, pre_vote_request in ready.pre_vote_requests:
+            send(peer, pre_vote_request)
+        for peer, timeout_now in ready.timeout_now:
+            send(peer, timeout_now)
+        responses, self._responses = self._responses, []
+        for peer, response in responses:
+            self._transport.send_response(peer, response)
+        if ready.committed_entries:
+            self._apply(ready.committed_entries)
+        self.requests.reads_confirmed(ready.reads)
+        self.requests.reads_aborted(ready.reads_aborted)
+        for peer in ready.snapshots_needed:
+            self._start_sending(peer)
+
+    def _apply(self, entries: list[LogEntry]) -> None:
+        apply, requests = self.machine.apply, self.requests
+        size = 0
+        for entry in entries:
+            if entry.kind is EntryKind.COMMAND:
+                requests.applied(entry, apply(entry.index, entry.data))
+                size += len(entry.data)
+            else:
+                if entry.kind is EntryKind.CONFIGURATION:
+                    self._apply_configuration(entry)
+                requests.applied(entry, None)
+        self._bytes_since_snapshot += size
+        self.node.advance_applied(entries[-1].index)
+
+    def _apply_configuration(self, entry: LogEntry) -> None:
+        before, after = self._applied_configuration, decode_configuration(entry.data)
+        self._applied_configuration = after
+        for event, node, kind in describe_changes(before, after):
+            known = member_context(after if event != "member.removed" else before, node)
+            self.events.emit(
+                event, entry.term, member=known.name or str(node), id=node, kind=kind, address=known.address,
+                index=entry.index,
+            )
+        self.requests.configuration_applied(entry, after)
+
+    def _notice_changes(self) -> None:
+        """Tell of a new role, leader or term, and fit what depends on them."""
+        node = self.node
+        role, term, leader = node.role, node.current_term, node.leader_id
+        old_role, _, old_leader = self._seen
+        if (role, term, leader) == self._seen and self._addressed is node.configuration:
+            return
+        if self._addressed is not node.configuration:
+            self._members_changed()
+        if role is not old_role:
+            self.events.emit("role.changed", term, was=old_role.value, now=role.value)
+            if old_role is NodeRole.LEADER:
+                self.requests.leadership_lost()
+                for peer in list(self._sending):
+                    self._stop_sending(peer)
+        if leader != old_leader:
+            self.events.emit("leader.changed", term, **{"from": self.name_of(old_leader), "to": self.name_of(leader)})
+        self._seen = (role, term, leader)
+
+    def _members_changed(self) -> None:
+        self._addressed = self.node.configuration
+        self._transport.set_members(addresses(self._addressed, self.identity.node_id))
+
+    # Snapshots.
+
+    def _load_machine(self, stored: StoredSnapshot) -> None:
+        try:
+            self.machine.restore(self.snapshots.chunks(stored))
+        except SerializationError as error:
+            raise StorageError(f"{stored.path} does not fit this program's machine: {error}") from error
+        self._applied_configuration = stored.configuration
+
+    def _fit_log_to_snapshot(self, newest: StoredSnapshot | None) -> None:
+        """Bring log and snapshot together after a crash between writing the one and cutting the other."""
+        storage = self._storage
+        log_index, _ = storage.snapshot_metadata()
+        snapshot_index = 0 if newest is None else newest.index
+        if log_index > snapshot_index:
+            raise StorageError(
+                f"the log begins after entry {log_index}, and the newest snapshot covers only entry "
+                f"{snapshot_index}: the snapshot that stood between is missing. Remove this node from the "
+                "cluster and add it again with a new data directory"
+            )
+        if newest is None or newest.index <= log_index:
+            return
+        if storage.last_index >= newest.index:
+            entry = storage.load_entries(newest.index, newest.index)[0]
+            if entry.term == newest.term:
+                return
+        if storage.last_index > log_index:
+            storage.truncate(log_index + 1)
+        storage.compact(newest.index, newest.term)
+        storage.sync()
+
+    def _advance_snapshot(self) -> bool:
+        """Work on the snapshot that is being taken, or begin one that is due. Return whether one is under way."""
+        if self._taking is None and (not self._snapshot_is_due() or not self.start_snapshot()):
+            return False
+        assert self._taking is not None
+        stored = self._taking.step(self.clock)
+        if stored is None:
+            return True
+        self._taking = None
+        self._newest_snapshot = stored
+        keep_from = stored.index - self.settings.snapshot_trailing
+        if keep_from > self.node.log_snapshot_index:
+            self.node.compact(keep_from)
+        self.events.emit(
+            "snapshot.taken", self.node.current_term, index=stored.index, size_bytes=stored.size_bytes,
+            log_begins=self.node.log_snapshot_index + 1,
+        )
+        self.requests.snapshot_taken(stored)
+        return True
+
+    def _snapshot_is_due(self) -> bool:
+        if self.stopping:
+            return False
+        settings = self.settings
+        covered = 0 if self._newest_snapshot is None else self._newest_snapshot.index
+        entries = self.node.last_applied - covered
+        return bool(
+            (settings.snapshot_entries and entries >= settings.snapshot_entries)
+            or (settings.snapshot_bytes and self._bytes_since_snapshot >= settings.snapshot_bytes)
+        )
+
+    def _start_sending(self, peer: NodeId) -> None:
+        if peer in self._sending:
+            return
+        if self._newest_snapshot is None:
+            raise StorageError("the log was compacted, and there is no snapshot to send")
+        self.snapshots.pin(self._newest_snapshot)
+        self._sending[peer] = SnapshotSending(peer, self._newest_snapshot)
+        self.events.emit(
+            "snapshot.sending", self.node.current_term, peer=self.name_of(peer),
+            index=self._newest_snapshot.index, size_bytes=self._newest_snapshot.size_bytes,
+        )
+
+    def _stop_sending(self, peer: NodeId) -> None:
+        self.snapshots.unpin(self._sending.pop(peer).stored)
+
+    def _advance_sending(self) -> None:
+        now, node = self.clock(), self.node
+        for peer, sending in list(self._sending.items()):
+            if peer not in node.configuration.members():
+                self._stop_sending(peer)
+            elif now >= sending.resend_at:
+                sending.resend_at = now + RESEND_SECONDS
+                self._transport.send_request(
+                    peer, sending.request(self.snapshots, node.current_term, node.node_id, node.group_id)
+                )
+
+    def _seconds_to_wait(self) -> float:
+        deadlines = [self.node.next_deadline()]
+        if (waiting := self.requests.next_deadline()) is not None:
+            deadlines.append(waiting)
+        if self._stop_deadline is not None:
+            deadlines.append(self._stop_deadline)
+        deadlines += [sending.resend_at for sending in self._sending.values()]
+        return max(0.0, min(deadlines) - self.clock())
+
+
+def _core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
+    """Return the core's settings. The members are those of the format: a log or a snapshot knows better."""
+    first, me = identity.configuration, identity.node_id
+
+    def others(nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
+        return tuple(node for node in nodes if node != me)
+
+    return RaftConfig(
+        node_id=me,
+        peers=others(first.voter_union()),
+        learners=others(first.learners),
+        observers=others(first.observers),
+        starts_as_learner=identity.capacity == "learner",
+        starts_as_observer=identity.capacity == "observer",
+        election_timeout_min=settings.election_timeout_min,
+        election_timeout_max=settings.election_timeout_max,
+        heartbeat_interval=settings.heartbeat_interval,
+        pre_vote=settings.pre_vote,
+        check_quorum=settings.check_quorum,
+        contexts=first.contexts,
+    )

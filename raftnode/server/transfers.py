@@ -1,0 +1,119 @@
+"""Snapshots in motion: taken from the machine, sent to a member, received from a leader.
+
+Each is a piece of work that advances a little in every turn, so that the node keeps up with everything else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from raftnode.core.membership import Configuration
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.types import NodeId
+from raftnode.machine.sessions import SessionMachine
+from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, SnapshotWriter, StoredSnapshot
+
+CHUNK_BYTES: Final = 256 * 1024
+"""What one InstallSnapshot message carries."""
+
+STEP_SECONDS: Final = 0.005
+"""How long one turn works on a snapshot that is being taken, so that requests do not wait for it."""
+
+RESEND_SECONDS: Final = 1.0
+"""After that long without an answer a chunk is sent again."""
+
+
+class SnapshotTaking:
+    """The state after entry `index`, on its way to the disk. `step()` until it gives the stored snapshot."""
+
+    def __init__(
+        self, store: SnapshotStore, machine: SessionMachine, index: int, term: int, configuration: Configuration
+    ) -> None:
+        self.index = index
+        self._writer: SnapshotWriter = store.writer(index, term, configuration)
+        self._chunks = machine.snapshot()
+
+    def step(self, clock: Callable[[], float]) -> StoredSnapshot | None:
+        """Write for about STEP_SECONDS. Return the snapshot when it is whole and durable. Raises StorageError."""
+        until = clock() + STEP_SECONDS
+        for chunk in self._chunks:
+            self._writer.write(chunk)
+            if clock() >= until:
+                return None
+        return self._writer.finish()
+
+    def abort(self) -> None:
+        """Give up and leave nothing behind."""
+        self._chunks.close()
+        self._writer.abort()
+
+
+@dataclass(slots=True)
+class SnapshotSending:
+    """One snapshot on its way to one member: a chunk at a time, the next one when the last is answered."""
+
+    peer: NodeId
+    stored: StoredSnapshot
+    offset: int = 0
+    resend_at: float = 0.0
+
+    def request(
+        self, store: SnapshotStore, term: int, leader: NodeId, group: int
+    ) -> InstallSnapshotRequest:
+        """Return the chunk at the present offset. Raises StorageError."""
+        data = store.read_raw(self.stored, self.offset, CHUNK_BYTES)
+        done = self.offset + len(data) >= self.stored.size_bytes
+        return InstallSnapshotRequest(
+            term, leader, self.stored.index, self.stored.term, self.offset, data, done, group,
+            self.stored.configuration if done else None,
+        )
+
+    def answered(self, response: InstallSnapshotResponse) -> bool:
+        """Take an answer: go on where the member says. Return whether it was about this snapshot."""
+        if response.last_included_index != self.stored.index:
+            return False
+        self.offset = min(response.next_offset, self.stored.size_bytes)
+        self.resend_at = 0.0
+        return True
+
+
+class SnapshotReceiving:
+    """The snapshot that is arriving, if any. Mirrors the core's own count of what has arrived."""
+
+    def __init__(self, store: SnapshotStore) -> None:
+        self._store = store
+        self._receiver: SnapshotReceiver | None = None
+        self._key = (0, 0, 0)
+
+    def take(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
+        """Store a chunk that is the next one of its snapshot; return the snapshot when it is whole and durable.
+
+        A chunk out of order is not stored: the core's answer says which one is wanted. Raises SnapshotRejected
+        for bytes that are not a snapshot, after which it begins again at offset 0; StorageError.
+        """
+        key = (request.term, request.last_included_index, request.last_included_term)
+        if self._receiver is None or key != self._key:
+            if request.offset != 0:
+                return None
+            self.abort()
+            self._receiver = self._store.receiver(request.last_included_index, request.last_included_term)
+            self._key = key
+        if request.offset != self._receiver.next_offset:
+            return None
+        receiver = self._receiver
+        try:
+            receiver.write(request.offset, request.data)
+            if not request.done:
+                return None
+            stored = receiver.finish()
+        except BaseException:
+            self._receiver = None
+            raise
+        self._receiver = None
+        return stored
+
+    def abort(self) -> None:
+        """Forget what has arrived."""
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.abort()
