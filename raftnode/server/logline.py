@@ -38,7 +38,7 @@ class LogWriter:
 
     def record(self, record: EventRecord) -> None:
         """Write an event of the EventLog, whose sink this is."""
-        self._write("info", record.type, {"term": record.term} | record.data)
+        self._write("info", record.type, {"term": record.term, **record.data})
 
     def _write(self, level: str, event: str, fields: Mapping[str, object]) -> None:
         if LEVELS.index(level) < self._threshold:

@@ -38,7 +38,8 @@ def test_an_empty_cursor_gives_all_and_each_cursor_resumes_after_its_event() -> 
 def test_a_record_has_time_node_type_term_and_data() -> None:
     """What an operator sees of an event."""
     (event,) = log_of(1, boot=2).after("")[0]
-    assert event == EventRecord(f"7:{2 * EVENTS_PER_BOOT + 1}", "1970-01-01T00:00:01.500Z", "n7", "t.1", 3, {"n": 1})
+    cursor = f"7:{2 * EVENTS_PER_BOOT + 1}"
+    assert event == EventRecord(cursor, "1970-01-01T00:00:01.500Z", "n7", "t.1", 3, {"n": 1})
 
 
 def test_events_that_were_dropped_are_counted() -> None:
@@ -108,8 +109,8 @@ def test_each_event_is_one_log_line() -> None:
     log = EventLog("n7", 7, 1, lambda: 0.0, sink=writer.record)
     log.emit("member.added", 3, node=4, voters=[1, 2, 3], reason='say "hi"', ok=True, leader=None)
     assert stream.getvalue() == (
-        "ts=1970-01-01T00:00:00.000Z level=info node=n7 event=member.added term=3 node=4 voters=1,2,3 "
-        'reason="say \\"hi\\"" ok=true leader=\n'
+        "ts=1970-01-01T00:00:00.000Z level=info node=n7 event=member.added term=3 about_node=4 "
+        'voters=1,2,3 reason="say \\"hi\\"" ok=true leader=\n'
     )
 
 
@@ -152,7 +153,7 @@ def test_a_repeated_trouble_passes_once_in_an_interval_with_the_number_held_back
     """A flood of one kind leaves one line a minute, and says how many there were."""
     now = 0.0
     repeats = Repeats(lambda: now, interval=60.0, keys_max=2)
-    assert [repeats.allow("a"), repeats.allow("a"), repeats.allow("b"), repeats.allow("a")] == [0, None, 0, None]
+    assert [repeats.allow(key) for key in ("a", "a", "b", "a")] == [0, None, 0, None]
     now = 60.0
     assert repeats.allow("a") == 2
     for key in range(1000):
