@@ -1,0 +1,153 @@
+"""raftctl cluster up: start the nodes of a cluster file on this machine."""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+from raftctl.client import Cluster, Deadline, ask_all
+from raftctl.cluster_file import ClusterNode, load_cluster_file
+from raftctl.command import Opt, command
+from raftctl.errors import CliError, InternalError, NoLeader, OutcomeUnknown
+from raftctl.health import build_view, status_report
+from raftctl.invocation import Invocation
+from raftctl.output import Report, note
+from raftctl.processes import Child, raftnode_command, running_pid, start_node
+from raftnode.wire.client import GetStatus, StatusResult
+
+CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
+NODE: Final = Opt("--node", "Only this node; may be repeated.", "NAME")
+POLL_S: Final = 0.05
+
+
+@command("cluster up", timed=True, timeout=30.0)
+def up(
+    run: Invocation,
+    *,
+    cluster_file: Annotated[str, CLUSTER_FILE] = "cluster.toml",
+    node: Annotated[tuple[str, ...], NODE] = (),
+    wait: Annotated[
+        bool, Opt("--wait", "Wait until the nodes answer and one leads (the default).", negative="--no-wait")
+    ] = True,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say what would be started, and start nothing.")] = False,
+) -> None:
+    """Start the nodes of a cluster file that do not run yet, wait for a leader, and show the status.
+
+    Each node runs on after this command, in a session of its own; what it says is in raftnode.log in its data
+    directory. A node that ends at once is reported with the last lines of its log.
+
+    Example: raftctl cluster up -f demo/cluster.toml
+    """
+    file = load_cluster_file(cluster_file)
+    chosen = file.pick(node)
+    deadline = Deadline(run.timeout)
+    stopped = [n for n in chosen if running_pid(n.data_dir) is None]
+    started = [n.name for n in stopped]
+    if dry_run:
+        run.output.emit(
+            Report(
+                "cluster.up",
+                {"changed": False, "dry_run": True, "would_start": started},
+                f"changed: false  would start: {', '.join(started) or 'nothing'}",
+                names=started,
+            )
+        )
+        return
+    children = [
+        start_node(n.name, n.data_dir, raftnode_command("run", "--data-dir", n.data_dir)) for n in stopped
+    ]
+    result = {
+        "changed": bool(children),
+        "started": started,
+        "running": [n.name for n in chosen if n.name not in started],
+    }
+    title = f"changed: {'true' if children else 'false'}  started: {', '.join(started) or 'nothing'}"
+    if not wait:
+        run.output.emit(Report("cluster.up", result, title, names=started))
+        return
+    wait_for_answers(chosen, children, deadline)
+    report = wait_for_leader([n.address for n in file.nodes], children, deadline, required=not node)
+    run.output.emit(
+        Report(
+            "cluster.up",
+            {**result, "status": dict(report.data)},
+            f"{title}\n{report.title}",
+            report.columns,
+            report.rows,
+            names=started,
+        )
+    )
+
+
+def wait_for_answers(nodes: Sequence[ClusterNode], children: Sequence[Child], deadline: Deadline) -> None:
+    """Return when every node answers under its own id. Raises InternalError for a child that ended."""
+    while True:
+        check_alive(children)
+        asked = ask_all([n.address for n in nodes], GetStatus(1), deadline.capped(1.0))
+        answering = {
+            address: a.status.node_id for address, a in asked.answers.items() if isinstance(a, StatusResult)
+        }
+        stranger = next((n for n in nodes if answering.get(n.address, n.id) != n.id), None)
+        if stranger is not None:
+            raise InternalError(
+                f"{stranger.address} is node {answering[stranger.address]}, not {stranger.name}",
+                "another cluster or node listens there",
+                "change its address, or stop the other one",
+            )
+        if len(answering) == len(nodes):
+            return
+        if not deadline.pause(POLL_S):
+            silent = [f"{n.name} at {n.address}" for n in nodes if n.address not in answering]
+            raise OutcomeUnknown(
+                f"{', '.join(silent)} did not answer within {deadline.seconds:g} s",
+                "the processes were started and still run",
+                "see raftnode.log in the data directory",
+                code="E_TIMEOUT",
+            )
+
+
+def wait_for_leader(
+    addresses: Sequence[str], children: Sequence[Child], deadline: Deadline, *, required: bool
+) -> Report:
+    """Return the status report when a node leads. Not `required`: too few nodes for one are fine."""
+    with Cluster(addresses, deadline) as cluster:
+        while True:
+            check_alive(children)
+            statuses, asked = cluster.statuses(1.0)
+            view = build_view(statuses)
+            report = status_report(view, {a: f.reason for a, f in asked.failures.items()})
+            members = {m.id for m in view.members}
+            if view.leader is not None and all(
+                s.leader_id == view.leader.node_id for s in statuses if s.node_id in members
+            ):
+                for stranger in (s for s in statuses if s.node_id not in members):
+                    note(f"{stranger.node_name} runs, but is no longer a member of the cluster")
+                return report
+            if not required and view.voters_up < view.quorum:
+                note(
+                    f"no leader can be elected: {view.voters_up} voters are up, {view.quorum} are needed"
+                )
+                return report
+            if not deadline.pause(POLL_S):
+                raise NoLeader(
+                    f"the nodes answer, but none leads after {deadline.seconds:g} s",
+                    "; ".join(view.reasons),
+                    "look closer: raftctl status; raftctl events list",
+                )
+
+
+def check_alive(children: Sequence[Child]) -> None:
+    """Raise for a node that was started and ended: its log says why."""
+    errors: list[CliError] = []
+    for child in children:
+        code = child.poll()
+        if code is not None:
+            tail = "\n  ".join(child.log_tail() or ["it logged nothing"])
+            errors.append(
+                InternalError(
+                    f"{child.name} ended with exit code {code} when it was started",
+                    tail,
+                    f"its log: {child.log_path}",
+                    code="E_NODE_EXITED",
+                )
+            )
+    if errors:
+        raise errors[0]

@@ -1,0 +1,149 @@
+"""raftctl context: saved clusters to talk to."""
+
+from typing import Annotated, Final
+
+from raftctl.command import Arg, Opt, command
+from raftctl.errors import NotFound, UsageError
+from raftctl.invocation import Invocation
+from raftctl.output import Column, Report
+from raftctl.settings import config_path, context_endpoints, load_contexts, parse_endpoints, save_contexts
+
+NAME: Final = Arg("NAME", "The context's name.")
+
+
+@command("context list")
+def list_contexts(run: Invocation) -> None:
+    """List the saved contexts. The current one has a star.
+
+    Example: raftctl context list
+    """
+    contexts = load_contexts(config_path())
+    names = sorted(contexts.endpoints)
+    run.output.emit(
+        Report(
+            "context.list",
+            {
+                "current": contexts.current or None,
+                "contexts": [
+                    {"name": n, "endpoints": list(contexts.endpoints[n]), "current": n == contexts.current}
+                    for n in names
+                ],
+            },
+            columns=[Column("CURRENT"), Column("NAME"), Column("ENDPOINTS")],
+            rows=[
+                ["*" if n == contexts.current else None, n, ",".join(contexts.endpoints[n])] for n in names
+            ],
+            items="contexts",
+            item_schema="context",
+            names=names,
+        )
+    )
+
+
+@command("context set")
+def set_(
+    run: Invocation,
+    name: Annotated[str, NAME],
+    *,
+    endpoint: Annotated[
+        tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")
+    ] = (),
+    use_: Annotated[bool, Opt("--use", "Make it the current one as well.")] = False,
+) -> None:
+    """Save a context: a name for a cluster's endpoints. The first one that is saved becomes the current one.
+
+    Example: raftctl context set prod --endpoint 10.0.0.1:7001 --endpoint 10.0.0.2:7001
+    """
+    path = config_path()
+    contexts = load_contexts(path)
+    addresses = parse_endpoints(endpoint)
+    if not addresses:
+        raise UsageError(
+            "a context needs an endpoint",
+            "none was given",
+            f"raftctl context set {name} --endpoint HOST:PORT",
+        )
+    current = name if use_ or not contexts.endpoints else contexts.current
+    changed = contexts.endpoints.get(name) != addresses or contexts.current != current
+    if changed:
+        contexts.endpoints[name] = addresses
+        contexts.current = current
+        save_contexts(path, contexts)
+    _emit(run, "context.set", name, changed=changed)
+
+
+@command("context use")
+def use(run: Invocation, name: Annotated[str, NAME]) -> None:
+    """Make a saved context the current one.
+
+    Example: raftctl context use prod
+    """
+    path = config_path()
+    contexts = load_contexts(path)
+    context_endpoints(contexts, name, path)
+    changed = contexts.current != name
+    if changed:
+        contexts.current = name
+        save_contexts(path, contexts)
+    _emit(run, "context.use", name, changed=changed)
+
+
+@command("context delete")
+def delete(
+    run: Invocation,
+    name: Annotated[str, NAME],
+    *,
+    if_exists: Annotated[bool, Opt("--if-exists", "A context that is not there is no error.")] = False,
+) -> None:
+    """Forget a saved context.
+
+    Example: raftctl context delete prod --if-exists
+    """
+    path = config_path()
+    contexts = load_contexts(path)
+    if name not in contexts.endpoints and if_exists:
+        _emit(run, "context.delete", name, changed=False)
+        return
+    context_endpoints(contexts, name, path)
+    del contexts.endpoints[name]
+    if contexts.current == name:
+        contexts.current = ""
+    save_contexts(path, contexts)
+    _emit(run, "context.delete", name, changed=True)
+
+
+@command("context show")
+def show(
+    run: Invocation,
+    name: Annotated[str | None, Arg("NAME", "The context; without it, the current one.")] = None,
+) -> None:
+    """Show a context's endpoints.
+
+    Example: raftctl context show prod
+    """
+    path = config_path()
+    contexts = load_contexts(path)
+    chosen = name or contexts.current
+    if not chosen:
+        raise NotFound("no context is current", f"{path} names none", "choose one: raftctl context use NAME")
+    endpoints = context_endpoints(contexts, chosen, path)
+    run.output.emit(
+        Report(
+            "context.show",
+            {"name": chosen, "endpoints": list(endpoints), "current": chosen == contexts.current},
+            columns=[Column("NAME"), Column("ENDPOINTS")],
+            rows=[[chosen, ",".join(endpoints)]],
+            names=[chosen],
+        )
+    )
+
+
+def _emit(run: Invocation, schema: str, name: str, *, changed: bool) -> None:
+    run.output.emit(
+        Report(
+            schema,
+            {"name": name, "changed": changed},
+            f"changed: {'true' if changed else 'false'}  context {name}",
+            names=[name],
+        )
+    )

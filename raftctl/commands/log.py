@@ -1,0 +1,218 @@
+"""raftctl log range, tail and info."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from raftctl.client import Cluster
+from raftctl.command import Arg, Opt, command
+from raftctl.commands.membership import the_member
+from raftctl.errors import NotFound, UsageError
+from raftctl.health import build_view
+from raftctl.invocation import Invocation
+from raftctl.output import Column, Report
+from raftctl.text import bytes_field, escape_text
+from raftnode.wire.client import GetLog, LogEntryView, LogResult
+
+NODE: Final = Opt("--node", "Ask this member; without it, the leader, or whoever answers.", "MEMBER")
+FOLLOW: Final = Opt("-f/--follow", "Go on with what comes.")
+LONG_POLL_S: Final = 10.0
+COLUMNS: Final = (Column("INDEX"), Column("TERM"), Column("KIND"), Column("BYTES"), Column("SUMMARY"))
+
+
+@command("log range", connects=True)
+def range_(
+    run: Invocation,
+    lo: Annotated[int, Arg("LO", "The first index.")],
+    hi: Annotated[int, Arg("HI", "The last index; beyond the commit index, it ends there.")],
+    *,
+    node: Annotated[str | None, NODE] = None,
+) -> None:
+    """Show the committed log entries LO to HI, both included.
+
+    Entries that a snapshot has replaced are exit code 3, with the first index that is still there.
+
+    Example: raftctl log range 1 20 -o jsonl
+    """
+    if not 1 <= lo <= hi:
+        raise UsageError(f"{lo} to {hi} is not a range of the log", "it begins at 1 or later and goes up")
+    with run.cluster() as cluster:
+        where = _address(cluster, node)
+        entries: list[LogEntryView] = []
+        while True:
+            result = _fetch(cluster, where, GetLog(0, lo + len(entries), hi))
+            entries.extend(result.entries)
+            if not result.entries or entries[-1].entry.index >= min(hi, result.commit_index):
+                break
+    run.output.emit(
+        Report(
+            "log.range",
+            {
+                "first": lo,
+                "last": hi,
+                "commit_index": result.commit_index,
+                "first_log_index": result.first_log_index,
+                "entries": [entry_record(e) for e in entries],
+            },
+            columns=COLUMNS,
+            rows=[_row(e) for e in entries],
+            items="entries",
+            item_schema="log.entry",
+            names=[str(e.entry.index) for e in entries],
+        )
+    )
+
+
+@command("log tail", connects=True)
+def tail(
+    run: Invocation,
+    *,
+    follow: Annotated[bool, FOLLOW] = False,
+    lines: Annotated[int, Opt("-n/--lines", "Begin with the last N entries.", "N")] = 10,
+    from_: Annotated[int | None, Opt("--from", "Begin at this index instead.", "INDEX")] = None,
+    node: Annotated[str | None, NODE] = None,
+) -> None:
+    """Show the last committed log entries, and with -f those that come.
+
+    Piped, each line is a JSON object. Entries that were discarded before they could be read are reported as a
+    record with the schema raftctl.gap/1.
+
+    Example: raftctl log tail -f --from 1042 -o jsonl
+    """
+    with run.cluster() as cluster:
+        where = _address(cluster, node)
+        if from_ is None:
+            view = build_view(cluster.statuses()[0])
+            from_ = max(1, view.commit_index - lines + 1)
+        for record in _follow(cluster, where, from_, run.timeout, follow=follow):
+            if isinstance(record, LogEntryView):
+                run.output.emit_record("log.entry", entry_record(record), "  ".join(_row(record)))
+            else:
+                run.output.emit_record(
+                    "gap", record, f"-- entries {record['from']} to {record['to']} are gone --"
+                )
+
+
+def _follow(
+    cluster: Cluster, where: str, index: int, timeout: float, *, follow: bool
+) -> Iterator[LogEntryView | dict[str, Any]]:
+    from raftctl.client import Deadline
+
+    while True:
+        cluster.deadline = Deadline(timeout + (LONG_POLL_S if follow else 0.0))
+        request = GetLog(0, index, index + 999, round(LONG_POLL_S * 1000) if follow else 0)
+        try:
+            result = _fetch(cluster, where, request, LONG_POLL_S)
+        except NotFound as error:
+            first = _fetch(cluster, where, GetLog(0, 2**62, 2**62)).first_log_index
+            if error.code != "E_COMPACTED" or first <= index:
+                raise
+            yield {"from": index, "to": first - 1}
+            index = first
+            continue
+        yield from result.entries
+        if result.entries:
+            index = result.entries[-1].entry.index + 1
+        if not follow and index > result.commit_index:
+            return
+
+
+@command("log info", connects=True, timeout=2.0)
+def info(run: Invocation) -> None:
+    """Show where each member's log begins and ends, and what its snapshot covers.
+
+    Example: raftctl log info
+    """
+    with run.cluster() as cluster:
+        view = build_view(cluster.statuses()[0])
+    logs = [(m, m.status) for m in view.members]
+    run.output.emit(
+        Report(
+            "log.info",
+            {
+                "logs": [
+                    {"node": m.name, "id": m.id, "state": m.state}
+                    | (
+                        {}
+                        if s is None
+                        else {
+                            "term": s.term,
+                            "first_index": s.first_log_index,
+                            "last_index": s.last_log_index,
+                            "commit_index": s.commit_index,
+                            "applied_index": s.applied_index,
+                            "snapshot_index": s.snapshot_index,
+                            "snapshot_term": s.snapshot_term,
+                        }
+                    )
+                    for m, s in logs
+                ]
+            },
+            columns=[
+                Column(c)
+                for c in ("NAME", "TERM", "FIRST", "LAST", "COMMIT", "APPLIED", "SNAPSHOT", "SNAPSHOT TERM")
+            ],
+            rows=[
+                [escape_text(m.name)]
+                + (
+                    [None] * 7
+                    if s is None
+                    else [
+                        str(n)
+                        for n in (
+                            s.term,
+                            s.first_log_index,
+                            s.last_log_index,
+                            s.commit_index,
+                            s.applied_index,
+                            s.snapshot_index,
+                            s.snapshot_term,
+                        )
+                    ]
+                )
+                for m, s in logs
+            ],
+            items="logs",
+            item_schema="log.state",
+            names=[m.name for m in view.members],
+        )
+    )
+
+
+def _address(cluster: Cluster, node: str | None) -> str:
+    """Return the address of the member to ask; "" for whoever answers, the leader first."""
+    view = build_view(cluster.statuses(1.0)[0])
+    if node is not None:
+        return the_member(view, node).address
+    if view.leader is not None:
+        cluster.start_at(view.leader.address)
+    return ""
+
+
+def _fetch(cluster: Cluster, where: str, request: GetLog, wait_s: float = 0.0) -> LogResult:
+    answer = cluster.call_any(request, wait_s, where)
+    assert isinstance(answer, LogResult), "GetLog is answered by LogResult"
+    return answer
+
+
+def entry_record(view: LogEntryView) -> dict[str, Any]:
+    """Return an entry as JSON."""
+    entry = view.entry
+    return {
+        "index": entry.index,
+        "term": entry.term,
+        "kind": entry.kind.name.lower(),
+        "bytes": len(entry.data),
+        "summary": view.summary,
+        **bytes_field("data", entry.data),
+    }
+
+
+def _row(view: LogEntryView) -> list[str]:
+    entry = view.entry
+    return [
+        str(entry.index),
+        str(entry.term),
+        entry.kind.name.lower(),
+        str(len(entry.data)),
+        escape_text(view.summary),
+    ]

@@ -1,0 +1,183 @@
+"""raftctl member add: a learner that catches up and is then promoted."""
+
+from typing import Annotated
+
+from raftctl.client import Cluster
+from raftctl.command import Arg, Opt, command
+from raftctl.commands.membership import (
+    DRY_RUN,
+    POLL_S,
+    change_until,
+    emit_change,
+    emit_evaluation,
+    in_each,
+    led_view,
+    propose,
+    wait_everywhere,
+)
+from raftctl.errors import Conflict, OutcomeUnknown, UsageError
+from raftctl.health import Member, View
+from raftctl.invocation import Invocation
+from raftctl.settings import split_address
+from raftnode.wire.client import MemberAction, MemberOperation
+
+
+@command("member add", connects=True, timeout=60.0)
+def add(
+    run: Invocation,
+    name: Annotated[str, Arg("NAME", "The new member's name.")],
+    *,
+    address: Annotated[str, Opt("--address", "Where the new member listens.", "HOST:PORT")],
+    learner: Annotated[bool, Opt("--learner", "Leave it a learner: do not promote it.")] = False,
+    observer: Annotated[bool, Opt("--observer", "Add it as a permanent read-only copy.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    wait: Annotated[
+        bool,
+        Opt(
+            "--wait",
+            "Wait until it has caught up, promote it and see that everywhere (the "
+            "default). Without waiting it stays a learner.",
+            negative="--no-wait",
+        ),
+    ] = True,
+) -> None:
+    """Add a member: first as a learner, then, when it has caught up, as a voter.
+
+    A learner does not count for the quorum, so adding one never risks the cluster. The new node itself is
+    started with raftnode join, before or after this command. Repeating the command goes on where it stands; a
+    member that is already what was asked for is `changed: false`.
+
+    Example: raftctl member add n4 --address 10.0.0.4:7001
+    """
+    if learner and observer:
+        raise UsageError("--learner and --observer exclude each other")
+    split_address(address)
+    first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER
+    operation = MemberOperation(first, name=name, address=address)
+    with run.cluster() as cluster:
+        present = existing(led_view(cluster), name, address)
+        if observer and present is not None and present.kind != "observer":
+            raise Conflict(
+                f"{name} is already a {present.kind}",
+                "a member is one thing at a time",
+                f"remove it first: raftctl member remove {name}",
+            )
+        if dry_run:
+            _evaluate(run, cluster, name, operation, present)
+            return
+        changed = False
+        if present is None:
+            changed = change_until(cluster, operation, lambda view: existing(view, name, address) is not None)
+        if learner or observer or not wait or (present is not None and present.kind == "voter"):
+            view = _seen(run, cluster, name, address) if wait else led_view(cluster)
+        else:
+            view = _promote(run, cluster, name, address)
+            changed = True
+    member = existing(view, name, address)
+    kind = member.kind if member is not None else "observer" if observer else "learner"
+    emit_change(
+        run,
+        "member.add",
+        name,
+        changed=changed,
+        text=f"{name} at {address} is a {kind}",
+        id=member.id if member else None,
+        kind=kind,
+        address=address,
+    )
+
+
+def existing(view: View, name: str, address: str) -> Member | None:
+    """Return the member with this name and address. Raises Conflict where only one of the two is in use."""
+    for member in view.members:
+        if member.name == name and member.address == address:
+            return member
+    for member in view.members:
+        if member.name == name or member.address == address:
+            raise Conflict(
+                f"{name} at {address} collides with a member",
+                f"{member.name} (id {member.id}) is at {member.address}",
+                "give another name or address, or remove that member first",
+            )
+    return None
+
+
+def _evaluate(
+    run: Invocation, cluster: Cluster, name: str, operation: MemberOperation, present: Member | None
+) -> None:
+    if present is None:
+        result = propose(cluster, [operation], dry_run=True)
+        emit_evaluation(run, "member.add", name, result)
+        if operation.action is MemberAction.ADD_LEARNER:
+            run.note(
+                "the promotion that follows gives it a vote: the quorum is then counted over one voter more"
+            )
+        return
+    if present.kind == "learner":
+        promotion = MemberOperation(MemberAction.PROMOTE, node_id=present.id)
+        emit_evaluation(run, "member.add", name, propose(cluster, [promotion], dry_run=True))
+        return
+    emit_change(
+        run,
+        "member.add",
+        name,
+        changed=False,
+        text=f"{name} is already a {present.kind}",
+        dry_run=True,
+        would_change=False,
+    )
+
+
+def _seen(run: Invocation, cluster: Cluster, name: str, address: str) -> View:
+    return wait_everywhere(
+        run,
+        cluster,
+        in_each(lambda view: existing(view, name, address) is not None),
+        f"the addition of {name}",
+    )
+
+
+def _promote(run: Invocation, cluster: Cluster, name: str, address: str) -> View:
+    """Wait until the learner has caught up, promote it, and wait until every member knows it as a voter."""
+    report = run.progress()
+    hinted = False
+    while True:
+        view = led_view(cluster)
+        member = existing(view, name, address)
+        if member is None:
+            raise Conflict(
+                f"{name} was removed while it was catching up", "someone else changed the membership"
+            )
+        if member.kind == "voter" or member.promotable:
+            break
+        if not member.up and not hinted:
+            hinted = True
+            run.note(f"{name} does not answer yet; on its machine run:\n" + join_command(view, name, address))
+        waiting = f"{name} has {member.match_index or 0} of {view.commit_index} entries"
+        report(f"catching up: {waiting}")
+        if not cluster.deadline.pause(POLL_S):
+            raise OutcomeUnknown(
+                f"{name} is a learner and had not caught up within {run.timeout:g} s",
+                waiting,
+                f"repeat the command to go on waiting: raftctl member add {name} --address {address}",
+                code="E_TIMEOUT",
+            )
+    promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
+    change_until(cluster, promotion, lambda v: is_kind(v, member.id, "voter"))
+    return wait_everywhere(
+        run, cluster, in_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
+    )
+
+
+def is_kind(view: View, node_id: int, kind: str) -> bool:
+    """Return whether the member is of this kind, and no membership change is half done."""
+    return not view.joint and any(m.id == node_id and m.kind == kind for m in view.members)
+
+
+def join_command(view: View, name: str, address: str) -> str:
+    """Return what starts the new node on its machine."""
+    there = ",".join(m.address for m in view.members if m.up and m.address != address)
+    return (
+        f"  raftnode join --cluster {there} --name {name} --address {address} --data-dir DIR\n"
+        "  raftnode run --data-dir DIR"
+    )

@@ -1,0 +1,158 @@
+"""raftctl snapshot trigger and list."""
+
+from typing import Annotated, Any, Final
+
+from raftctl.client import Asked, Cluster, ask_all, failure_error, unreachable
+from raftctl.command import Opt, command
+from raftctl.commands.membership import the_member
+from raftctl.errors import NoLeader, Unreachable
+from raftctl.health import Member, View, build_view
+from raftctl.invocation import Invocation
+from raftctl.output import Column, Report
+from raftctl.text import escape_text, format_bytes
+from raftnode.wire.client import (
+    Failed,
+    ListSnapshots,
+    Request,
+    SnapshotInfo,
+    SnapshotsResult,
+    SnapshotTaken,
+    TriggerSnapshot,
+)
+
+COLUMNS: Final = (
+    Column("NODE"),
+    Column("INDEX"),
+    Column("TERM"),
+    Column("SIZE"),
+    Column("CREATED"),
+    Column("FILE"),
+    Column("VOTERS", True),
+)
+
+
+@command("snapshot trigger", connects=True, timeout=60.0)
+def trigger(
+    run: Invocation,
+    *,
+    node: Annotated[
+        tuple[str, ...],
+        Opt("--node", "On this member; may be repeated. Without it, on the leader.", "MEMBER"),
+    ] = (),
+    all_: Annotated[bool, Opt("--all", "On every member that is up.")] = False,
+) -> None:
+    """Take a snapshot now, and return when it is durable. Nothing new since the last one is `changed: false`.
+
+    Example: raftctl snapshot trigger --node n2
+    """
+    with run.cluster() as cluster:
+        view = build_view(cluster.statuses(1.0)[0])
+        chosen = _chosen(view, node, all_=all_)
+        asked = _ask(cluster, chosen, TriggerSnapshot(1))
+    taken = [(m, a) for m in chosen if isinstance(a := asked.answers[m.address], SnapshotTaken)]
+    changed = any(a.changed for _, a in taken)
+    run.output.emit(
+        Report(
+            "snapshot.trigger",
+            {
+                "changed": changed,
+                "snapshots": [
+                    {**snapshot_record(m.name, a.snapshot), "changed": a.changed} for m, a in taken
+                ],
+            },
+            f"changed: {'true' if changed else 'false'}",
+            COLUMNS,
+            [_row(m.name, a.snapshot) for m, a in taken],
+            names=[f"{m.name}:{a.snapshot.index}" for m, a in taken],
+        )
+    )
+
+
+def _chosen(view: View, node: tuple[str, ...], *, all_: bool) -> list[Member]:
+    if all_:
+        return [m for m in view.members if m.status is not None]
+    if node:
+        return [the_member(view, which) for which in node]
+    if view.leader is None:
+        raise NoLeader(
+            "no node leads", "; ".join(view.reasons), "name a member: raftctl snapshot trigger --node n1"
+        )
+    return [m for m in view.members if m.role == "leader"]
+
+
+@command("snapshot list", connects=True)
+def list_snapshots(
+    run: Invocation,
+    *,
+    node: Annotated[
+        tuple[str, ...], Opt("--node", "Of this member; may be repeated. Without it, of all.", "MEMBER")
+    ] = (),
+) -> None:
+    """List the snapshots that the members keep, newest first.
+
+    Example: raftctl snapshot list -o wide
+    """
+    with run.cluster() as cluster:
+        view = build_view(cluster.statuses(1.0)[0])
+        chosen = _chosen(view, node, all_=not node)
+        asked = _ask(cluster, chosen, ListSnapshots(1))
+    found = [
+        (m.name, s)
+        for m in chosen
+        if isinstance(a := asked.answers[m.address], SnapshotsResult)
+        for s in a.snapshots
+    ]
+    for member in view.members:
+        if not node and member.status is None:
+            run.note(f"{member.name} does not answer: its snapshots are not listed")
+    run.output.emit(
+        Report(
+            "snapshot.list",
+            {"snapshots": [snapshot_record(n, s) for n, s in found]},
+            columns=COLUMNS,
+            rows=[_row(n, s) for n, s in found],
+            items="snapshots",
+            item_schema="snapshot",
+            names=[f"{n}:{s.index}" for n, s in found],
+        )
+    )
+
+
+def _ask(cluster: Cluster, chosen: list[Member], request: Request) -> Asked:
+    """Ask these members and return every answer. Raises CliError for one that fails or does not answer."""
+    asked = ask_all([m.address for m in chosen], request, cluster.deadline)
+    if asked.failures and not asked.answers:
+        raise unreachable(asked)
+    for member in chosen:
+        failure = asked.failures.get(member.address)
+        if failure is not None:
+            raise Unreachable(f"{member.name} does not answer", str(failure), "see who is up: raftctl status")
+        answer = asked.answers[member.address]
+        if isinstance(answer, Failed):
+            raise failure_error(answer)
+    return asked
+
+
+def snapshot_record(node: str, snapshot: SnapshotInfo) -> dict[str, Any]:
+    """Return a snapshot as JSON."""
+    return {
+        "node": node,
+        "index": snapshot.index,
+        "term": snapshot.term,
+        "size_bytes": snapshot.size_bytes,
+        "created_at": snapshot.created_at,
+        "file": snapshot.file,
+        "voters": snapshot.voters,
+    }
+
+
+def _row(node: str, snapshot: SnapshotInfo) -> list[str]:
+    return [
+        escape_text(node),
+        str(snapshot.index),
+        str(snapshot.term),
+        format_bytes(snapshot.size_bytes),
+        escape_text(snapshot.created_at),
+        escape_text(snapshot.file),
+        ",".join(map(str, snapshot.voters)),
+    ]

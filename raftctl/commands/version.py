@@ -1,0 +1,28 @@
+"""raftctl version."""
+
+import sys
+
+from raftctl.command import command
+from raftctl.invocation import Invocation
+from raftctl.output import Report
+from raftnode import __version__
+from raftnode.wire.hello import PROTOCOL_VERSION
+
+
+@command("version")
+def version(run: Invocation) -> None:
+    """Show the version of this program and of the protocol that it speaks.
+
+    The versions of the nodes are in `status -o wide`.
+
+    Example: raftctl version -o json
+    """
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    run.output.emit(
+        Report(
+            "version",
+            {"version": __version__, "protocol": PROTOCOL_VERSION, "python": python},
+            f"raftctl {__version__} (protocol {PROTOCOL_VERSION}, Python {python})",
+            names=[__version__],
+        )
+    )

@@ -1,0 +1,165 @@
+"""raftctl wait: return when the cluster is as a script needs it."""
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from raftctl.command import Opt, command
+from raftctl.errors import CliError, ConditionFalse, NoLeader, UsageError
+from raftctl.health import View, build_view
+from raftctl.invocation import Invocation
+from raftctl.output import Report
+from raftctl.text import format_duration
+
+POLL_S: Final = 0.1
+ROUND_S: Final = 1.0
+
+Condition = Callable[[View], str]
+"""Says what is missing in a view; empty where the condition holds."""
+
+_COMPARE: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    "==": operator.eq,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@command("wait", connects=True, timeout=30.0)
+def wait(
+    run: Invocation,
+    *,
+    leader: Annotated[bool, Opt("--leader", "Until a node leads.")] = False,
+    members: Annotated[
+        int | None, Opt("--members", "Until the cluster has N members and all are up.", "N")
+    ] = None,
+    voters: Annotated[
+        int | None, Opt("--voters", "Until the cluster has N voters and all are up.", "N")
+    ] = None,
+    applied_to: Annotated[
+        int | None, Opt("--applied-to", "Until every member has applied log index I.", "I")
+    ] = None,
+    lag: Annotated[
+        str | None, Opt("--lag", "Until every member's lag compares so, such as '<10'.", "COMPARISON")
+    ] = None,
+    health: Annotated[
+        str | None,
+        Opt(
+            "--health",
+            "Until the cluster's health is this.",
+            "WORD",
+            ("healthy", "degraded", "no-leader", "no-quorum"),
+        ),
+    ] = None,
+) -> None:
+    """Wait until every given condition holds at once, and show how long it took.
+
+    At the timeout (30s unless --timeout says otherwise) the exit code is 3, or 5 where a leader is what is
+    missing, or 4 where no node answers.
+
+    Example: raftctl wait --leader --voters 3 --timeout 10s
+    """
+    conditions = build_conditions(
+        leader=leader, members=members, voters=voters, applied_to=applied_to, lag=lag, health=health
+    )
+    with run.cluster() as cluster:
+        report_progress = run.progress()
+        while True:
+            missing: CliError | None = None
+            try:
+                statuses, _ = cluster.statuses(ROUND_S)
+                missing = _missing(build_view(statuses), conditions, run.timeout, leader=leader)
+            except CliError as error:
+                missing = error
+            if missing is None:
+                break
+            report_progress(f"still waiting: {missing.why or missing.what}")
+            if not cluster.deadline.pause(POLL_S):
+                raise missing
+        waited = run.timeout - cluster.deadline.remaining()
+    run.output.emit(
+        Report(
+            "wait",
+            {"waited_ms": round(waited * 1000)},
+            f"true after {format_duration(waited)}",
+            [],
+            [],
+            names=["true"],
+        )
+    )
+
+
+def _missing(view: View, conditions: list[Condition], timeout: float, *, leader: bool) -> CliError | None:
+    missing = [text for text in (condition(view) for condition in conditions) if text]
+    if not missing:
+        return None
+    kind = NoLeader if leader and view.leader is None else ConditionFalse
+    return kind(
+        f"still not true after {format_duration(timeout)}", "; ".join(missing), "look closer: raftctl status"
+    )
+
+
+def build_conditions(
+    *,
+    leader: bool,
+    members: int | None,
+    voters: int | None,
+    applied_to: int | None,
+    lag: str | None,
+    health: str | None,
+) -> list[Condition]:
+    """Return what must hold. Raises UsageError where nothing was asked for."""
+    conditions: list[Condition] = []
+    if leader:
+        conditions.append(lambda view: "" if view.leader else "no node leads")
+    if members is not None:
+        conditions.append(lambda view: _count_up(view, "members", members))
+    if voters is not None:
+        conditions.append(lambda view: _count_up(view, "voters", voters))
+    if applied_to is not None:
+        conditions.append(
+            lambda view: "; ".join(
+                f"{m.name} has applied {'an unknown part' if m.applied_index is None else m.applied_index}, "
+                f"not {applied_to}"
+                for m in view.members
+                if (m.applied_index or 0) < applied_to
+            )
+        )
+    if lag is not None:
+        holds = parse_comparison(lag)
+        conditions.append(
+            lambda view: "; ".join(
+                f"{m.name} has lag {'unknown' if m.lag is None else m.lag}, not {lag}"
+                for m in view.members
+                if m.lag is None or not holds(m.lag)
+            )
+        )
+    if health is not None:
+        conditions.append(
+            lambda view: "" if view.health == health else f"health is {view.health}, not {health}"
+        )
+    if not conditions:
+        raise UsageError("wait for what?", "no condition was given", "give one: raftctl wait --leader")
+    return conditions
+
+
+def _count_up(view: View, noun: str, wanted: int) -> str:
+    counted = [m for m in view.members if noun == "members" or m.kind == "voter"]
+    up = sum(m.up for m in counted)
+    if len(counted) == wanted == up:
+        return ""
+    return f"the cluster has {len(counted)} {noun}, {up} of them up, not {wanted}"
+
+
+def parse_comparison(text: str) -> Callable[[int], bool]:
+    """Return the test in "<10", "<= 10", ">5" or "10". Raises UsageError."""
+    match = re.fullmatch(r"\s*(<=|>=|==|=|<|>)?\s*(\d+)\s*", text)
+    if match is None:
+        raise UsageError(
+            f"--lag cannot be {text!r}", "it is a comparison with a number of entries", "write --lag '<10'"
+        )
+    compare, bound = _COMPARE[match[1] or "="], int(match[2])
+    return lambda value: bool(compare(value, bound))

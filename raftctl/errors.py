@@ -1,0 +1,111 @@
+# ruff: noqa: N818 - an error is named after what it says: NoLeader, not NoLeaderError
+"""What can go wrong, for people and scripts: each error has one exit code, decided here and nowhere else.
+
+An error is three lines: what happened, why (with the numbers), and what to do next.
+"""
+
+from typing import Final
+
+EXIT_OK: Final = 0
+EXIT_INTERNAL: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_FALSE: Final = 3
+EXIT_UNREACHABLE: Final = 4
+EXIT_NO_LEADER: Final = 5
+EXIT_REFUSED: Final = 6
+EXIT_UNKNOWN: Final = 7
+EXIT_CONFLICT: Final = 8
+EXIT_INTERRUPTED: Final = 130
+
+
+class CliError(Exception):
+    """A failure that the user is told about in three lines. `code` is stable text for scripts."""
+
+    exit_code = EXIT_INTERNAL
+    code = "E_INTERNAL"
+
+    def __init__(self, what: str, why: str = "", next_step: str = "", *, code: str = "") -> None:
+        self.what = what
+        self.why = why
+        self.next_step = next_step
+        if code:
+            self.code = code
+        super().__init__(what)
+
+    def lines(self) -> list[str]:
+        """Return the error as it stands on standard error."""
+        head = f"error: {self.what}  [{self.code}, exit {self.exit_code}]"
+        return [head, *(f"  {line}" for line in (self.why, self.next_step) if line)]
+
+    def record(self) -> dict[str, object]:
+        """Return the error as the JSON object of `-o json`."""
+        return {
+            "schema": "raftctl.error/1",
+            "code": self.code,
+            "exit": self.exit_code,
+            "error": self.what,
+            "why": self.why,
+            "next": self.next_step,
+        }
+
+
+class UsageError(CliError):
+    """The command line or a file that it names makes no sense. Nothing was done."""
+
+    exit_code = EXIT_USAGE
+    code = "E_USAGE"
+
+
+class NotFound(CliError):
+    """What was asked for does not exist."""
+
+    exit_code = EXIT_FALSE
+    code = "E_NOT_FOUND"
+
+
+class ConditionFalse(CliError):
+    """The condition that was asked about does not hold."""
+
+    exit_code = EXIT_FALSE
+    code = "E_CONDITION"
+
+
+class Unreachable(CliError):
+    """No node answered."""
+
+    exit_code = EXIT_UNREACHABLE
+    code = "E_UNREACHABLE"
+
+
+class NoLeader(CliError):
+    """Nodes answered, but no leader or no quorum was there in time. Nothing was done."""
+
+    exit_code = EXIT_NO_LEADER
+    code = "E_NO_LEADER"
+
+
+class Refused(CliError):
+    """A safety check forbids it. Nothing was done."""
+
+    exit_code = EXIT_REFUSED
+    code = "E_REFUSED"
+
+
+class OutcomeUnknown(CliError):
+    """The time is over: it may have happened, or may still happen."""
+
+    exit_code = EXIT_UNKNOWN
+    code = "E_UNKNOWN"
+
+
+class Conflict(CliError):
+    """A precondition of the command did not hold. Nothing was done."""
+
+    exit_code = EXIT_CONFLICT
+    code = "E_CONFLICT"
+
+
+class InternalError(CliError):
+    """The other side, or this program, did what it may not do."""
+
+    code = "E_INTERNAL"

@@ -1,0 +1,107 @@
+"""The raftctl command: find the command, run it, and turn what goes wrong into an exit code.
+
+A command line that `Command.parse` understands runs without typer. Everything else (help, mistakes) goes to
+typer, built in app.py from the same table.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from raftctl import registry
+from raftctl.command import Command, RawValue, leading_options
+from raftctl.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError
+from raftctl.invocation import run_command
+
+
+def main() -> None:
+    """Run raftctl with the process's arguments and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Data goes to stdout, errors to stderr."""
+    try:
+        dispatch(arguments)
+        sys.stdout.flush()
+    except CliError as error:
+        return report(error, as_json=_wants_json(arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough. What is still buffered must not fail again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        if os.environ.get("RAFTCTL_DEBUG"):
+            raise
+        failure = InternalError(
+            f"unexpected {type(error).__name__}: {error}",
+            "",
+            "this should not happen; RAFTCTL_DEBUG=1 shows where it comes from",
+        )
+        report(failure, as_json=_wants_json(arguments))
+        return EXIT_INTERNAL
+    return EXIT_OK
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Run one command line. Raises CliError."""
+    leading, rest = leading_options(arguments)
+    found = registry.find(rest)
+    if found is None:
+        from raftctl.app import run_typer
+
+        run_typer([*leading, *rest])
+        return
+    path, words = found
+    command = registry.load(path)
+    words = command.fill_bare([*leading, *words])
+    raw = command.parse(words)
+    if raw is None:
+        from raftctl.app import run_typer
+
+        run_typer([*path.split(), *words])
+        return
+    run_raw(command, raw)
+
+
+def run_raw(command: Command, raw: dict[str, RawValue]) -> None:
+    """Run a command with its parameters as they stood on the command line. Raises CliError."""
+    run_command(command, command.bind(raw))
+
+
+def report(error: CliError, *, as_json: bool) -> int:
+    """Write an error to standard error and return its exit code."""
+    if as_json:
+        from raftctl.output import json_text
+
+        lines = [json_text(error.record())]
+    else:
+        lines = error.lines()
+    sys.stderr.write("\n".join(lines) + "\n")
+    return error.exit_code
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Return whether the command line asks for JSON, also where the rest of it is wrong."""
+    for position, word in enumerate(arguments):
+        if word == "--":
+            break
+        after = arguments[position + 1] if position + 1 < len(arguments) else ""
+        for given in (
+            after if word in ("-o", "--output") else "",
+            word.removeprefix("--output="),
+            word.removeprefix("-o"),
+        ):
+            if given in ("json", "jsonl") and given != word:
+                return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Every command and the module that holds it: a module is loaded when its command is used."""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from raftctl.command import Command
+
+COMMANDS: Final = {
+    "status": "status:status",
+    "wait": "wait:wait",
+    "cluster init": "cluster_init:init",
+    "cluster up": "cluster_up:up",
+    "cluster down": "cluster_down:down",
+    "cluster list": "cluster_list:list_nodes",
+    "cluster health": "cluster_health:health",
+    "member list": "member_list:list_members",
+    "member add": "member_add:add",
+    "member promote": "member_change:promote",
+    "member demote": "member_change:demote",
+    "member remove": "member_change:remove",
+    "member transfer": "member_transfer:transfer",
+    "log range": "log:range_",
+    "log tail": "log:tail",
+    "log info": "log:info",
+    "snapshot trigger": "snapshot:trigger",
+    "snapshot list": "snapshot:list_snapshots",
+    "events list": "events:list_events",
+    "events tail": "events:tail",
+    "kv get": "kv_read:get",
+    "kv list": "kv_read:list_keys",
+    "kv watch": "kv_watch:watch",
+    "kv put": "kv_write:put",
+    "kv delete": "kv_write:delete",
+    "kv cas": "kv_write:cas",
+    "kv incr": "kv_write:incr",
+    "context list": "context:list_contexts",
+    "context use": "context:use",
+    "context set": "context:set_",
+    "context delete": "context:delete",
+    "context show": "context:show",
+    "config explain": "config:explain",
+    "completion": "completion:completion",
+    "version": "version:version",
+}
+
+GROUPS: Final = {
+    "cluster": "Make, start, stop and check clusters on this machine.",
+    "member": "List and change the members.",
+    "log": "Look into the replicated log.",
+    "snapshot": "Take and list snapshots.",
+    "events": "What happened on the nodes.",
+    "kv": "Read and write the key-value store.",
+    "context": "Saved clusters to talk to.",
+    "config": "Where settings come from.",
+}
+
+
+def load(path: str) -> Command:
+    """Return the command `path`, such as "kv get"."""
+    module, _, name = COMMANDS[path].partition(":")
+    found = getattr(import_module(f"raftctl.commands.{module}"), name)
+    assert isinstance(found, Command), f"{COMMANDS[path]} is a command"
+    return found
+
+
+def find(words: Sequence[str]) -> tuple[str, list[str]] | None:
+    """Return the command at the start of `words` and the words that follow it."""
+    for length in (2, 1):
+        path = " ".join(words[:length])
+        if len(words) >= length and path in COMMANDS:
+            return path, list(words[length:])
+    return None
