@@ -49,18 +49,17 @@ def decode_peer_message(body: bytes) -> PeerMessage:
                            message.conflict_index, message.conflict_term)
         case RequestVoteRequest() | PreVoteRequest():
             _check_position(message, message.last_log_index, message.last_log_term, message.term)
-            if message.candidate_id <= 0:
-                raise FrameError(f"{type(message).__name__} of the impossible node {message.candidate_id}")
+            _check_node(message, message.candidate_id)
         case InstallSnapshotRequest():
             _check_position(message, message.last_included_index, message.last_included_term, message.term)
             _check_numbers(message, message.offset + len(message.data), message.offset, message.round)
-            _check_leader(message, message.leader_id)
+            _check_node(message, message.leader_id)
             if message.configuration is not None:
                 _check_configuration(message.configuration)
         case InstallSnapshotResponse():
             _check_numbers(message, message.last_included_index, message.next_offset, message.round)
         case TimeoutNowRequest():
-            _check_leader(message, message.leader_id)
+            _check_node(message, message.leader_id)
         case PreVoteResponse():
             _check_numbers(message, message.requested_term)
         case RequestVoteResponse():
@@ -70,7 +69,7 @@ def decode_peer_message(body: bytes) -> PeerMessage:
 
 def _check_append(request: AppendEntriesRequest) -> None:
     _check_numbers(request, request.leader_commit, request.round)
-    _check_leader(request, request.leader_id)
+    _check_node(request, request.leader_id)
     _check_position(request, request.prev_log_index, request.prev_log_term, request.term)
     check_entries(request.prev_log_index, request.prev_log_term, request.entries)
     if request.entries:
@@ -120,9 +119,9 @@ def _check_numbers(message: PeerMessage, *numbers: int) -> None:
             raise FrameError(f"{type(message).__name__} has the impossible number {number}")
 
 
-def _check_leader(message: PeerMessage, leader_id: int) -> None:
-    if leader_id <= 0:
-        raise FrameError(f"{type(message).__name__} of the impossible leader {leader_id}")
+def _check_node(message: PeerMessage, node_id: int) -> None:
+    if not 0 < node_id <= INDEX_MAX:
+        raise FrameError(f"{type(message).__name__} of the impossible node {node_id}")
 
 
 class MemberContext(msgspec.Struct, frozen=True, array_like=True, gc=False):

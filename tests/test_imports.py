@@ -1,0 +1,239 @@
+"""Who may import whom: the data goes one way, and the consensus core knows no clock, socket, file or log.
+
+    raftctl -> wire -> core <- machine, storage <- server <- main
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import raftnode
+
+ROOT = Path(raftnode.__file__).parent.parent
+
+OUTSIDE_WORLD = frozenset({
+    "asyncio", "concurrent", "contextvars", "datetime", "fcntl", "http", "io", "logging", "multiprocessing", "os",
+    "pathlib", "sched", "secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "ssl",
+    "subprocess", "sys", "tempfile", "threading", "urllib", "uuid", "zoneinfo",
+})
+CLOCK_AND_DICE = frozenset({"time", "random"})
+EVENT_LOOP = frozenset({"asyncio", "uvloop"})
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the modules whose names begin with `prefix` may import of this project, and what of nobody.
+
+    `lazily` may be imported inside functions only.
+    """
+
+    prefix: str
+    own: frozenset[str]
+    lazily: frozenset[str] = frozenset()
+    forbidden: frozenset[str] = frozenset()
+
+
+def _own(*names: str) -> frozenset[str]:
+    return frozenset(f"raftnode.{name}" for name in names)
+
+
+# The longest prefix that fits a module decides.
+RULES = (
+    Rule("raftnode", _own("core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
+    Rule("raftnode.core", _own("core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
+    # A clock and a generator are given to the core: these name their types and defaults.
+    Rule("raftnode.core.config", _own("core"), forbidden=OUTSIDE_WORLD),
+    Rule("raftnode.core.node", _own("core"), forbidden=OUTSIDE_WORLD),
+    Rule("raftnode.core.state", _own("core"), forbidden=OUTSIDE_WORLD | {"time"}),
+    Rule("raftnode.wire", _own("wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
+    Rule("raftnode.machine", _own("machine", "wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
+    Rule("raftnode.storage", _own("storage", "core"), forbidden=EVENT_LOOP | {"random", "socket", "threading"}),
+    Rule("raftnode.server", _own("server", "machine", "storage", "wire", "core")),
+    # The simulation runs this one with a clock, a network and a disk of its own.
+    Rule(
+        "raftnode.server.replica", _own("server", "machine", "storage", "wire", "core"),
+        forbidden=EVENT_LOOP | {"os", "pathlib", "select", "selectors", "socket", "ssl", "threading", "time"},
+    ),
+    Rule("raftnode.main", _own("server", "storage", "wire", "core")),
+    Rule("raftctl", _own("wire") | {"raftctl"}, lazily=_own("storage"), forbidden=EVENT_LOOP),
+)
+
+# Of the clock and the generator the core may name only these, and call none but the generator's class.
+NAMED = {"time": {"monotonic"}, "random": {"Random"}}
+CALLED = {"time": set[str](), "random": {"Random"}}
+
+
+@dataclass(frozen=True)
+class Import:
+    module: str
+    line: int
+    lazy: bool
+
+
+def _imports(node: ast.AST, lazy: bool = False) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.Import(names=names):
+                for name in names:
+                    yield Import(name.name, child.lineno, lazy)
+            case ast.ImportFrom(module=module, names=names, level=0):
+                for name in names:
+                    yield Import(f"{module}.{name.name}", child.lineno, lazy)
+            case ast.ImportFrom():
+                yield Import("(relative)", child.lineno, lazy)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                yield from _imports(child, True)
+            case _:
+                yield from _imports(child, lazy)
+
+
+def _package(module: str) -> str:
+    """Return what a rule speaks of: `raftnode.wire`, `raftctl`, or somebody else's top name."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == "raftnode" else parts[0]
+
+
+def _rule_for(module: str) -> Rule:
+    fitting = [rule for rule in RULES if module == rule.prefix or module.startswith(rule.prefix + ".")]
+    return max(fitting, key=lambda rule: len(rule.prefix))
+
+
+def _check_module(module: str, tree: ast.Module) -> Iterator[str]:
+    rule = _rule_for(module)
+    for found in _imports(tree):
+        package = _package(found.module)
+        where = f"{module}:{found.line}"
+        if package == "(relative)":
+            yield f"{where} imports relatively"
+        elif package in {"raftnode.__version__", "raftnode"}:
+            continue
+        elif package.split(".")[0] in {"raftnode", "raftctl"}:
+            if package not in rule.own and not (found.lazy and package in rule.lazily):
+                yield f"{where} imports {package}"
+        elif package in rule.forbidden:
+            yield f"{where} imports {package}"
+    if module.startswith("raftnode.core."):
+        yield from _check_clock_and_dice(module, tree)
+
+
+def _check_clock_and_dice(module: str, tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)):
+                if name in CALLED and attribute not in CALLED[name]:
+                    yield f"{module}:{node.lineno} calls {name}.{attribute}"
+            case ast.Attribute(value=ast.Name(id=name), attr=attribute):
+                if name in NAMED and attribute not in NAMED[name]:
+                    yield f"{module}:{node.lineno} uses {name}.{attribute}"
+            case ast.ImportFrom(module=name) if name in NAMED:
+                yield f"{module}:{node.lineno} imports a name from {name}"
+
+
+def violations(root: Path) -> list[str]:
+    """Return what in the packages under `root` breaks a rule."""
+    found: list[str] = []
+    for package in ("raftnode", "raftctl"):
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found += _check_module(module, ast.parse(path.read_bytes(), str(path)))
+    return found
+
+
+def test_every_module_imports_only_what_its_room_may() -> None:
+    """The core imports nothing above it, and so on upwards; the rules are the table above."""
+    assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "violation"),
+    [
+        ("raftnode/core/log.py", "from raftnode.wire import frame", "imports raftnode.wire"),
+        ("raftnode/core/log.py", "import raftnode.storage.wal", "imports raftnode.storage"),
+        ("raftnode/core/log.py", "from raftnode import server", "imports raftnode.server"),
+        ("raftnode/core/log.py", "from ..wire import frame", "imports relatively"),
+        ("raftnode/core/log.py", "import os.path", "imports os"),
+        ("raftnode/core/log.py", "def f():\n    import logging", "imports logging"),
+        ("raftnode/core/log.py", "import time", "imports time"),
+        ("raftnode/core/log.py", "if x:\n    from datetime import datetime", "imports datetime"),
+        ("raftnode/core/node.py", "import time\nx = time.time()", "calls time.time"),
+        ("raftnode/core/node.py", "import time\nx = time.monotonic()", "calls time.monotonic"),
+        ("raftnode/core/node.py", "import time\nf = time.time_ns", "uses time.time_ns"),
+        ("raftnode/core/node.py", "import random\nx = random.random()", "calls random.random"),
+        ("raftnode/core/node.py", "from random import choice", "imports a name from random"),
+        ("raftnode/wire/frame.py", "from raftnode.machine.kv import KvMachine", "imports raftnode.machine"),
+        ("raftnode/wire/frame.py", "import asyncio", "imports asyncio"),
+        ("raftnode/machine/kv.py", "from raftnode.storage import wal", "imports raftnode.storage"),
+        ("raftnode/machine/kv.py", "import time", "imports time"),
+        ("raftnode/storage/wal.py", "from raftnode.wire import frame", "imports raftnode.wire"),
+        ("raftnode/storage/wal.py", "import asyncio", "imports asyncio"),
+        ("raftnode/server/replica.py", "import socket", "imports socket"),
+        ("raftnode/server/replica.py", "import time", "imports time"),
+        ("raftnode/server/runtime.py", "import raftctl.output", "imports raftctl"),
+        ("raftnode/__init__.py", "from raftnode.server import replica", "imports raftnode.server"),
+        ("raftctl/client.py", "from raftnode.core.types import LogEntry", "imports raftnode.core"),
+        ("raftctl/client.py", "from raftnode.storage import wal", "imports raftnode.storage"),
+        ("raftctl/client.py", "async def f():\n    import asyncio", "imports asyncio"),
+        ("raftctl/commands/kv.py", "class C:\n    from raftnode.server import x", "imports raftnode.server"),
+    ],
+)
+def test_the_checker_catches_a_planted_violation(
+    tmp_path: Path, file: str, source: str, violation: str
+) -> None:
+    """A check that cannot fail proves nothing: each kind of breach is found where it is planted."""
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    assert any(violation in found for found in violations(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "source"),
+    [
+        ("raftnode/core/node.py", "import random, time\ndef f(clock=time.monotonic): return random.Random()"),
+        ("raftnode/core/log.py", "from bisect import bisect\nfrom raftnode.core import types"),
+        ("raftctl/commands/log.py", "def f():\n    from raftnode.storage import wal"),
+        ("raftctl/commands/version.py", "from raftnode import __version__\nfrom raftnode.wire import hello"),
+        ("raftnode/server/runtime.py", "import asyncio, time\nfrom raftnode.machine import kv"),
+    ],
+)
+def test_the_checker_lets_pass_what_is_allowed(tmp_path: Path, file: str, source: str) -> None:
+    """Nor may it find what is not there."""
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    assert violations(tmp_path) == []
+
+
+def _loaded_by(statement: str) -> set[str]:
+    """Return the modules that a new interpreter has loaded after `statement`."""
+    code = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+WIRE_MODULES = ["raftnode.wire", *(f"raftnode.wire.{path.stem}" for path in (ROOT / "raftnode/wire").glob("[!_]*.py"))]
+
+
+@pytest.mark.parametrize("module", sorted(WIRE_MODULES))
+def test_the_wire_loads_neither_an_event_loop_nor_the_rooms_above(module: str) -> None:
+    """What a small client imports stays small."""
+    loaded = _loaded_by(f"import {module}")
+    assert module in loaded
+    assert not loaded & {"asyncio", "uvloop", "socket", "logging", "typer", "rich"}
+    above = ("raftnode.server", "raftnode.storage", "raftnode.machine", "raftnode.core.node")
+    assert not [name for name in loaded if name.startswith(above)]
+
+
+def test_the_package_itself_loads_nothing_until_it_is_asked() -> None:
+    """`import raftnode` is free; its names come when they are used."""
+    loaded = _loaded_by("import raftnode")
+    assert {name for name in loaded if name.startswith("raftnode")} == {"raftnode"}
+    assert "raftnode.core.types" in _loaded_by("import raftnode; raftnode.LogEntry")

@@ -1,0 +1,147 @@
+"""What a peer may not send: gaps, falling terms, impossible numbers, broken configurations."""
+
+import msgspec
+import pytest
+
+from raftnode.core.membership import Configuration, make_configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+    PreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    TimeoutNowRequest,
+)
+from raftnode.core.types import EntryKind, LogEntry
+from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
+from raftnode.wire.peer import (
+    INDEX_MAX,
+    MemberContext,
+    PeerMessage,
+    check_entries,
+    decode_member_context,
+    decode_peer_message,
+    encode_member_context,
+)
+
+CONFIGURATION = make_configuration([1, 2, 3], learners=[4], contexts={1: b"x"})
+GOOD: list[PeerMessage] = [
+    AppendEntriesRequest(5, 1, 0, 0, [], 0),
+    AppendEntriesRequest(
+        5, 1, 10, 3,
+        [LogEntry(3, 11, b"a"), LogEntry(4, 12, b"", EntryKind.NOOP),
+         LogEntry(5, 13, CONFIGURATION.encode(), EntryKind.CONFIGURATION)],
+        9, 2, 7,
+    ),
+    AppendEntriesResponse(5, False, 10, 1, 12, 9, 2, 0),
+    RequestVoteRequest(5, 2, 10, 4),
+    RequestVoteResponse(5, True),
+    PreVoteRequest(5, 2, 0, 0),
+    PreVoteResponse(4, False, requested_term=5),
+    InstallSnapshotRequest(5, 1, 10, 4, 0, b"data", False, configuration=CONFIGURATION),
+    InstallSnapshotResponse(5, 10, 4),
+    TimeoutNowRequest(5, 1),
+]
+
+
+def _decode(message: msgspec.Struct) -> PeerMessage:
+    (body,) = FrameDecoder().feed(encode_frame(message))
+    return decode_peer_message(body)
+
+
+@pytest.mark.parametrize("message", GOOD, ids=lambda message: type(message).__name__)
+def test_a_sound_message_passes(message: PeerMessage) -> None:
+    """Every kind of message that the core sends is accepted as it is."""
+    assert _decode(message) == message
+
+
+@pytest.mark.parametrize("message", GOOD, ids=lambda message: type(message).__name__)
+def test_a_number_that_is_negative_or_beyond_63_bits_is_refused(message: PeerMessage) -> None:
+    """Terms, indexes, offsets, rounds, groups and node ids: none may come in with an impossible value."""
+    for name in message.__struct_fields__:
+        if type(getattr(message, name)) is int:
+            for number in (-1, -(2**63), INDEX_MAX + 1):
+                with pytest.raises(FrameError):
+                    _decode(msgspec.structs.replace(message, **{name: number}))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AppendEntriesRequest(5, 0, 0, 0, [], 0),
+        RequestVoteRequest(5, 0, 0, 0),
+        PreVoteRequest(5, 0, 0, 0),
+        InstallSnapshotRequest(5, 0, 1, 1, 0, b"", True),
+        TimeoutNowRequest(5, 0),
+    ],
+)
+def test_node_0_leads_and_asks_for_nothing(message: PeerMessage) -> None:
+    """Node ids are positive."""
+    with pytest.raises(FrameError, match="impossible"):
+        _decode(message)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([LogEntry(3, 12, b"")], "entry 12 stands where entry 11 belongs"),
+        ([LogEntry(3, 10, b"")], "entry 10 stands where entry 11 belongs"),
+        ([LogEntry(3, 11, b""), LogEntry(3, 13, b"")], "entry 13 stands where entry 12 belongs"),
+        ([LogEntry(2, 11, b"")], "entry 11 has term 2 after an entry of term 3"),
+        ([LogEntry(4, 11, b""), LogEntry(3, 12, b"")], "entry 12 has term 3 after an entry of term 4"),
+        ([LogEntry(6, 11, b"")], "an entry of term 6 in a request of term 5"),
+        ([LogEntry(4, 11, b"junk", EntryKind.CONFIGURATION)], "entry 11: not a configuration"),
+        ([LogEntry(4, 11, Configuration().encode(), EntryKind.CONFIGURATION)], "entry 11: a configuration has no"),
+        ([LogEntry(4, 11, Configuration((2, 1)).encode(), EntryKind.CONFIGURATION)], "unsorted or twice"),
+    ],
+)
+def test_entries_that_cannot_be_a_log_are_refused(entries: list[LogEntry], reason: str) -> None:
+    """Entries follow the previous one without a gap, terms never fall and never pass the request's."""
+    with pytest.raises(FrameError, match=reason):
+        _decode(AppendEntriesRequest(5, 1, 10, 3, entries, 0))
+
+
+def test_the_entries_of_an_empty_log_begin_at_1() -> None:
+    """Before the first entry is (0, 0)."""
+    check_entries(0, 0, [LogEntry(1, 1, b"")])
+    with pytest.raises(FrameError):
+        check_entries(0, 0, [LogEntry(1, 0, b"")])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        AppendEntriesRequest(5, 1, 10, 6, [], 0),
+        AppendEntriesRequest(5, 1, 0, 3, [], 0),
+        AppendEntriesRequest(5, 1, INDEX_MAX, 3, [LogEntry(3, INDEX_MAX + 1, b"")], 0),
+        RequestVoteRequest(5, 2, 10, 6),
+        RequestVoteRequest(5, 2, 0, 1),
+        PreVoteRequest(5, 2, 10, 6),
+        InstallSnapshotRequest(5, 1, 10, 6, 0, b"", True),
+        InstallSnapshotRequest(5, 1, 10, 4, INDEX_MAX, b"x", True),
+    ],
+)
+def test_a_position_that_no_log_has_is_refused(message: PeerMessage) -> None:
+    """An entry's term is at most its sender's, the log's beginning has no term, and nothing passes 2**63 - 1.
+    """
+    with pytest.raises(FrameError):
+        _decode(message)
+
+
+@pytest.mark.parametrize("configuration", [Configuration(), Configuration((3, 1)), Configuration((1, 1))])
+def test_a_snapshot_with_a_broken_configuration_is_refused(configuration: Configuration) -> None:
+    """Without a voter, unsorted or with a node twice."""
+    with pytest.raises(FrameError, match="a snapshot's configuration"):
+        _decode(InstallSnapshotRequest(5, 1, 10, 4, 0, b"", True, configuration=configuration))
+
+
+def test_a_member_context_is_a_name_and_an_address() -> None:
+    """What the server keeps for a member in the configuration; missing, both are empty."""
+    context = MemberContext("n1", "127.0.0.1:7001")
+    assert decode_member_context(encode_member_context("n1", "127.0.0.1:7001")) == context
+    assert decode_member_context(None) == decode_member_context(b"") == MemberContext("", "")
+    with pytest.raises(FrameError):
+        decode_member_context(b"\xff")
