@@ -382,11 +382,12 @@ class PeerLink:
     def stop(self, *, at_once: bool = False) -> "asyncio.Task[None]":
         """Hang up for good; `at_once`: without a further byte."""
         self._task.cancel()
-        if self.connection is not None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
             if at_once:
-                self.connection.abort()
+                connection.abort()
             else:
-                self.connection.close()
+                connection.close()
         return self._task
 
     def hurry(self) -> None:
@@ -398,7 +399,7 @@ class PeerLink:
         """The peer accepts this node."""
         self._pause = RECONNECT_FIRST
         self._trouble = ""
-        self._runtime.log.line("info", "peer.connected", peer=self._peer, address=self.address)
+        self._runtime.log.line("debug", "peer.welcomed", peer=self._peer, address=self.address)
 
     def closed(self, connection: Dialled, error: Exception | None) -> None:
         """The connection ended."""
