@@ -110,7 +110,6 @@ def format_data_dir(
         datetime.fromtimestamp(wall_clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     )
     fs.make_directory(path)
-    fs.sync_directory(posixpath.dirname(posixpath.abspath(path)))
     fs.make_directory(posixpath.join(path, _SNAPSHOTS))
     # The first segment is made now: from here on a missing log is a lost log, never a new one.
     Wal.open(posixpath.join(path, _WAL), fs).close()

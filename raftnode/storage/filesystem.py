@@ -92,7 +92,7 @@ class Filesystem(Protocol):
         """Return the names in a directory, sorted."""
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and its missing parents. Harmless where it exists."""
+        """Make a directory and its missing parents, durably. Harmless where it exists."""
 
     def rename(self, source: str, target: str) -> None:
         """Give a file another name in its directory, atomically; an old `target` is replaced."""
@@ -228,7 +228,13 @@ class RealFilesystem:
             raise storage_error("list", path, error) from error
 
     def make_directory(self, path: str) -> None:
-        self._call("make the directory", path, lambda: os.makedirs(path, mode=0o700, exist_ok=True))
+        parent = posixpath.dirname(posixpath.abspath(path))
+        if not os.path.isdir(parent):
+            self.make_directory(parent)
+        if not os.path.isdir(path):
+            self._call("make the directory", path, lambda: os.mkdir(path, 0o700))
+        # Also where it exists: whoever made it may have died before it was durable.
+        self.sync_directory(parent)
 
     def rename(self, source: str, target: str) -> None:
         self._call("rename", source, lambda: os.replace(source, target))

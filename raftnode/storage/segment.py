@@ -54,7 +54,7 @@ _END: Final = b"\xe5"
 _WINDOW_BYTES: Final = 1 << 20
 
 
-class WalDamaged(StorageError):  # noqa: N818 - says the state, as LogCompacted does
+class WalDamaged(StorageError):
     """The log holds damaged data: bytes that were written are not what they were. The node must not start."""
 
     def __init__(self, file: str, offset: int, index: int, reason: str) -> None:

@@ -41,7 +41,7 @@ _SYNC_BYTES: Final = 4 << 20
 _NAME: Final = re.compile(r"snapshot-(\d{20})-(\d{20})\.snap")
 
 
-class SnapshotDamaged(StorageError):  # noqa: N818 - says the state, as WalDamaged does
+class SnapshotDamaged(StorageError):
     """A snapshot file is not what was written."""
 
     def __init__(self, file: str, offset: int, reason: str) -> None:
@@ -78,7 +78,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     created_at: str
 
 
-class _Malformed(Exception):  # noqa: N818 - private, and turned into one of the two above
+class _Malformed(Exception):
     def __init__(self, offset: int, reason: str) -> None:
         self.offset = offset
         self.reason = reason
@@ -182,7 +182,6 @@ class SnapshotStore:
         if read_only:
             return
         self._fs.make_directory(self._path)
-        self._fs.sync_directory(posixpath.dirname(posixpath.abspath(self._path)))
         for name in self._fs.list_directory(self._path):
             if name.endswith(PART_SUFFIX):
                 self._fs.remove(posixpath.join(self._path, name))

@@ -339,7 +339,6 @@ class Wal:
     def _open(self) -> None:
         if not self._read_only:
             self._fs.make_directory(self._path)
-            self._fs.sync_directory(posixpath.dirname(posixpath.abspath(self._path)))
         sequences = self._list_segments()
         if not sequences:
             if not self._read_only:
