@@ -15,7 +15,7 @@ from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, decode_hello_
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class RequestFailed(Exception):  # noqa: N818 - what happened to the request
+class RequestFailed(Exception):
     """A node answered `Failed`."""
 
     def __init__(self, failed: Failed) -> None:

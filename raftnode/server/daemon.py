@@ -53,6 +53,9 @@ def open_data_dir(path: Path) -> DataDir:
         return DataDir.open(path)
     except DataDirError as error:
         raise data_dir_problem(error) from error
+    except (StorageError, OSError) as error:
+        raise Problem(f"cannot use the data directory {path}", str(error), "check its permissions and the disk",
+                      code="E_DATA_DIR", exit_code=EXIT_CONFLICT) from error
 
 
 async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> int:

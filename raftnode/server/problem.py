@@ -13,7 +13,7 @@ EXIT_CONFLICT: Final = 8
 EXIT_INTERRUPTED: Final = 130
 
 
-class Problem(Exception):  # noqa: N818 - what an operator has is a problem
+class Problem(Exception):
     """What happened (with its code), why (with the numbers), and what to do next."""
 
     def __init__(self, what: str, why: str, advice: str, *, code: str, exit_code: int) -> None:

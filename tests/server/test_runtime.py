@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import random
 import signal
+import socket
+import struct
 from collections.abc import Coroutine
 
 import pytest
@@ -408,6 +411,74 @@ def test_a_peer_speaks_only_for_itself_and_in_its_direction(run: Run, message: A
             assert node.replica.counters["frames_bad"] == 1
             assert node.replica.messages == []
             await wire.close()
+
+    run(main())
+
+
+def test_a_peer_whose_machine_vanished_is_noticed_within_seconds(run: Run) -> None:
+    """The kernel probes an idle peer connection and gives up on unanswered data after 10 s, on both ends."""
+
+    async def main() -> None:
+        async with running(1) as one, running(2) as two:
+            one.runtime.set_members({2: two.address})
+            await until(lambda: one.replica.connected == [2])
+            dialled = one.runtime._links[2].connection
+            accepted = two.runtime._accepted_peers[1]
+            assert dialled is not None
+            for connection in (dialled, accepted):
+                endpoint = connection._transport.get_extra_info("socket")
+                assert endpoint.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                assert endpoint.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+                idle, pause, probes = (
+                    endpoint.getsockopt(socket.IPPROTO_TCP, option)
+                    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+                )
+                assert idle + pause * probes <= 15
+
+    run(main())
+
+
+def test_connections_that_are_reset_at_once_leave_nothing_behind(run: Run) -> None:
+    """A port scanner costs neither memory nor log lines of errors."""
+
+    async def main() -> None:
+        async with running() as node:
+            for _ in range(100):
+                raw = socket.create_connection(("127.0.0.1", node.runtime.port))
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                raw.close()
+                await asyncio.sleep(0)
+            good = await client(node)
+            await until(lambda: len(node.runtime._accepted) == 1)
+            assert "error" not in node.log_text.getvalue()
+            await good.close()
+
+    run(main())
+
+
+def test_random_bytes_close_connections_and_nothing_else(run: Run) -> None:
+    """Any garbage, after a good Hello too, is refused; the node goes on serving."""
+
+    async def main() -> None:
+        rng = random.Random(7)
+        async with running() as node:
+            for turn in range(60):
+                wire = await Wire.open(node.address)
+                if turn % 3 == 1:
+                    wire.writer.write(encode_frame(CLIENT_HELLO))
+                elif turn % 3 == 2:
+                    wire.writer.write(encode_frame(Hello(PROTOCOL_VERSION, CLUSTER, 2, "i2", 1)))
+                body = bytearray(encode_frame(GetStatus(turn)))
+                body[4:] = rng.randbytes(rng.randrange(1, 200))
+                body[:4] = (len(body) - 4).to_bytes(4, "big")
+                wire.writer.write(bytes(body))
+                while await wire.body() is not None:
+                    pass
+                await wire.close()
+            assert node.replica.counters["frames_bad"] == 60
+            assert node.replica.messages == []
+            good = await client(node)
+            await good.close()
 
     run(main())
 
