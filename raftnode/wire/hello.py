@@ -1,6 +1,6 @@
 """The first frame each way: who speaks, and for which cluster."""
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -19,9 +19,9 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
 
     protocol_version: int
     cluster_id: str = ""
-    node_id: int = 0
+    node_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     instance_id: str = ""
-    target_id: int = 0
+    target_id: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
@@ -35,8 +35,10 @@ class Welcome(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
 
 
 class Rejected(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """The accepting side refuses and closes. `code` is one of the REJECT_ constants; `reason` is for a
-    person."""
+    """The accepting side refuses and closes.
+
+    `code` is one of the REJECT_ constants; `reason` is for a person.
+    """
 
     code: str
     reason: str
