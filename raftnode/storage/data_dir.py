@@ -169,6 +169,8 @@ class DataDir:
         try:
             data_dir = cls(path, fs, lock, read_identity(path, fs))
             data_dir._check_log()
+            # A process that died after a rename leaves names that are seen and not durable.
+            fs.sync_directory(path)
         except BaseException:
             lock.release()
             raise

@@ -258,7 +258,8 @@ class Window:
 
 
 class SegmentScan:
-    """One pass over a segment. After `groups()` is exhausted, `end` is where the good bytes end.
+    """One pass over a segment. After `groups()` is exhausted, `end` is where the good bytes end, and `newest`
+    where the last whole sync begins.
 
     `torn` then says whether anything was found behind `end` that was never wholly written.
     """
@@ -272,7 +273,7 @@ class SegmentScan:
         self.sync = head.sync
         self.next_index = head.last_index + 1
         """For the messages: set by the caller as it applies what it gets."""
-        self.end = HEAD_BYTES
+        self.end = self.newest = HEAD_BYTES
         self.torn = False
 
     def groups(self) -> Iterator[list[Placed]]:
@@ -295,7 +296,7 @@ class SegmentScan:
             offset += header.size
             if not remaining:
                 self.sync += 1
-                self.end = offset
+                self.newest, self.end = self.end, offset
                 yield group
                 group = []
         if group:

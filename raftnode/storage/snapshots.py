@@ -179,12 +179,15 @@ class SnapshotStore:
         self._keep = keep
         self._wall_clock = wall_clock
         self._pins: dict[str, int] = {}
+        self._parts = 0
         if read_only:
             return
         self._fs.make_directory(self._path)
         for name in self._fs.list_directory(self._path):
             if name.endswith(PART_SUFFIX):
                 self._fs.remove(posixpath.join(self._path, name))
+        # A process that died between a rename and its fsync leaves a name that is seen and not durable.
+        self._fs.sync_directory(self._path)
 
     def list(self) -> builtins.list[StoredSnapshot]:
         """Return what is stored, newest first. Raises SnapshotDamaged where a head is damaged."""
@@ -278,17 +281,19 @@ class SnapshotStore:
         return StoredSnapshot(head.index, head.term, configuration, size, head.created_at, path)
 
     def _create_part(self, path: str) -> File:
-        return self._fs.create(path + PART_SUFFIX)
+        # Own and received snapshots of one index may be in the making at once: each has a file of its own.
+        self._parts += 1
+        return self._fs.create(f"{path}.{self._parts}{PART_SUFFIX}")
 
-    def _discard_part(self, path: str) -> None:
-        self._fs.remove(path + PART_SUFFIX)
+    def _discard_part(self, part: str) -> None:
+        self._fs.remove(part)
 
-    def _publish(self, path: str) -> StoredSnapshot:
+    def _publish(self, part: str, path: str) -> StoredSnapshot:
         """Give a finished, fsynced `.part` its name. An old one of this index and term stays."""
         if self._fs.exists(path):
-            self._discard_part(path)
+            self._discard_part(part)
         else:
-            self._fs.rename(path + PART_SUFFIX, path)
+            self._fs.rename(part, path)
         self._fs.sync_directory(self._path)
         stored = self._stored(path)
         self._remove_surplus()
@@ -309,6 +314,7 @@ class SnapshotWriter:
         self._store = store
         self._path = path
         self._file: File | None = store._create_part(path)
+        self._part = self._file.path
         self._file.pwrite(_MAGIC, 0)
         self._crc = zlib.crc32(_MAGIC)
         self._offset = len(_MAGIC)
@@ -333,13 +339,13 @@ class SnapshotWriter:
         file = self._open_file()
         file.sync()
         self._close()
-        return self._store._publish(self._path)
+        return self._store._publish(self._part, self._path)
 
     def abort(self) -> None:
         """Give up, and leave nothing behind. Harmless after `finish()`."""
         if self._file is not None:
             self._close()
-            self._store._discard_part(self._path)
+            self._store._discard_part(self._part)
 
     def _write_block(self, payload: bytes) -> None:
         file = self._open_file()
@@ -370,6 +376,7 @@ class SnapshotReceiver:
         self._store = store
         self._path = path
         self._file: File | None = store._create_part(path)
+        self._part = self._file.path
         self._reader = _BlockReader()
         self._next = 0
         self._synced = 0
@@ -417,13 +424,13 @@ class SnapshotReceiver:
             raise self._reject(error.offset, error.reason) from error
         self._file.sync()
         self._close()
-        return self._store._publish(self._path)
+        return self._store._publish(self._part, self._path)
 
     def abort(self) -> None:
         """Give up, and leave nothing behind. Harmless after `finish()`."""
         if self._file is not None:
             self._close()
-            self._store._discard_part(self._path)
+            self._store._discard_part(self._part)
 
     def _reject(self, offset: int, reason: str) -> SnapshotRejected:
         self.abort()

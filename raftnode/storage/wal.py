@@ -348,14 +348,17 @@ class Wal:
         # Removals may reach the disk in any order: what is below a gap is a leftover, if the rest proves
         # complete.
         live = sequences[_run_start(sequences) :]
+        for sequence in live[:-1]:
+            self._replay_segment(sequence, last=False)
+        newest = self._replay_segment(live[-1], last=True)
         cut = None
-        for sequence in live:
-            cut = self._replay_segment(sequence, last=sequence == live[-1])
+        if newest.torn:
+            cut = Cut(self._segment_path(live[-1]), newest.end, newest.size - newest.end)
         self._check_complete(live[0])
         self._stable = self._last
         self.recovery = Recovery(self._last - self._snapshot.index, len(live), cut)
         if not self._read_only:
-            self._repair(cut, [sequence for sequence in sequences if sequence < live[0]])
+            self._repair(newest, [sequence for sequence in sequences if sequence < live[0]])
 
     def _list_segments(self) -> list[int]:
         sequences: list[int] = []
@@ -366,7 +369,7 @@ class Wal:
                 self._fs.remove(posixpath.join(self._path, name))
         return sequences
 
-    def _replay_segment(self, sequence: int, *, last: bool) -> Cut | None:
+    def _replay_segment(self, sequence: int, *, last: bool) -> SegmentScan:
         path = self._segment_path(sequence)
         file = self._fs.open(path, writable=last and not self._read_only)
         try:
@@ -383,7 +386,7 @@ class Wal:
                     raise WalDamaged(path, placed.offset, self._last + 1, reason)
             scan.next_index = self._last + 1
         self._sync_count, self._end = scan.sync, scan.end
-        return Cut(path, scan.end, scan.size - scan.end) if scan.torn else None
+        return scan
 
     def _check_head(self, sequence: int, head: SegmentHead, path: str) -> None:
         if not self._segments:
@@ -433,11 +436,16 @@ class Wal:
                 "the segment is missing, and no snapshot covers the entries in it",
             )  # fmt: skip
 
-    def _repair(self, cut: Cut | None, leftovers: Sequence[int]) -> None:
-        if cut is not None:
-            file = self._newest()[1].file
-            file.truncate(cut.offset)
-            file.sync()
+    def _repair(self, newest: SegmentScan, leftovers: Sequence[int]) -> None:
+        """Make what was found durable, and remove what does not belong to it."""
+        file = self._newest()[1].file
+        if newest.torn:
+            file.truncate(newest.end)
+        # The process before this one may have died between the last write and its fsync, or because that fsync
+        # failed. The system may then take the data for clean, so it is written once more.
+        if newest.end > newest.newest:
+            file.pwrite(file.pread(newest.end - newest.newest, newest.newest), newest.newest)
+        file.sync()
         for sequence in leftovers:
             self._fs.remove(self._segment_path(sequence))
         self._fs.sync_directory(self._path)

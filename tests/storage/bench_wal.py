@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 from raftnode.core.types import LogEntry
 from raftnode.storage.wal import Wal
@@ -55,15 +56,14 @@ def bench_append(directory: Path) -> None:
 
 def bench_open(path: Path, batch: int) -> None:
     """Fill a log with a million entries, without the fsyncs; open it in a process of its own."""
-    fdatasync, os.fdatasync = os.fdatasync, lambda descriptor: None
-    wal = Wal.open(path)
     data = random.randbytes(VALUE_BYTES)
-    while wal.last_index < LARGE:
-        first = wal.last_index + 1
-        wal.append([LogEntry(3, first + i, data) for i in range(batch)])
-        wal.sync()
-    wal.close()
-    os.fdatasync = fdatasync
+    with patch("os.fdatasync"):
+        wal = Wal.open(path)
+        while wal.last_index < LARGE:
+            first = wal.last_index + 1
+            wal.append([LogEntry(3, first + i, data) for i in range(batch)])
+            wal.sync()
+        wal.close()
     subprocess.run([sys.executable, __file__, "--open", os.fspath(path), str(batch)], check=True)
 
 

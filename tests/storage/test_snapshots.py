@@ -57,6 +57,18 @@ def test_an_unfinished_snapshot_never_counts() -> None:
     assert receiver.next_offset == 0
 
 
+def test_a_snapshot_that_is_found_after_a_kill_is_durable_from_then_on() -> None:
+    """The log may be compacted up to a snapshot that a start has listed: a power loss must not take it away."""
+    fs = SimulatedFilesystem()
+    store = open_store(fs)
+    fs.faults.append(Fault("sync_directory"))
+    with pytest.raises(StorageError):
+        write(store, 10)
+    disk = fs.kill()
+    assert open_store(disk).latest() is not None
+    assert open_store(disk.crash()).latest() is not None
+
+
 def test_abort_leaves_nothing_and_is_harmless_after_finish() -> None:
     """Giving up removes the part; a finished snapshot stays."""
     fs = SimulatedFilesystem()
@@ -150,6 +162,26 @@ def receive(target: SnapshotStore, data: bytes) -> StoredSnapshot:
     receiver = target.receiver(10, 3)
     receiver.write(0, data)
     return receiver.finish()
+
+
+def test_own_and_received_snapshots_of_one_index_do_not_mix() -> None:
+    """A follower may take its own while the leader sends one of the same entry: the first to end stays."""
+    fs = SimulatedFilesystem()
+    source, target = open_store(fs), open_store(fs, "/disk/other")
+    stored = write(source, 10, chunks=[b"theirs" * 50])
+    data = fs.contents(stored.path)
+    receiver = target.receiver(10, 3)
+    receiver.write(0, data[:100])
+    writer = target.writer(10, 3, CONFIGURATION)
+    writer.write(b"own" * 30)
+    receiver.write(100, data[100:])
+    first = receiver.finish()
+    assert writer.finish() == first
+    assert list(target.chunks(first)) == [b"theirs" * 50]
+    again = target.receiver(10, 3)
+    target.receiver(10, 3).abort()
+    again.abort()
+    assert [path for path in fs.files() if path.startswith("/disk/other")] == [first.path]
 
 
 @pytest.mark.parametrize("step", [1, 7, 100, 10_000])

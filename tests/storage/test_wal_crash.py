@@ -4,11 +4,12 @@ import random
 
 import pytest
 
+from raftnode.core.errors import StorageError
 from raftnode.core.types import HardState
 from raftnode.storage import segment
 from raftnode.storage.wal import Wal
 from tests.storage.script import SCRIPT, SEGMENT_BYTES, WAL, LogState, entries, state_of, states
-from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem, crash_masks
+from tests.support.filesystem import Fault, SimulatedCrash, SimulatedFilesystem, crash_masks
 
 
 def run_script(fs: SimulatedFilesystem) -> int:
@@ -88,12 +89,29 @@ def test_a_crash_while_a_torn_tail_is_cut_opens_too() -> None:
     assert crash_at > 2
 
 
-def test_a_process_that_is_killed_loses_nothing_that_it_wrote() -> None:
-    """kill -9 leaves everything that was written, synced or not, and the log opens."""
+def test_what_is_found_after_a_kill_is_durable_from_then_on() -> None:
+    """kill -9 leaves what was written and never synced: once a start has seen it, a power loss keeps it."""
     expected = states()
     for crash_at in range(1, 40):
         fs = SimulatedFilesystem()
         fs.crash_at = crash_at
         done = run_script(fs)
-        wal = Wal.open(WAL, fs.kill(), SEGMENT_BYTES)
-        assert state_of(wal) in expected[done : done + 2]
+        disk = fs.kill()
+        found = state_of(Wal.open(WAL, disk, SEGMENT_BYTES))
+        assert found in expected[done : done + 2]
+        assert state_of(Wal.open(WAL, disk.crash(), SEGMENT_BYTES)) == found
+
+
+def test_what_is_found_after_a_failed_fsync_is_durable_from_then_on() -> None:
+    """After a failed fsync the system takes the data for clean; the next start does not rely on it."""
+    fs = SimulatedFilesystem()
+    wal = Wal.open(WAL, fs)
+    wal.append(entries(1, 3, 1))
+    wal.sync()
+    wal.append(entries(4, 6, 1))
+    fs.faults.append(Fault("sync"))
+    with pytest.raises(StorageError):
+        wal.sync()
+    disk = fs.kill()
+    assert Wal.open(WAL, disk).stable_index == 6
+    assert Wal.open(WAL, disk.crash()).stable_index == 6
