@@ -24,7 +24,7 @@ from raftnode.core.messages import (
     TimeoutNowRequest,
 )
 from raftnode.wire.client import Answer, ErrorCode, Failed, Request, decode_request
-from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
+from raftnode.wire.frame import HELLO_BYTES_MAX, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import Hello, Rejected, Welcome, decode_hello, decode_hello_answer
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_peer_message
 
@@ -84,7 +84,7 @@ class Connection(asyncio.Protocol):
         self.office = office
         self.remote = "?"
         self.is_open = False
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(first_bytes_max=HELLO_BYTES_MAX)
         self._frames: list[bytes] = []
         self._fd = -1
 
