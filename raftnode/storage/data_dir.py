@@ -227,7 +227,8 @@ def _check_unused(fs: Filesystem, path: str) -> None:
             text = f"it already holds {_IDENTITY}, which cannot be read: {error.reason}"
         raise DataDirError(path, text, "use it as it is, or choose another directory")
     for name in names:
-        if name not in (_IDENTITY + PART_SUFFIX, _WAL, _SNAPSHOTS, "lost+found"):
+        # The settings may be put there before the node is: node.toml is no data.
+        if name not in (_IDENTITY + PART_SUFFIX, _WAL, _SNAPSHOTS, "node.toml", "lost+found"):
             raise DataDirError(
                 path, f"it holds the foreign file {name}", "move it away, or choose another directory"
             )

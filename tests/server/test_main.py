@@ -112,6 +112,16 @@ def test_format_may_be_repeated(raftnode: Command, cluster_file: Path, tmp_path:
     assert (data_dir / "node.toml").exists()
 
 
+def test_format_keeps_a_node_toml_that_was_there_first(
+    raftnode: Command, cluster_file: Path, tmp_path: Path
+) -> None:
+    """A machine's set-up may write the settings before it formats: they stay as they are."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "node.toml").write_text('[log]\nformat = "json"\n')
+    assert raftnode("format", "--cluster-file", cluster_file, "--name", "n1", "--data-dir", tmp_path / "d") == 0
+    assert (tmp_path / "d" / "node.toml").read_text() == '[log]\nformat = "json"\n'
+
+
 def test_format_never_touches_another_nodes_directory(
     raftnode: Command, cluster_file: Path, tmp_path: Path
 ) -> None:
