@@ -126,7 +126,7 @@ def decode_configuration(data: bytes) -> Configuration:
     """Return the configuration in a CONFIGURATION entry's data. Raises SerializationError."""
     try:
         configuration = _decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:  # the latter on a deeply nested surplus field
         raise SerializationError(f"not a configuration: {error}") from error
     check_configuration(configuration)
     return configuration
@@ -140,6 +140,11 @@ def check_configuration(configuration: Configuration) -> None:
             raise SerializationError(f"a configuration lists its nodes unsorted or twice: {half}")
     if not configuration.voters:
         raise SerializationError("a configuration has no voter")
+    everyone = [*configuration.voters, *configuration.learners, *configuration.observers]
+    if len(set(everyone)) != len(everyone):
+        raise SerializationError(f"a configuration lists a node in two capacities: {sorted(everyone)}")
+    if min(configuration.members()) < 1:
+        raise SerializationError(f"a configuration has the impossible node {min(configuration.members())}")
 
 
 def apply_change(configuration: Configuration, change: ConfChange) -> Configuration:

@@ -49,7 +49,8 @@ class StateMachine(Protocol):
     def restore(self, chunks: Iterable[bytes]) -> None:
         """Replace the whole state with a snapshot's.
 
-        Raises SerializationError and then leaves the state as it was.
+        Reads `chunks` to their end, wherever they were cut on the way. Raises SerializationError, as the
+        iterable itself may, and then leaves the state as it was.
         """
 
     def digest(self) -> bytes:

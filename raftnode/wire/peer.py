@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from raftnode.core.errors import SerializationError
-from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.core.membership import Configuration, check_configuration, decode_configuration
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -108,7 +108,7 @@ def _check_position(message: PeerMessage, index: int, term: int, term_max: int) 
 
 def _check_configuration(configuration: Configuration) -> None:
     try:
-        decode_configuration(configuration.encode())
+        check_configuration(configuration)
     except SerializationError as error:
         raise FrameError(f"a snapshot's configuration: {error}") from error
 

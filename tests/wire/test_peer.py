@@ -28,6 +28,7 @@ from raftnode.wire.peer import (
 )
 
 CONFIGURATION = make_configuration([1, 2, 3], learners=[4], contexts={1: b"x"})
+NESTED = b"\xdc\x00\x08" + CONFIGURATION.encode()[1:] + b"\x91" * 100_000
 GOOD: list[PeerMessage] = [
     AppendEntriesRequest(5, 1, 0, 0, [], 0),
     AppendEntriesRequest(
@@ -94,6 +95,7 @@ def test_node_0_leads_and_asks_for_nothing(message: PeerMessage) -> None:
         ([LogEntry(4, 11, b""), LogEntry(3, 12, b"")], "entry 12 has term 3 after an entry of term 4"),
         ([LogEntry(6, 11, b"")], "an entry of term 6 in a request of term 5"),
         ([LogEntry(4, 11, b"junk", EntryKind.CONFIGURATION)], "entry 11: not a configuration"),
+        ([LogEntry(4, 11, NESTED, EntryKind.CONFIGURATION)], "entry 11: not a configuration"),
         ([LogEntry(4, 11, Configuration().encode(), EntryKind.CONFIGURATION)], "entry 11: a configuration has no"),
         ([LogEntry(4, 11, Configuration((2, 1)).encode(), EntryKind.CONFIGURATION)], "unsorted or twice"),
     ],
@@ -131,9 +133,19 @@ def test_a_position_that_no_log_has_is_refused(message: PeerMessage) -> None:
         _decode(message)
 
 
-@pytest.mark.parametrize("configuration", [Configuration(), Configuration((3, 1)), Configuration((1, 1))])
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        Configuration(),
+        Configuration((3, 1)),
+        Configuration((1, 1)),
+        Configuration((0, 1)),
+        Configuration((1, 2), learners=(2,)),
+        Configuration((1, 2), observers=(-3,)),
+    ],
+)
 def test_a_snapshot_with_a_broken_configuration_is_refused(configuration: Configuration) -> None:
-    """Without a voter, unsorted or with a node twice."""
+    """Without a voter, unsorted, with a node twice or in two capacities, or with an impossible node."""
     with pytest.raises(FrameError, match="a snapshot's configuration"):
         _decode(InstallSnapshotRequest(5, 1, 10, 4, 0, b"", True, configuration=configuration))
 
