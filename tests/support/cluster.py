@@ -434,3 +434,8 @@ class Cluster:
         self.snapshots[node] = (
             message.last_included_index, message.last_included_term, list(machine), configuration
         )
+
+
+def option(name: str) -> Any:
+    """Return keyword arguments that switch one option of `RaftConfig` on."""
+    return {name: True}

@@ -1,0 +1,218 @@
+"""InstallSnapshot and compaction (figure 13, §7)."""
+
+# mypy takes a property for the same after a call.
+# mypy: disable-error-code="comparison-overlap"
+
+import pytest
+
+from raftnode.core.errors import GroupNotFound, InvalidRequest, LogCompacted
+from raftnode.core.messages import InstallSnapshotRequest
+from raftnode.core.types import NodeRole
+from tests.support.cluster import Bench, Cluster
+
+
+def test_a_snapshot_in_one_chunk_is_installed() -> None:
+    """Figure 13: commit, applied and snapshot point move to its last entry."""
+    bench = Bench([1])
+    answer = bench.install(7, 3, leader_term=4)
+    assert (answer.installed, answer.last_included_index, answer.next_offset) == (True, 7, 5)
+    node = bench.node
+    assert (node.log_snapshot_index, node.log_snapshot_term, node.last_log_index) == (7, 3, 7)
+    assert (node.commit_index, node.last_applied, node.leader_id, node.current_term) == (7, 7, 2, 4)
+    assert bench.storage.snapshot_metadata() == (7, 3)
+
+
+def test_the_core_acts_when_done_arrives_with_nothing_missing() -> None:
+    """Figure 13, steps 2 to 5: chunks follow each other."""
+    bench = Bench([1])
+    assert bench.install(7, 1, data=b"abc", done=False).next_offset == 3
+    assert bench.install(7, 1, offset=3, data=b"de", done=False).next_offset == 5
+    assert bench.node.log_snapshot_index == 0
+    assert bench.install(7, 1, offset=5, data=b"f").installed
+    assert bench.node.log_snapshot_index == 7
+
+
+def test_a_missing_chunk_is_asked_for_again() -> None:
+    """The answer names the byte to go on from."""
+    bench = Bench([1])
+    bench.install(7, 1, data=b"abc", done=False)
+    answer = bench.install(7, 1, offset=9, data=b"z")
+    assert (answer.installed, answer.next_offset) == (False, 3)
+    assert bench.node.log_snapshot_index == 0
+
+
+def test_a_duplicated_chunk_does_not_count_twice() -> None:
+    """The network repeats."""
+    bench = Bench([1])
+    bench.install(7, 1, data=b"abc", done=False)
+    assert bench.install(7, 1, data=b"abc", done=False).next_offset == 3
+
+
+@pytest.mark.parametrize("other", ["index", "term", "leader_term"])
+def test_another_snapshot_starts_again_at_offset_zero(other: str) -> None:
+    """Figure 13: chunks of two snapshots are never put together."""
+    bench = Bench([1], term=5)
+    bench.install(7, 2, data=b"abc", done=False)
+    answer = bench.install(
+        8 if other == "index" else 7, 3 if other == "term" else 2,
+        leader_term=6 if other == "leader_term" else None, offset=3, data=b"d",
+    )  # fmt: skip
+    assert (answer.installed, answer.next_offset) == (False, 0)
+    assert bench.node.log_snapshot_index == 0
+
+
+def test_chunks_that_the_caller_lost_are_sent_again() -> None:
+    """`abort_incoming_snapshot`."""
+    bench = Bench([1])
+    bench.install(7, 1, data=b"abc", done=False)
+    bench.node.abort_incoming_snapshot()
+    assert bench.install(7, 1, offset=3, data=b"d").next_offset == 0
+
+
+def test_the_suffix_is_kept_where_the_entry_at_the_snapshot_has_its_term() -> None:
+    """Figure 13, step 6."""
+    bench = Bench([1, 1, 2, 2])
+    assert bench.install(3, 2).installed
+    assert bench.log() == [(4, 2)]
+    assert bench.node.last_log_index == 4
+
+
+def test_the_suffix_is_discarded_where_the_term_differs() -> None:
+    """Figure 13, step 7: it followed another entry."""
+    bench = Bench([1, 1, 1, 1])
+    assert bench.install(3, 2, leader_term=2).installed
+    assert bench.log() == []
+    assert (bench.node.last_log_index, bench.node.last_log_term) == (3, 2)
+    assert not bench.append(4, 1, [], term=2).success
+
+
+def test_a_snapshot_never_goes_back() -> None:
+    """An old snapshot, delayed or repeated, changes nothing and is acknowledged."""
+    bench = Bench([1, 1, 1, 1])
+    bench.append(4, 1, [], commit=3)
+    bench.ready()
+    answer = bench.install(2, 1)
+    assert answer.installed
+    node = bench.node
+    assert (node.log_snapshot_index, node.commit_index, node.last_applied, node.last_log_index) == (0, 3, 3, 4)
+    bench.install(9, 1)
+    bench.install(7, 1)
+    assert (node.log_snapshot_index, node.commit_index) == (9, 9)
+
+
+def test_a_snapshot_of_a_past_term_is_refused_with_the_current_one() -> None:
+    """Figure 13, step 1."""
+    bench = Bench([1], term=5)
+    answer = bench.install(7, 3, leader_term=4)
+    assert (answer.installed, answer.term) == (False, 5)
+    assert bench.node.log_snapshot_index == 0
+
+
+def test_a_snapshot_postpones_the_election() -> None:
+    """A leader that sends chunks is alive."""
+    bench = Bench([1])
+    for offset in range(20):
+        bench.clock.advance(0.5)
+        bench.install(7, 1, offset=offset, data=b"x", done=False)
+        bench.node.tick()
+    assert bench.node.role is NodeRole.FOLLOWER
+
+
+@pytest.mark.parametrize(
+    "fields", [(0, 1, 0), (5, 0, 0), (5, 1, -1), (5, 9, 0), (-1, 1, 0)]
+)  # fmt: skip
+def test_malformed_snapshots_are_refused_before_anything_changes(fields: tuple[int, int, int]) -> None:
+    """Peer input."""
+    bench = Bench([1])
+    index, term, offset = fields
+    with pytest.raises(InvalidRequest):
+        bench.install(index, term, leader_term=3, offset=offset)
+    with pytest.raises(InvalidRequest):
+        bench.install(5, 1, leader=1, leader_term=3)
+    with pytest.raises(GroupNotFound):
+        bench.node.handle_install_snapshot(InstallSnapshotRequest(3, 2, 5, 1, 0, b"", True, 8))
+    assert (bench.node.current_term, bench.node.leader_id, bench.node.last_log_index) == (1, None, 1)
+
+
+def test_a_learner_installs_a_snapshot_and_learns_its_role() -> None:
+    """Membership: the snapshot's configuration says what it is."""
+    from raftnode.core.membership import make_configuration
+
+    bench = Bench(starts_as_learner=True)
+    bench.install(7, 1, leader_term=1, configuration=make_configuration([1, 2, 3]))
+    role = bench.node.role
+    assert role is NodeRole.FOLLOWER
+
+
+def test_compaction_discards_only_what_is_applied() -> None:
+    """§7: a snapshot covers what the machine has applied."""
+    bench = Bench([1, 1, 2, 2])
+    bench.append(4, 2, [], commit=3)
+    bench.ready()
+    with pytest.raises(ValueError, match="applied"):
+        bench.node.compact(4)
+    bench.node.compact(3)
+    assert (bench.node.log_snapshot_index, bench.node.log_snapshot_term) == (3, 2)
+    assert bench.log() == [(4, 2)]
+    bench.node.compact(2)
+    assert bench.node.log_snapshot_index == 3
+
+
+def test_the_committed_range_is_read_with_both_ends_and_clamped() -> None:
+    """`log_entries_range`."""
+    bench = Bench([1, 1, 1, 2, 2])
+    bench.append(5, 2, [], commit=4)
+    bench.ready()
+    assert [e.index for e in bench.node.log_entries_range(2, 3)] == [2, 3]
+    assert [e.index for e in bench.node.log_entries_range(3, 99)] == [3, 4]
+    assert bench.node.log_entries_range(5, 9) == []
+    with pytest.raises(ValueError, match="index 1"):
+        bench.node.log_entries_range(0, 3)
+    bench.node.compact(2)
+    with pytest.raises(LogCompacted) as caught:
+        bench.node.log_entries_range(2, 4)
+    assert (caught.value.requested, caught.value.first_available) == (2, 3)
+    assert [e.index for e in bench.node.log_entries_range(3, 4)] == [3, 4]
+
+
+def test_the_range_reaches_into_what_left_the_memory() -> None:
+    """The cache's budget changes nothing but the speed."""
+    bench = Bench([1] * 3000, log_cache_bytes_max=500)
+    bench.append(3000, 1, [], commit=2990)
+    assert [e.index for e in bench.node.log_entries_range(1, 9999)] == list(range(1, 2991))
+    part = bench.node.log_entries_within(10, 9999, 20)
+    assert part[0].index == 10
+    assert len(part) < 10
+
+
+def test_a_follower_behind_a_compacted_log_catches_up_by_snapshot() -> None:
+    """§7, in a cluster: snapshot, then the entries behind it."""
+    cluster = Cluster(3)
+    leader = cluster.elect(1)
+    cluster.isolate(3)
+    for i in range(30):
+        leader.propose(str(i).encode())
+    cluster.settle()
+    cluster.snapshot(1)
+    leader.propose(b"30")
+    cluster.settle()
+    cluster.heal()
+    cluster.until(lambda: cluster.applied[3] == [str(i).encode() for i in range(31)])
+    assert cluster.nodes[3].log_snapshot_index == leader.log_snapshot_index
+    assert leader.match_index_for(3) == leader.last_log_index
+
+
+def test_an_observer_behind_a_compacted_log_catches_up_by_snapshot() -> None:
+    """An observer is served as the others are."""
+    cluster = Cluster(3)
+    leader = cluster.elect(1)
+    for i in range(30):
+        leader.propose(str(i).encode())
+    cluster.settle()
+    cluster.snapshot(1)
+    from raftnode.core.membership import ConfChange
+
+    cluster.add(7)
+    leader.propose_conf_change(ConfChange.add_observer(7))
+    cluster.until(lambda: cluster.applied[7] == cluster.applied[1])
+    cluster.until(lambda: cluster.nodes[7].role is NodeRole.OBSERVER)
