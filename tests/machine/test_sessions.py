@@ -213,6 +213,14 @@ def test_the_lowest_open_write_always_has_room(inner: Recorder) -> None:
     assert log.write(session, 3, acknowledged=2) == Result(b"3")
 
 
+def test_acknowledging_makes_room_for_bytes_again() -> None:
+    """What a session's results weigh falls with each acknowledged one, so a session can go on for ever."""
+    log = Log(SessionMachine(Recorder(result_bytes=100), session_bytes_max=500))
+    session = log.open()
+    for sequence in range(1, 50):
+        assert isinstance(log.write(session, sequence, max(0, sequence - 2)), Result)
+
+
 def test_the_least_recently_used_session_is_forgotten_first(inner: Recorder) -> None:
     """Use is a write, a repeated one too, in the order of the log; the rest are forgotten."""
     log = Log(SessionMachine(inner, sessions_max=3))
