@@ -200,6 +200,11 @@ class Asked:
     answers: dict[str, Answer] = field(default_factory=dict)
     failures: dict[str, LinkError] = field(default_factory=dict)
 
+    @property
+    def refused(self) -> set[str]:
+        """The addresses where nobody listens."""
+        return {address for address, failure in self.failures.items() if failure.refused}
+
 
 def ask_all(
     addresses: Iterable[str],
@@ -250,17 +255,18 @@ def ask_all(
                 if more is not None:
                     begin(more(answer))
 
-        begin(addresses)
-        while active and not deadline.passed and not (enough is not None and enough(asked)):
-            for key, _ in selector.select(deadline.remaining()):
-                exchange = key.data
-                if exchange.address in active:
-                    settle(exchange, exchange.advance)
-        for exchange in active.values():
-            asked.failures[exchange.address] = LinkError(
-                exchange.address, f"no answer in {deadline.seconds:.1f} s", sent=True
-            )
-            exchange.close()
+        try:
+            begin(addresses)
+            while active and not deadline.passed and not (enough is not None and enough(asked)):
+                for key, _ in selector.select(deadline.remaining()):
+                    exchange = key.data
+                    if exchange.address in active:
+                        settle(exchange, exchange.advance)
+        finally:
+            for exchange in active.values():
+                exchange.close()
+        for address in active:
+            asked.failures[address] = LinkError(address, f"no answer in {deadline.seconds:.1f} s", sent=True)
     return asked
 
 
@@ -631,9 +637,10 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
     message = failed.message
     match failed.code:
         case ErrorCode.REFUSED:
-            what, _, why = message.partition("\n")
-            why, _, advice = why.partition("\n")
-            return Refused(what, why.strip(), advice.strip(), code="E_QUORUM" if "quorum" in message else "")
+            what, _, why = message.partition(": ")
+            if "quorum" in what:
+                return Refused(what, why, "see who is up: raftctl status; bring a voter back first", code="E_QUORUM")
+            return Refused(what, why, "look at the cluster: raftctl status")
         case ErrorCode.NOT_FOUND:
             return NotFound(message)
         case ErrorCode.COMPACTED:

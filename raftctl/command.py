@@ -169,6 +169,8 @@ class Command:
     def _place(self, positional: list[str], raw: dict[str, RawValue]) -> bool:
         for param in self.params:
             if not isinstance(param.declaration, Arg):
+                if param.required and param.name not in raw:
+                    return False
                 continue
             if param.many:
                 if positional:

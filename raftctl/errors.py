@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - an error is named after what it says: NoLeader, not NoLeaderError
 """What can go wrong, for people and scripts: each error has one exit code, decided here and nowhere else.
 
 An error is three lines: what happened, why (with the numbers), and what to do next.

@@ -1,6 +1,6 @@
 """The cluster as its nodes' answers show it: pure, from `NodeStatus` values to what an operator reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -108,13 +108,16 @@ class View:
         }
 
 
-def build_view(statuses: Sequence[NodeStatus]) -> View:
-    """Return the cluster as the answering nodes show it. At least one answered."""
+def build_view(statuses: Sequence[NodeStatus], refused: Collection[str] = ()) -> View:
+    """Return the cluster as the answering nodes show it. At least one answered.
+
+    At the addresses in `refused` nobody listens: a member there is down, whatever the leader heard a moment ago.
+    """
     leader = find_leader(statuses)
     source = leader or max(statuses, key=lambda s: (s.configuration_index, s.term))
     own = {s.node_id: s for s in statuses}
     commit = max(s.commit_index for s in statuses)
-    members = tuple(_member(m, own.get(m.id), leader, commit) for m in source.members)
+    members = tuple(_member(m, own.get(m.id), leader, commit, refused) for m in source.members)
     voters = [m for m in members if m.kind == "voter"]
     up = sum(m.up for m in voters)
     quorum = len(voters) // 2 + 1
@@ -140,8 +143,11 @@ def find_leader(statuses: Sequence[NodeStatus]) -> NodeStatus | None:
     return next((s for s in statuses if s.role == "leader" and s.term == top), None)
 
 
-def _member(listed: MemberStatus, own: NodeStatus | None, leader: NodeStatus | None, commit: int) -> Member:
-    heard = listed.last_contact_ms is not None and 0 <= listed.last_contact_ms <= FRESH_MS
+def _member(
+    listed: MemberStatus, own: NodeStatus | None, leader: NodeStatus | None, commit: int, refused: Collection[str]
+) -> Member:
+    recent = listed.last_contact_ms is not None and 0 <= listed.last_contact_ms <= FRESH_MS
+    heard = recent and listed.address not in refused
     is_leader = leader is not None and leader.node_id == listed.id
     lag = max(0, commit - own.applied_index) if own is not None else None
     if own is None:

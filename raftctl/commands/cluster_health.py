@@ -2,9 +2,10 @@
 
 from raftctl.command import command
 from raftctl.errors import ConditionFalse, NoLeader
-from raftctl.health import HEALTHY, build_view
+from raftctl.health import HEALTHY
 from raftctl.invocation import Invocation
 from raftctl.output import Report
+from raftctl.survey import take_view
 
 
 @command("cluster health", connects=True, timeout=2.0)
@@ -17,7 +18,7 @@ def health(run: Invocation) -> None:
     Example: raftctl cluster health || notify-the-operator
     """
     with run.cluster() as cluster:
-        view = build_view(cluster.statuses()[0])
+        view = take_view(cluster)
     data = {
         "health": view.health,
         "voters": view.voters,

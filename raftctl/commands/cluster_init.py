@@ -72,7 +72,8 @@ def _plan(directory: str, name: str | None, nodes: int, host: str, base_port: in
         )
     from uuid import uuid4
 
-    cluster = name if name is not None else os.path.basename(os.path.abspath(directory))
+    base = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(os.path.abspath(directory))).strip("._-")
+    cluster = name if name is not None else base[:63] or "raft"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", cluster):
         raise UsageError(
             f"a cluster cannot be called {cluster!r}",

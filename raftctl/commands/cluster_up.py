@@ -112,7 +112,7 @@ def wait_for_leader(
         while True:
             check_alive(children)
             statuses, asked = cluster.statuses(1.0)
-            view = build_view(statuses)
+            view = build_view(statuses, asked.refused)
             report = status_report(view, {a: f.reason for a, f in asked.failures.items()})
             members = {m.id for m in view.members}
             if view.leader is not None and all(

@@ -10,9 +10,9 @@ from raftctl.command import Opt, command
 from raftctl.commands.log import FOLLOW
 from raftctl.commands.membership import the_member
 from raftctl.errors import Unreachable, UsageError
-from raftctl.health import build_view
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report, json_text, note
+from raftctl.survey import take_view
 from raftctl.text import escape_text, format_time, parse_duration
 from raftnode.wire.client import EventRecord, EventsResult, Failed, GetEvents
 
@@ -146,7 +146,7 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
 
 
 def _sources(cluster: Cluster, node: str | None, cursor: str) -> list[Source]:
-    view = build_view(cluster.statuses(1.0)[0])
+    view = take_view(cluster, 1.0)
     if node is not None:
         member = the_member(view, node)
         return [Source(member.name, member.address, cursor)]

@@ -7,9 +7,9 @@ from raftctl.client import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.membership import the_member
 from raftctl.errors import NotFound, UsageError
-from raftctl.health import build_view
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report
+from raftctl.survey import take_view
 from raftctl.text import bytes_field, escape_text
 from raftnode.wire.client import GetLog, LogEntryView, LogResult
 
@@ -81,7 +81,7 @@ def tail(
     with run.cluster() as cluster:
         where = _address(cluster, node)
         if from_ is None:
-            view = build_view(cluster.statuses()[0])
+            view = take_view(cluster)
             from_ = max(1, view.commit_index - lines + 1)
         for record in _follow(cluster, where, from_, run.timeout, follow=follow):
             if isinstance(record, LogEntryView):
@@ -123,7 +123,7 @@ def info(run: Invocation) -> None:
     Example: raftctl log info
     """
     with run.cluster() as cluster:
-        view = build_view(cluster.statuses()[0])
+        view = take_view(cluster)
     logs = [(m, m.status) for m in view.members]
     run.output.emit(
         Report(
@@ -180,7 +180,7 @@ def info(run: Invocation) -> None:
 
 def _address(cluster: Cluster, node: str | None) -> str:
     """Return the address of the member to ask; "" for whoever answers, the leader first."""
-    view = build_view(cluster.statuses(1.0)[0])
+    view = take_view(cluster, 1.0)
     if node is not None:
         return the_member(view, node).address
     if view.leader is not None:

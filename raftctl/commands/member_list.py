@@ -1,9 +1,9 @@
 """raftctl member list."""
 
 from raftctl.command import command
-from raftctl.health import build_view
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report
+from raftctl.survey import take_view
 from raftctl.text import escape_text
 
 
@@ -14,7 +14,7 @@ def list_members(run: Invocation) -> None:
     Example: raftctl member list -o json
     """
     with run.cluster() as cluster:
-        view = build_view(cluster.statuses()[0])
+        view = take_view(cluster)
     run.output.emit(
         Report(
             "member.list",

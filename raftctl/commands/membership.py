@@ -9,6 +9,7 @@ from raftctl.errors import CliError, NoLeader, NotFound, OutcomeUnknown, UsageEr
 from raftctl.health import Member, View, build_view, find_member
 from raftctl.invocation import Invocation
 from raftctl.output import Report
+from raftctl.survey import take_view
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
@@ -23,7 +24,7 @@ ROUND_S: Final = 1.0
 def led_view(cluster: Cluster) -> View:
     """Return the cluster as its leader sees it. Raises NoLeader where none leads by the deadline."""
     while True:
-        view = build_view(cluster.statuses(ROUND_S)[0])
+        view = take_view(cluster, ROUND_S)
         if view.leader is not None:
             return view
         if not cluster.deadline.pause(POLL_S):
@@ -92,8 +93,8 @@ def wait_everywhere(
     while True:
         last: CliError | None = None
         try:
-            statuses, _ = cluster.statuses(ROUND_S)
-            view = build_view(statuses)
+            statuses, asked = cluster.statuses(ROUND_S)
+            view = build_view(statuses, asked.refused)
             members = {m.id for m in view.members}
             if view.leader is not None and all(holds(s) for s in statuses if s.node_id in members):
                 return view

@@ -6,9 +6,10 @@ from raftctl.client import Asked, Cluster, ask_all, failure_error, unreachable
 from raftctl.command import Opt, command
 from raftctl.commands.membership import the_member
 from raftctl.errors import NoLeader, Unreachable
-from raftctl.health import Member, View, build_view
+from raftctl.health import Member, View
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report
+from raftctl.survey import take_view
 from raftctl.text import escape_text, format_bytes
 from raftnode.wire.client import (
     Failed,
@@ -46,7 +47,7 @@ def trigger(
     Example: raftctl snapshot trigger --node n2
     """
     with run.cluster() as cluster:
-        view = build_view(cluster.statuses(1.0)[0])
+        view = take_view(cluster, 1.0)
         chosen = _chosen(view, node, all_=all_)
         asked = _ask(cluster, chosen, TriggerSnapshot(1))
     taken = [(m, a) for m in chosen if isinstance(a := asked.answers[m.address], SnapshotTaken)]
@@ -93,7 +94,7 @@ def list_snapshots(
     Example: raftctl snapshot list -o wide
     """
     with run.cluster() as cluster:
-        view = build_view(cluster.statuses(1.0)[0])
+        view = take_view(cluster, 1.0)
         chosen = _chosen(view, node, all_=not node)
         asked = _ask(cluster, chosen, ListSnapshots(1))
     found = [

@@ -50,4 +50,4 @@ def fetch(run: Invocation) -> Report:
     """Ask every node and return the report. Raises Unreachable."""
     with run.cluster() as cluster:
         statuses, asked = cluster.statuses()
-    return status_report(build_view(statuses), {a: f.reason for a, f in asked.failures.items()})
+    return status_report(build_view(statuses, asked.refused), {a: f.reason for a, f in asked.failures.items()})

@@ -70,8 +70,8 @@ def wait(
         while True:
             missing: CliError | None = None
             try:
-                statuses, _ = cluster.statuses(ROUND_S)
-                missing = _missing(build_view(statuses), conditions, run.timeout, leader=leader)
+                statuses, asked = cluster.statuses(ROUND_S)
+                missing = _missing(build_view(statuses, asked.refused), conditions, run.timeout, leader=leader)
             except CliError as error:
                 missing = error
             if missing is None:

@@ -1,0 +1,136 @@
+"""Rules 17 and 18: the command table, its two parsers, the help, the man page and the tests hold together."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.exceptions import TyperException
+
+from raftctl import app, registry
+from raftctl.command import Command, Opt, RawValue, leading_options
+from raftctl.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+ALL = sorted(registry.COMMANDS)
+
+
+def by_typer(path: str, words: list[str]) -> dict[str, Any]:
+    """Return what typer makes of a command line. Raises TyperException."""
+    seen: list[dict[str, Any]] = []
+
+    def keep(command: Command, raw: dict[str, RawValue]) -> None:
+        seen.append(command.bind(raw))
+
+    group = typer.main.get_command(app.build(keep))
+    group.main([*path.split(), *words], prog_name="raftctl", standalone_mode=False)
+    return seen[0]
+
+
+@pytest.mark.parametrize("line", [
+    "kv get|key", "kv get|key --raw -o json", "kv get|-ojson key", "kv get|--output=json -- -key",
+    "kv get|key --consistency local --timeout 1.5s -e a:1 -e b:2,c:3", "kv put|key value", "kv put|key --file -",
+    "kv put|key -- --value", "kv put|key value --expected-revision 0", "kv put|key -", "kv incr|key --by -5",
+    "status|", "status|-o json --color never", "status|--watch=5s", "wait|--leader --lag <10 --members 3",
+    "wait|--timeout=2s --health healthy", "version|-o yaml", "completion|words kv ge", "completion|bash",
+    "cluster up|-f demo/cluster.toml --node n1 --node n2 --no-wait", "cluster up|--wait --cluster-file=x",
+    "member remove|n4 -y --dry-run", "log range|1 20", "log tail|-f -n 3", "events list|--type member.*",
+    "snapshot trigger|--all", "context set|prod -e a:1 --use", "cluster init|dir --nodes 5 --base-port 9000",
+])
+def test_both_parsers_read_a_command_line_the_same(line: str) -> None:
+    """One table drives the fast path and typer."""
+    path, _, rest = line.partition("|")
+    words = rest.split()
+    command = registry.load(path)
+    raw = command.parse(words)
+    assert raw is not None
+    assert command.bind(raw) == by_typer(path, words)
+
+
+@pytest.mark.parametrize("line", [
+    "kv get|", "kv get|a b", "kv get|a --bogus", "kv get|a --timeout", "kv get|a --raw=yes", "wait|--leader=x",
+    "log range|1", "version|extra", "member add|n4", "kv get|a -x",
+])
+def test_what_the_fast_path_does_not_understand_typer_refuses(line: str) -> None:
+    """The fast path gives None, and typer says what is wrong."""
+    path, _, rest = line.partition("|")
+    assert registry.load(path).parse(rest.split()) is None
+    with pytest.raises(TyperException):
+        by_typer(path, rest.split())
+
+
+def test_a_bare_watch_gets_its_value() -> None:
+    """`--watch` stands for `--watch=2s`, but not behind `--`."""
+    status = registry.load("status")
+    assert status.fill_bare(["--watch", "-o", "json"]) == ["--watch=2s", "-o", "json"]
+    assert status.fill_bare(["--", "--watch"]) == ["--", "--watch"]
+
+
+def test_common_options_may_stand_before_the_command() -> None:
+    """As in other tools: raftctl -o json -e a:1 status."""
+    assert leading_options(["-o", "json", "-ea:1", "--timeout=1s", "status", "-o", "x"]) == (
+        ["-o", "json", "-ea:1", "--timeout=1s"], ["status", "-o", "x"])
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_function_takes_what_its_table_says(path: str) -> None:
+    """Each parameter is annotated; a wrong value is a usage error, never a traceback."""
+    command = registry.load(path)
+    assert command.path == path
+    names = list(inspect.signature(command.function).parameters)[1:]
+    assert names == [p.name for p in command.own_params]
+    for param in command.params:
+        if param.declaration.choices:
+            with pytest.raises(UsageError):
+                param.convert("not a choice")
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_has_an_example_in_its_help(path: str) -> None:
+    """Rule 18. The example calls the command itself."""
+    text = app.help_text(registry.load(path))
+    head, mark, example = text.partition("Example:\n")
+    assert mark
+    assert head.strip()
+    assert f"raftctl {path}" in example
+
+
+@pytest.mark.parametrize("path", ALL)
+def test_every_command_and_option_is_in_the_man_page(path: str) -> None:
+    """Rule 18: each command has its paragraph there, which names its arguments and options; common ones stand once."""
+    page = (ROOT / "man" / "raftctl.1").read_text(encoding="utf-8").replace("\\-", "-")
+    page = re.sub(r"\\f[BIR]", "", page)
+    sections = dict(re.findall(r"^\.SS raftctl (.+)\n((?:(?!^\.S[SH] ).*\n?)*)", page, re.MULTILINE))
+    assert path in sections
+    command = registry.load(path)
+    for params, text in ((command.own_params, sections[path]), (command.common_params, page)):
+        for param in params:
+            if isinstance(param.declaration, Opt):
+                names = [*param.declaration.names, *filter(None, [param.declaration.negative])]
+            else:
+                names = [param.declaration.metavar]
+            for name in names:
+                assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text), f"{path}: {name}"
+
+
+def test_every_command_has_a_test_that_names_it() -> None:
+    """Rule 18."""
+    text = "".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("test_*.py")
+                   if p.name != Path(__file__).name)
+    assert [path for path in ALL if not re.search(rf'cli\(f?"{path}', text)] == []
+
+
+@pytest.mark.parametrize("line", [
+    "version", "kv get k -e 127.0.0.1:1", "kv put k v -e 127.0.0.1:1", "status -o json -e 127.0.0.1:1",
+    "wait --leader --timeout 0.1s -e 127.0.0.1:1", "completion words kv",
+])
+def test_script_commands_start_without_typer_rich_and_asyncio(line: str) -> None:
+    """Rule 17: what is run in loops does not pay for help and colours."""
+    program = ("import sys; from raftctl.main import run; run(sys.argv[1:]); "
+               "print(*sorted({'typer', 'rich', 'asyncio', 'raftnode.server'} & set(sys.modules)), file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == ""

@@ -1,0 +1,196 @@
+"""Rules 6 to 10: raftctl member, against scripted nodes."""
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+
+from raftnode.wire import client as wire
+from tests.raftctl.conftest import Cli
+from tests.support.fake_node import HANG_UP, FakeCluster, FakeNode, Reply
+
+ADDRESS = "127.0.0.1:9"
+
+
+def test_add_makes_a_learner_and_then_a_voter(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 9. The node does not answer yet, so the command says what to run on the new machine."""
+    got = cli("member add n4 --address", ADDRESS)
+    assert got.code == 0
+    assert got.out == f"changed: true  n4 at {ADDRESS} is a voter\n"
+    kinds = [r.operations[0].action.value for r in cluster.nodes[1].requests if isinstance(r, wire.ChangeMembers)]
+    assert kinds == ["add_learner", "promote"]
+
+
+def test_add_repeated_is_changed_false(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 6: what is already true succeeds."""
+    cli("member add n4 --address", ADDRESS)
+    again = cli("member add n4 -o json --address", ADDRESS).json
+    assert (again["changed"], again["kind"]) == (False, "voter")
+
+
+@pytest.mark.parametrize(("flag", "kind"), [("--learner", "learner"), ("--observer", "observer")])
+def test_add_can_stop_at_a_learner_or_an_observer(cluster: FakeCluster, cli: Cli, flag: str, kind: str) -> None:
+    """Then nothing is promoted."""
+    assert cli(f"member add n4 -o json {flag} --address", ADDRESS).json["kind"] == kind
+
+
+def test_add_goes_on_with_a_learner_that_is_there(cluster: FakeCluster, cli: Cli) -> None:
+    """An interrupted addition is repeated with the same command."""
+    cli("member add n4 --learner --address", ADDRESS)
+    got = cli("member add n4 -o json --address", ADDRESS).json
+    assert (got["changed"], got["kind"]) == (True, "voter")
+
+
+def test_add_tells_how_to_start_the_new_node_and_gives_up_with_exit_7(cluster: FakeCluster, cli: Cli) -> None:
+    """A learner that does not catch up in time is still in progress: exit 7 and how to go on."""
+    members = cluster.members
+
+    def never_promotable(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetStatus) and len(cluster.members) > len(members):
+            status = cluster.status(node)
+            listed = [msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
+                      for m in status.members]
+            return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        return None
+
+    cluster.interfere = never_promotable
+    got = cli("member add n4 --timeout 0.4s --address", ADDRESS)
+    assert got.code == 7
+    assert "raftnode join --cluster" in got.err
+    assert f"raftctl member add n4 --address {ADDRESS}" in got.err
+
+
+def test_a_name_or_address_in_use_is_a_conflict(cluster: FakeCluster, cli: Cli) -> None:
+    """One name, one address, one member."""
+    assert cli("member add n2 --address", ADDRESS).code == 8
+    assert cli("member add n9 --address", cluster.nodes[2].address).code == 8
+
+
+def test_a_dry_run_changes_nothing_and_shows_the_arithmetic(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 6: voters, quorum and tolerance, before and after."""
+    got = cli("member remove n3 --dry-run -o json").json
+    assert got == {
+        "schema": "raftctl.member.remove/1", "member": "n3", "changed": False, "dry_run": True,
+        "would_change": True, "voters": {"before": 3, "after": 2}, "quorum": {"before": 2, "after": 2},
+        "tolerates": {"before": 1, "after": 0},
+    }
+    assert cli("member add n4 --dry-run --address", ADDRESS).code == 0
+    assert cli("member demote n3 --dry-run").code == 0
+    assert cli("member promote n3 --dry-run -o json").json["would_change"] is False
+    assert cli("member transfer n3 --dry-run -o json").json["would_change"] is True
+    assert len(cluster.members) == 3
+    assert cluster.leader == 1
+
+
+def test_remove_needs_yes_where_nobody_can_be_asked(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 8: exit 2 at once, and nothing was asked of the cluster."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert cli("member remove n3").code == 2
+    assert cluster.count(wire.GetStatus) == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("y\n", 0, 2), ("\n", 2, 3), ("", 2, 3)])
+def test_remove_asks_on_a_terminal(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: int
+) -> None:
+    """Rule 8: the question names the effect; anything but yes is no."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    got = cli("member remove n3")
+    assert got.code == code
+    assert "remove n3 (id 3, voter) from cluster demo: 3 voters, 3 up?" in got.err
+    assert len(cluster.members) == left
+
+
+def test_remove_of_a_stranger_is_exit_3_unless_that_is_fine(cluster: FakeCluster, cli: Cli) -> None:
+    """--if-exists makes it changed false."""
+    assert cli("member remove n9 --yes").code == 3
+    assert cli("member remove n9 --yes --if-exists -o json").json["changed"] is False
+
+
+def test_a_refusal_carries_the_servers_arithmetic(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 9: exit 6, in three lines."""
+    text = "the cluster would lose its quorum: now 3 voters, 2 up, quorum 2; after: 2 voters, 1 up, quorum 2"
+    cluster.interfere = lambda _node, request: (
+        wire.Failed(0, wire.ErrorCode.REFUSED, text) if isinstance(request, wire.ChangeMembers) else None)
+    got = cli("member remove n2 --yes")
+    assert got.code == 6
+    assert got.err.splitlines() == [
+        "error: the cluster would lose its quorum  [E_QUORUM, exit 6]",
+        "  now 3 voters, 2 up, quorum 2; after: 2 voters, 1 up, quorum 2",
+        "  see who is up: raftctl status; bring a voter back first",
+    ]
+
+
+def test_a_change_whose_answer_is_lost_is_looked_up(cluster: FakeCluster, cli: Cli) -> None:
+    """The membership itself says whether it was made: the command goes on without a second proposal."""
+
+    def apply_and_hang_up(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.ChangeMembers):
+            cluster._answer(node, request)
+            return HANG_UP
+        return None
+
+    cluster.interfere = apply_and_hang_up
+    assert cli("member remove n3 --yes -o json").json["changed"] is True
+    assert cluster.count(wire.ChangeMembers) == 1
+
+
+def test_demote_and_promote_turn_a_member_and_back(cluster: FakeCluster, cli: Cli) -> None:
+    """By id and by address as well; a second time is changed false."""
+    assert cli("member demote 3 -o json").json["changed"] is True
+    assert cli("member demote 3 -o json").json["changed"] is False
+    assert cli("member promote -o json", cluster.nodes[3].address).json["changed"] is True
+    assert cli("member promote n3 -o json").json["changed"] is False
+
+
+def test_transfer_hands_over_and_is_idempotent(cluster: FakeCluster, cli: Cli) -> None:
+    """member transfer: the target leads afterwards."""
+    assert cli("member transfer n2 -o json").json == {
+        "schema": "raftctl.member.transfer/1", "member": "n2", "changed": True, "leader_id": 2, "term": 8}
+    assert cli("member transfer n2 -o json").json["changed"] is False
+    assert cli("member transfer").code == 0
+    assert cluster.leader != 2
+
+
+def test_transfer_to_a_learner_is_refused(cluster: FakeCluster, cli: Cli) -> None:
+    """Only a voter can lead."""
+    cli("member demote n3")
+    assert cli("member transfer n3").code == 6
+
+
+def test_list_names_every_member(cluster: FakeCluster, cli: Cli) -> None:
+    """member list: ids are the same text in every format."""
+    assert cli("member list -o name").out == "n1\nn2\nn3\n"
+    assert [m["schema"] for m in cli("member list -o jsonl").lines] == ["raftctl.member/1"] * 3
+    assert cli("member list -o wide").out.splitlines()[0].split() == [
+        "NAME", "ID", "KIND", "ADDRESS", "STATE", "INSTANCE", "VERSION"]
+
+
+def test_an_ambiguous_name_is_an_error(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 10: the id decides."""
+    cluster.members = [msgspec.structs.replace(m, name="same") if m.id > 1 else m for m in cluster.members]
+    got = cli("member demote same")
+    assert got.code == 2
+    assert "give the id" in got.err
+
+
+def test_a_change_with_no_leader_is_exit_5(cluster: FakeCluster, cli: Cli) -> None:
+    """Within the timeout, and nothing was proposed."""
+    cluster.leader = 0
+    assert cli("member demote n3 --timeout 0.3s").code == 5
+    assert cluster.count(wire.ChangeMembers) == 0
+
+
+def test_endpoints_of_two_clusters_are_refused(cluster: FakeCluster, cli: Cli) -> None:
+    """A typing mistake in an endpoint list must not mix two clusters into one view."""
+    other = msgspec.structs.replace(cluster.status(1), cluster_id="other", cluster_name="other", node_id=9, members=[])
+    with FakeNode(lambda _request: wire.StatusResult(0, other)) as stranger:
+        assert cli("member list -e", f"{cluster.endpoints},{stranger.address}").code == 2

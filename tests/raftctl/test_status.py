@@ -1,0 +1,169 @@
+"""The main view: raftctl status, wait and cluster health, and the pure functions under them."""
+
+import msgspec
+import pytest
+
+from raftctl.commands.wait import parse_comparison
+from raftctl.errors import UsageError
+from raftctl.health import build_view, find_member, status_report
+from raftctl.output import align
+from raftnode.wire.client import GetStatus, MemberStatus
+from tests.raftctl.conftest import Cli
+from tests.support.fake_node import SILENCE, FakeCluster, make_status
+
+MEMBERS = [
+    MemberStatus(1, "n1", "10.0.0.1:1", "voter"),
+    MemberStatus(2, "n2", "10.0.0.2:1", "voter", 10484, 10486, "replicate", 100, False),
+    MemberStatus(3, "n3", "10.0.0.3:1", "voter", 9120, 9121, "probe", 242_000, False),
+]
+LEADER = make_status(1, MEMBERS, role="leader", term=12, leader_id=1, leader_address="10.0.0.1:1",
+                     commit_index=10485, applied_index=10485, last_log_index=10485)
+FOLLOWER = make_status(2, MEMBERS, term=12, leader_id=1, commit_index=10485, applied_index=10484)
+
+
+def test_the_table_reads_as_documented() -> None:
+    """A node that does not answer is down, with its numbers from the leader's view."""
+    report = status_report(build_view([LEADER, FOLLOWER]), {})
+    shown = [i for i, c in enumerate(report.columns) if not c.wide]
+    header = [report.columns[i].name for i in shown]
+    rows = [[row[i] or "-" for i in shown] for row in report.rows]
+    assert [report.title, *align([header, *rows])] == [
+        "cluster demo  DEGRADED  2/3 voters up, quorum 2, tolerates 0 more failures",
+        "NAME  ID  ROLE    STATE    TERM  COMMIT  APPLIED  LAG  SEEN",
+        "n1    1   leader  healthy  12    10485   10485    0    -",
+        "n2    2   voter   healthy  12    10485   10484    1    0.1s",
+        "n3    3   voter   down     -     9120    -        -    4m2s",
+    ]
+
+
+def test_health_follows_from_who_is_up() -> None:
+    """healthy, degraded, no-leader and no-quorum, each with its reasons."""
+    third = make_status(3, MEMBERS, term=12, leader_id=1, commit_index=10485, applied_index=10485)
+    heard = [MEMBERS[0], MEMBERS[1], msgspec.structs.replace(MEMBERS[2], last_contact_ms=50)]
+    leader = msgspec.structs.replace(LEADER, members=heard)
+    assert build_view([leader, FOLLOWER, third]).health == "healthy"
+    assert build_view([LEADER, FOLLOWER]).health == "degraded"
+    lost = [msgspec.structs.replace(s, leader_id=None) for s in (FOLLOWER, third)]
+    assert build_view(lost).health == "no-leader"
+    alone = build_view([lost[0]])
+    assert (alone.health, alone.voters_up, alone.quorum, alone.tolerates) == ("no-quorum", 1, 2, 0)
+
+
+def test_a_stale_leader_is_not_the_leader() -> None:
+    """Two nodes say that they lead: the one in the highest term does."""
+    new = msgspec.structs.replace(FOLLOWER, role="leader", term=13, leader_id=2)
+    view = build_view([LEADER, new])
+    assert view.leader is new
+
+
+def test_a_silent_member_that_the_leader_hears_is_unreachable_not_down() -> None:
+    """It counts as up, unless its address refuses: then nobody listens there."""
+    heard = [MEMBERS[0], MEMBERS[1], msgspec.structs.replace(MEMBERS[2], last_contact_ms=50)]
+    leader = msgspec.structs.replace(LEADER, members=heard)
+    assert build_view([leader, FOLLOWER]).members[2].state == "unreachable"
+    assert build_view([leader, FOLLOWER], {"10.0.0.3:1"}).members[2].state == "down"
+
+
+def test_a_member_is_named_by_name_id_or_address() -> None:
+    """Rule 10; an id wins over a name that looks like one."""
+    members = build_view([LEADER]).members
+    assert [m.id for which in ("n2", "2", "10.0.0.2:1") for m in find_member(members, which)] == [2, 2, 2]
+    assert find_member(members, "n9") == []
+
+
+def test_status_asks_every_member_from_one_endpoint(cluster: FakeCluster, cli: Cli) -> None:
+    """Addresses learned from an answer extend the endpoint list."""
+    got = cli("status -o json -e", cluster.nodes[2].address)
+    assert got.code == 0
+    assert got.json["schema"] == "raftctl.status/1"
+    assert got.json["health"] == "healthy"
+    assert got.json["leader"]["name"] == "n1"
+    assert [m["state"] for m in got.json["members"]] == ["healthy"] * 3
+    assert got.json["unanswered"] == []
+    assert set(got.json["members"][0]) == {
+        "id", "name", "address", "kind", "role", "state", "term", "commit_index", "applied_index", "match_index",
+        "lag", "seen_ms", "promotable", "version", "uptime_ms", "snapshot_index",
+    }
+
+
+def test_status_shows_a_stopped_node_as_down(cluster: FakeCluster, cli: Cli) -> None:
+    """And still succeeds: the verdict is cluster health's."""
+    cluster.stop(3)
+    assert "n3    3   voter   down" in cli("status").out
+    assert cli("cluster health").code == 3
+    cluster.leader = 0
+    assert cli("cluster health").code == 5
+    assert cli("cluster health -o json").json["health"] == "no-leader"
+
+
+def test_a_healthy_cluster_is_exit_0(cluster: FakeCluster, cli: Cli) -> None:
+    """cluster health: the exit code is the verdict."""
+    got = cli("cluster health")
+    assert (got.code, got.out, got.err) == (0, "healthy\n", "")
+
+
+def test_nobody_answering_is_exit_4(cli: Cli) -> None:
+    """Every address is named with its reason."""
+    got = cli("status -e 127.0.0.1:1,127.0.0.1:2")
+    assert got.code == 4
+    assert "127.0.0.1:1: connection refused" in got.err
+    assert "127.0.0.1:2: connection refused" in got.err
+
+
+def test_silent_nodes_cost_one_timeout_together(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 11: all are asked at the same time under one deadline."""
+    cluster.interfere = lambda node, request: SILENCE if node > 1 and isinstance(request, GetStatus) else None
+    got = cli("status -o json --timeout 0.2s")
+    assert got.code == 0
+    assert len(got.json["unanswered"]) == 2
+
+
+def test_wait_returns_when_every_condition_holds(cluster: FakeCluster, cli: Cli) -> None:
+    """All given conditions at once, with the time that it took."""
+    cli("kv put k v")
+    got = cli("wait --leader --members 3 --voters 3 --applied-to 1 --lag '<10' --health healthy -o json")
+    assert got.code == 0
+    assert got.json["schema"] == "raftctl.wait/1"
+
+
+def test_wait_sees_a_leader_that_comes_later(cluster: FakeCluster, cli: Cli) -> None:
+    """It asks again until the condition holds."""
+    cluster.leader = 0
+
+    def elect(_node: int, _request: object) -> None:
+        if cluster.count(GetStatus) > 6:
+            cluster.leader = 2
+
+    cluster.interfere = elect
+    assert cli("wait --leader").code == 0
+
+
+@pytest.mark.parametrize(("condition", "code"), [
+    ("--leader", 5), ("--members 4", 3), ("--applied-to 99", 3), ("--lag '>5'", 3), ("--health healthy", 3),
+])
+def test_wait_says_what_is_missing_at_the_timeout(
+    cluster: FakeCluster, cli: Cli, condition: str, code: int
+) -> None:
+    """Exit 3 for a condition that is false, 5 where a leader is what is missing."""
+    cluster.leader = 0
+    got = cli(f"wait {condition} --timeout 0.1s")
+    assert got.code == code
+    assert "still not true" in got.err
+
+
+def test_wait_without_a_condition_is_a_usage_error(cluster: FakeCluster, cli: Cli) -> None:
+    """Otherwise a script with an empty variable would go on at once."""
+    assert cli("wait").code == 2
+
+
+def test_wait_keeps_asking_while_nobody_answers(cli: Cli) -> None:
+    """Nodes that are about to start are what one waits for; exit 4 only at the timeout."""
+    assert cli("wait --leader --timeout 0.2s -e 127.0.0.1:1").code == 4
+
+
+def test_a_comparison_reads_as_in_arithmetic() -> None:
+    """The values of --lag."""
+    assert [parse_comparison(text)(10) for text in ("<10", "<=10", "10", ">= 10", ">10")] == [
+        False, True, True, True, False]
+    with pytest.raises(UsageError):
+        parse_comparison("few")

@@ -1,0 +1,169 @@
+"""Rule 14 and what reads without changing: raftctl log, snapshot and events, against scripted nodes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from raftctl.commands.events import parse_since
+from raftctl.errors import UsageError
+from raftnode.wire import client as wire
+from tests.raftctl.conftest import Cli, interrupt_the_command
+from tests.support.fake_node import SILENCE, FakeCluster, Reply
+
+
+def fill(cluster: FakeCluster, count: int) -> None:
+    """Put entries into the log."""
+    for number in range(1, count + 1):
+        cluster.append(b"data", f"put [bold]key{number}[/bold]")
+
+
+def test_range_shows_entries_and_never_reads_markup(cluster: FakeCluster, cli: Cli) -> None:
+    """log range: both ends included, beyond the commit index it ends there; brackets stay (rule 3)."""
+    fill(cluster, 5)
+    got = cli("log range 4 20")
+    assert got.out.splitlines()[1:] == [
+        "4      7     command  4      put [bold]key4[/bold]", "5      7     command  4      put [bold]key5[/bold]"]
+    record = cli("log range 1 5 -o json").json
+    assert [e["index"] for e in record["entries"]] == [1, 2, 3, 4, 5]
+    assert record["commit_index"] == 5
+    assert cli("log range 2 3 -o name --node n2").out == "2\n3\n"
+
+
+def test_a_range_is_read_in_parts(cluster: FakeCluster, cli: Cli) -> None:
+    """A node answers with as much as it wants to; the command asks for the rest."""
+    fill(cluster, 9)
+
+    def two_at_a_time(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetLog) and request.entries_max > 2:
+            return cluster._answer(node, msgspec.structs.replace(request, entries_max=2))
+        return None
+
+    cluster.interfere = two_at_a_time
+    assert cli("log range 1 9 -o name").out.split() == [str(n) for n in range(1, 10)]
+
+
+def test_a_compacted_range_is_exit_3_with_the_first_available(cluster: FakeCluster, cli: Cli) -> None:
+    """log range: the error has the number."""
+    fill(cluster, 5)
+    cluster.first_log_index = 4
+    got = cli("log range 1 5")
+    assert got.code == 3
+    assert "E_COMPACTED" in got.err
+    assert "the first entry that is still there is 4" in got.err
+
+
+@pytest.mark.parametrize("words", ["log range 0 3", "log range 5 3", "log range one 3"])
+def test_a_range_that_is_none_is_exit_2(cluster: FakeCluster, cli: Cli, words: str) -> None:
+    """Before anything is sent."""
+    assert cli(words).code == 2
+
+
+def test_tail_shows_the_last_entries(cluster: FakeCluster, cli: Cli) -> None:
+    """log tail: the last ten, or -n; one JSON object a line when piped."""
+    fill(cluster, 30)
+    assert [r["index"] for r in cli("log tail").lines] == list(range(21, 31))
+    assert [r["index"] for r in cli("log tail -n 2").lines] == [29, 30]
+    assert [r["index"] for r in cli("log tail --from 28 -o jsonl").lines] == [28, 29, 30]
+
+
+def test_tail_follows_and_reports_a_gap(cluster: FakeCluster, cli: Cli) -> None:
+    """log tail -f: discarded entries are a record, never silence; control-c ends it with 130."""
+    fill(cluster, 8)
+    cluster.first_log_index = 7
+
+    def interrupt_at_the_end(_node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetLog) and request.first == 9:
+            interrupt_the_command()
+            return SILENCE
+        return None
+
+    cluster.interfere = interrupt_at_the_end
+    got = cli("log tail -f --from 3")
+    assert got.code == 130
+    assert got.lines[0] == {"schema": "raftctl.gap/1", "from": 3, "to": 6}
+    assert [r["index"] for r in got.lines[1:]] == [7, 8]
+
+
+def test_info_shows_every_log(cluster: FakeCluster, cli: Cli) -> None:
+    """log info: a member that is down has no numbers."""
+    fill(cluster, 3)
+    cluster.stop(2)
+    logs = cli("log info -o json").json["logs"]
+    assert [log.get("last_index") for log in logs] == [3, None, 3]
+    assert cli("log info").code == 0
+
+
+def test_snapshots_are_taken_and_listed(cluster: FakeCluster, cli: Cli) -> None:
+    """snapshot trigger: changed false where nothing is new; snapshot list: of all members."""
+    fill(cluster, 3)
+    assert cli("snapshot trigger -o json").json["changed"] is True
+    assert cli("snapshot trigger -o json").json["changed"] is False
+    assert cli("snapshot trigger --node n2 --node n3 -o name").out == "n2:3\nn3:3\n"
+    assert cli("snapshot trigger --all -o json").json["changed"] is False
+    assert [s["node"] for s in cli("snapshot list -o json").json["snapshots"]] == ["n1", "n2", "n3"]
+    assert cli("snapshot list --node n2").out.splitlines()[1].split()[:3] == ["n2", "3", "7"]
+
+
+def test_a_snapshot_on_a_dead_member_is_exit_4(cluster: FakeCluster, cli: Cli) -> None:
+    """And one without a leader needs --node."""
+    cluster.stop(2)
+    assert cli("snapshot trigger --node n2").code == 4
+    cluster.leader = 0
+    assert cli("snapshot trigger").code == 5
+
+
+def event(node: int, number: int, kind: str = "leader.changed") -> wire.EventRecord:
+    """Return an event of a node, at second `number`."""
+    return wire.EventRecord(f"{node}:{number}", f"2026-11-23T03:10:0{number}.000Z", f"n{node}", kind, 7,
+                            {"from": None, "to": "[n1]"})
+
+
+def test_events_of_all_nodes_are_merged_by_time(cluster: FakeCluster, cli: Cli) -> None:
+    """events list: oldest first, each with its node's cursor."""
+    cluster.events = [event(1, 1), event(2, 2), event(1, 3)]
+    assert [e["cursor"] for e in cli("events list -o jsonl").lines] == ["1:1", "2:2", "1:3"]
+    assert cli("events list -n 1").out.splitlines()[1] == (
+        "2026-11-23T03:10:03.000Z  n1    7     leader.changed  from=null to=[n1]")
+    assert cli("events list --since 2026-11-23T03:10:02Z -o name").out == "2:2\n1:3\n"
+    assert cli("events list --since 1:1 --node n1 -o name").out == "1:3\n"
+
+
+def test_events_tail_follows_every_node(cluster: FakeCluster, cli: Cli) -> None:
+    """events tail -f: what comes is printed as it comes; control-c ends it."""
+    cluster.events = [event(1, 1)]
+
+    def grow_then_interrupt(_node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetEvents) and request.wait_ms:
+            if len(cluster.events) == 1:
+                cluster.events.append(event(2, 2))
+            elif request.cursor == "2:2":
+                interrupt_the_command()
+        return None
+
+    cluster.interfere = grow_then_interrupt
+    got = cli("events tail -f")
+    assert got.code == 130
+    assert [(r["schema"], r["cursor"]) for r in got.lines] == [("raftctl.event/1", "1:1"), ("raftctl.event/1", "2:2")]
+
+
+def test_lost_events_are_a_record(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 14: a gap is reported, never silent."""
+
+    def lose(_node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetEvents):
+            return wire.EventsResult(0, [], request.cursor, 4)
+        return None
+
+    cluster.interfere = lose
+    assert cli("events tail --since 1:1 --node n1").lines == [{"schema": "raftctl.gap/1", "node": "n1", "lost": 4}]
+    assert cli("events list --since 1:1 --node n1 -o json").json["gaps"] == [{"node": "n1", "lost": 4}]
+
+
+def test_since_is_a_duration_a_time_or_a_cursor() -> None:
+    """A cursor needs the node that it is of."""
+    assert parse_since("2026-11-23T00:00:00Z", None) == ("", 1795392000.0)
+    assert parse_since("1:44", "n1") == ("1:44", 0.0)
+    for wrong in ("1:44", "2026-99-99T00", "soon"):
+        with pytest.raises(UsageError):
+            parse_since(wrong, None)
