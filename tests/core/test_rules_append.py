@@ -259,7 +259,7 @@ def test_hearing_from_the_leader_postpones_the_election() -> None:
         bench.clock.advance(0.5)
         bench.append(0, 0, leader=3)
         bench.node.tick()
-    assert bench.node.role is NodeRole.FOLLOWER
+        assert bench.node.role is NodeRole.FOLLOWER
 
 
 def test_a_past_leader_does_not_postpone_the_election() -> None:

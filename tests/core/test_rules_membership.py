@@ -205,6 +205,9 @@ def test_a_restarted_node_takes_its_configuration_from_the_log() -> None:
     bench.append(1, 1, log=[configuration_entry(1, 2, [1, 2, 3, 4])])
     bench.restart()
     assert bench.node.peers == (2, 3, 4)
+    assert not bench.node.status().configuration_committed
+    bench.append(1, 1, [2], term=2)
+    assert bench.node.peers == (2, 3)
 
 
 def test_a_restarted_node_takes_its_configuration_from_the_snapshot_next() -> None:
@@ -219,6 +222,13 @@ def test_a_restarted_node_takes_its_configuration_from_the_snapshot_next() -> No
     earlier = Bench(log=[configuration_entry(1, 1, [1, 8]), LogEntry(1, 2, b"")], restore=False)
     earlier.node.restore(2, configuration)
     assert earlier.node.peers == (2, 7)
+
+
+def test_a_restarted_node_takes_its_configuration_from_entries_that_its_machine_has_applied() -> None:
+    """Membership: the log first, where the machine was loaded without a configuration."""
+    bench = Bench(log=[configuration_entry(1, 1, [1, 8]), LogEntry(1, 2, b"")], restore=False)
+    bench.node.restore(2)
+    assert bench.node.peers == (8,)
 
 
 def test_a_restarted_node_takes_its_configuration_from_its_format_at_last() -> None:
@@ -347,8 +357,12 @@ def test_a_leader_goes_on_until_its_own_removal_is_committed() -> None:
     """Thesis 4.2.2: otherwise the cluster could end between two configurations."""
     bench = Bench(term=1)
     bench.lead()
+    index = bench.node.propose(b"before")
     bench.node.propose_conf_change(ConfChange.remove(1))
     bench.heartbeat()
+    for peer in (2, 3):
+        bench.ack(peer, index)
+    assert bench.node.commit_index == index
     assert bench.node.role is NodeRole.LEADER
 
 

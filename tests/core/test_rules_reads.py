@@ -59,7 +59,7 @@ def test_a_round_that_was_never_sent_confirms_nothing() -> None:
     index = bench.lead()
     bench.node.read_index()
     bench.ack(2, index, round_=10**6)
-    bench.ready()
+    assert bench.ready().reads == []
     assert bench.ready().reads == []
 
 

@@ -137,6 +137,14 @@ def test_a_majority_of_votes_elects_and_a_minority_does_not() -> None:
     assert bench.node.role is NodeRole.LEADER
 
 
+def test_half_of_the_votes_is_no_majority() -> None:
+    """§5.2: two votes of four."""
+    bench = Bench(term=1, peers=(2, 3, 4))
+    bench.campaign()
+    bench.vote(2)
+    assert bench.node.role is NodeRole.CANDIDATE
+
+
 def test_a_vote_that_arrives_twice_counts_once() -> None:
     """Votes: distinct voters only."""
     bench = Bench(term=1, peers=(2, 3, 4, 5))
@@ -190,6 +198,7 @@ def test_votes_count_only_for_a_candidate() -> None:
     bench = Bench(term=1)
     bench.campaign()
     bench.append(0, 0, leader=2)
+    bench.vote(2)
     bench.vote(3)
     assert bench.node.role is NodeRole.FOLLOWER
 
