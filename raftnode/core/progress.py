@@ -27,9 +27,24 @@ class Progress:
     """One member's replication state. Only a leader has these, and forgets them when it steps down."""
 
     __slots__ = (
-        "acked_round", "caught_up", "catch_up_started", "catch_up_target", "inflight", "inflight_bytes",
-        "inflight_bytes_max", "inflight_messages_max", "last_contact", "match_index", "must_send", "next_index",
-        "peer", "probe_sent", "sent_commit", "snapshot_asked_at", "snapshot_index", "state",
+        "acked_round",
+        "catch_up_started",
+        "catch_up_target",
+        "caught_up",
+        "inflight",
+        "inflight_bytes",
+        "inflight_bytes_max",
+        "inflight_messages_max",
+        "last_contact",
+        "match_index",
+        "must_send",
+        "next_index",
+        "peer",
+        "probe_sent",
+        "sent_commit",
+        "snapshot_asked_at",
+        "snapshot_index",
+        "state",
     )
 
     def __init__(

@@ -38,6 +38,10 @@ def collect(state: RaftState, ready: Ready) -> None:
     now = state.clock()
     if state.round_wanted:
         _begin_round(state, now)
+    if state.commit_news_deadline is not None and now >= state.commit_news_deadline:
+        state.commit_news_deadline = None
+        for progress in state.progress.values():
+            progress.must_send = progress.must_send or progress.sent_commit < state.commit_index
     for progress in state.progress.values():
         _collect_for(state, progress, now, ready)
     reads.confirm(state)
@@ -144,9 +148,8 @@ def update_commit(state: RaftState) -> None:
     index = int(quorum_value(match, state.configuration))
     if index > state.commit_index and log.term_at(index) == state.current_term:
         advance_commit(state, index)
-        if state.config.commit_broadcast:
-            for member in progress.values():
-                member.must_send = member.must_send or member.sent_commit < index
+        if state.commit_news_deadline is None:
+            state.commit_news_deadline = state.clock() + state.config.commit_broadcast_delay
         reads.confirm(state)
         membership_log.on_commit(state)
 

@@ -144,6 +144,7 @@ def _leave_role(state: RaftState) -> None:
     state.outgoing_pre_votes = []
     state.transfer_campaign = False
     state.round_wanted = False
+    state.commit_news_deadline = None
     end_transfer(state)
     if state.reads:
         state.reads_aborted.extend(read_id for read_id, _ in state.reads)

@@ -25,6 +25,7 @@ class RaftState:
         "ballot",
         "clock",
         "commit_index",
+        "commit_news_deadline",
         "config",
         "configurations",
         "current_term",
@@ -102,6 +103,8 @@ class RaftState:
         self.progress: dict[NodeId, Progress] = {}
         self.term_start_index = 0
         self.heartbeat_deadline = now
+        self.commit_news_deadline: float | None = None
+        """When to tell the members of a commit index that no entry has carried to them."""
         self.round = 0
         self.round_wanted = False
         self.round_times: deque[tuple[int, float]] = deque()

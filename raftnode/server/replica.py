@@ -47,6 +47,10 @@ READIES_PER_TURN: Final = 4
 """How often one turn asks the core again for what its own fsync made possible."""
 
 
+COMMIT_BROADCAST_DELAY: Final = 0.005
+"""Seconds: followers learn of a commit with the next entry, or after so long."""
+
+
 class Transport(Protocol):
     """How a replica speaks to others. Nothing here blocks, and nothing here raises."""
 
@@ -574,4 +578,5 @@ def _core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
         pre_vote=settings.pre_vote,
         check_quorum=settings.check_quorum,
         contexts=first.contexts,
+        commit_broadcast_delay=COMMIT_BROADCAST_DELAY,
     )

@@ -184,16 +184,18 @@ def test_a_joint_configuration_commits_with_a_majority_of_both_halves() -> None:
 
 
 def test_followers_learn_a_new_commit_index_at_once() -> None:
-    """`commit_broadcast`: a follower applies without waiting for the next heartbeat."""
+    """`commit_broadcast_delay` 0: a follower applies without waiting for the next heartbeat."""
     bench = Bench(term=1)
     bench.lead()
     bench.node.propose(b"x")
     bench.ready()
     bench.ack(2, 2)
     assert {(peer, m.leader_commit, len(m.entries)) for peer, m in bench.ready().messages} == {(2, 2, 0), (3, 2, 0)}
-    quiet = Bench(term=1, commit_broadcast=False)
+    quiet = Bench(term=1, commit_broadcast_delay=0.01)
     quiet.lead()
     quiet.node.propose(b"x")
     quiet.ready()
     quiet.ack(2, 2)
     assert quiet.ready().messages == []
+    quiet.clock.advance(0.01)
+    assert {(peer, m.leader_commit, len(m.entries)) for peer, m in quiet.ready().messages} == {(2, 2, 0), (3, 2, 0)}
