@@ -6,12 +6,16 @@ are up still make a quorum afterwards, and that a learner has caught up before i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from raftnode.core.membership import ConfChange, Configuration, apply_changes
 from raftnode.core.status import PeerStatus, RaftStatus
 from raftnode.core.types import NodeId
 from raftnode.wire.client import MemberAction, MemberOperation, MemberStatus
 from raftnode.wire.peer import MemberContext, decode_member_context, encode_member_context
+
+NEVER_MS: Final = -1
+"""`MemberStatus.last_contact_ms` of a member that was not heard from."""
 
 
 class ChangeRefused(Exception):
@@ -205,7 +209,7 @@ def _member_status(configuration: Configuration, node: NodeId, progress: PeerSta
     base = MemberStatus(node, known.name, known.address, kind_of(configuration, node))
     if progress is None:
         return base
-    contact = -1 if progress.last_contact is None else round(progress.last_contact * 1000)
+    contact = NEVER_MS if progress.last_contact is None else round(progress.last_contact * 1000)
     return MemberStatus(
         base.id, base.name, base.address, base.kind, progress.match_index, progress.next_index, progress.progress,
         contact, progress.promotable,

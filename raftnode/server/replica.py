@@ -12,6 +12,8 @@ import random
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
+import msgspec
+
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import GroupNotFound, InvalidRequest, SerializationError, StorageError
 from raftnode.core.membership import Configuration, decode_configuration
@@ -32,14 +34,14 @@ from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 from raftnode.machine.sessions import SessionMachine
 from raftnode.server.admission import Admission
 from raftnode.server.events import EventLog, rfc3339
-from raftnode.server.members import addresses, describe_changes, member_context, member_statuses
+from raftnode.server.members import NEVER_MS, addresses, describe_changes, member_context, member_statuses
 from raftnode.server.requests import Requests
 from raftnode.server.settings import ReplicaSettings
 from raftnode.server.transfers import RESEND_SECONDS, SnapshotReceiving, SnapshotSending, SnapshotTaking
 from raftnode.storage.data_dir import Identity
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
-from raftnode.wire.client import Answer, NodeStatus, Request
+from raftnode.wire.client import Answer, MemberStatus, NodeStatus, Request
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 
@@ -104,6 +106,8 @@ class Replica:
         self._peer_inbox: list[tuple[NodeId, PeerMessage]] = []
         self._client_inbox: list[tuple[Hashable, Request]] = []
         self._responses: list[tuple[NodeId, PeerResponse]] = []
+        self._heard: dict[NodeId, float] = {}
+        """When each peer last said anything, whatever the term and this node's role."""
         self._taking: SnapshotTaking | None = None
         self._sending: dict[NodeId, SnapshotSending] = {}
         self._receiving = SnapshotReceiving(snapshots)
@@ -200,7 +204,9 @@ class Replica:
     def turn(self) -> float:
         """Do one batch of work. Return the seconds until the next turn at the latest; 0: there is more to do."""
         messages, self._peer_inbox = self._peer_inbox, []
+        now = self.clock()
         for peer, message in messages:
+            self._heard[peer] = now
             self._handle_peer(peer, message)
         inbox, self._client_inbox = self._client_inbox, []
         self.requests.handle(inbox)
@@ -259,13 +265,20 @@ class Replica:
             snapshot_term=0 if self._newest_snapshot is None else self._newest_snapshot.term,
             configuration_index=core.configuration_index,
             joint=core.configuration.joint,
-            members=member_statuses(core, core.configuration),
+            members=[self._with_contact(member) for member in member_statuses(core, core.configuration)],
             started_at=self._started_at,
             uptime_ms=round((self.clock() - self._started) * 1000),
             storage_state="ok",
             no_leader_reason=core.no_leader_reason,
             counters=dict(self.counters),
         )
+
+    def _with_contact(self, member: MemberStatus) -> MemberStatus:
+        """Where the core has not heard from a member in this term, tell of the time before."""
+        heard = self._heard.get(member.id)
+        if member.last_contact_ms != NEVER_MS or heard is None:
+            return member
+        return msgspec.structs.replace(member, last_contact_ms=round((self.clock() - heard) * 1000))
 
     def start_snapshot(self) -> bool:
         """Begin to take a snapshot of what is applied. Return whether there is something new to take."""

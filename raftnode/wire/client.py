@@ -211,7 +211,7 @@ class MemberStatus(msgspec.Struct, frozen=True, array_like=True, gc=False):
     progress: str | None = None
     """"probe", "replicate" or "snapshot"."""
     last_contact_ms: int | None = None
-    """Milliseconds since the leader last heard from it; -1 for never in this term; None for the node
+    """Milliseconds since the leader last heard from it; -1 for never while it runs; None for the node
     itself."""
     promotable: bool | None = None
 
