@@ -12,7 +12,6 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -100,6 +99,37 @@ def _os_reason(error: OSError) -> tuple[str, bool]:
     return reason[:1].lower() + reason[1:], error.errno == errno.ECONNREFUSED
 
 
+def _resolve(address: str) -> list[tuple[int, Any]]:
+    """Return the families and socket addresses that an address stands for. Raises LinkError."""
+    host, port = split_address(address)
+    try:
+        # As bytes, a plain name does not load the codec for international ones, which costs 2 ms.
+        found = socket.getaddrinfo(host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise LinkError(address, f"cannot resolve the name: {error.strerror or error}") from error
+    return [(family, target) for family, _, _, _, target in found]
+
+
+def _connect(address: str, deadline: Deadline) -> socket.socket:
+    """Return a blocking socket that is connected to the address. Raises LinkError."""
+    last = OSError("the name stands for no address")
+    for family, target in _resolve(address):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(max(deadline.remaining(), 0.001))
+            sock.connect(target)
+        except OSError as error:
+            sock.close()
+            last = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    reason, refused = _os_reason(last)
+    raise LinkError(address, reason, refused=refused) from last
+
+
 def _check_welcome(address: str, body: bytes) -> None:
     answer = decode_hello_answer(body)
     if isinstance(answer, Rejected):
@@ -120,12 +150,7 @@ class _Exchange:
 
     def start(self) -> None:
         """Resolve the name and begin to connect. Raises LinkError."""
-        host, port = split_address(self.address)
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise LinkError(self.address, f"cannot resolve the name: {error.strerror or error}") from error
-        self._targets = [(family, target) for family, _, _, _, target in found]
+        self._targets = _resolve(self.address)
         self._next_target()
 
     def _next_target(self) -> None:
@@ -193,12 +218,12 @@ def _strerror(code: int) -> str:
     return strerror(code)
 
 
-@dataclass
 class Asked:
     """What came back: an answer or a reason for every address."""
 
-    answers: dict[str, Answer] = field(default_factory=dict)
-    failures: dict[str, LinkError] = field(default_factory=dict)
+    def __init__(self, failures: Iterable[LinkError] = ()) -> None:
+        self.answers: dict[str, Answer] = {}
+        self.failures = {failure.address: failure for failure in failures}
 
     @property
     def refused(self) -> set[str]:
@@ -228,9 +253,7 @@ def ask_all(
             for address in batch:
                 if address not in known:
                     known.add(address)
-                    exchange = active[address] = _Exchange(
-                        address, request(address) if callable(request) else request
-                    )
+                    exchange = active[address] = _Exchange(address, request(address) if callable(request) else request)
                     settle(exchange, exchange.start)
 
         def settle(exchange: _Exchange, step: Callable[[], Answer | None]) -> None:
@@ -292,13 +315,7 @@ class Connection:
         self._decoder = FrameDecoder()
         self._bodies: list[bytes] = []
         self._last_id = 0
-        try:
-            self._socket = socket.create_connection(
-                split_address(address), timeout=max(deadline.remaining(), 0.001)
-            )
-        except OSError as error:
-            reason, refused = _os_reason(error)
-            raise LinkError(address, reason, refused=refused) from error
+        self._socket = _connect(address, deadline)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._send(encode_frame(Hello(PROTOCOL_VERSION)), deadline, sent=False)
@@ -403,9 +420,7 @@ class Cluster:
             self._connection.close()
             self._connection = None
 
-    def survey(
-        self, patience: float | None = None, *, enough: Callable[[Asked], bool] | None = None
-    ) -> Asked:
+    def survey(self, patience: float | None = None, *, enough: Callable[[Asked], bool] | None = None) -> Asked:
         """Ask every known member, and those that they name, for its status. No answer is no error."""
         deadline = self.deadline if patience is None else self.deadline.capped(patience)
         asked = ask_all(self._known, GetStatus(1), deadline, more=self._learn, enough=enough)
@@ -584,7 +599,7 @@ class Cluster:
         if doubtful:
             raise unknown(doubtful)
         if not self._answered:
-            raise unreachable(Asked(failures={a: LinkError(a, "no answer") for a in self._known}))
+            raise unreachable(Asked(LinkError(a, "no answer") for a in self._known))
         why = last.message if last is not None else "nodes answer, but none leads and none knows who does"
         raise NoLeader(
             f"no leader took the request within {self.deadline.seconds:g} s",

@@ -15,9 +15,8 @@ both ways.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from raftctl.errors import UsageError
 from raftctl.text import parse_duration
@@ -31,8 +30,7 @@ RawValue = str | bool | list[str]
 FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml", "name")
 
 
-@dataclass(frozen=True)
-class Arg:
+class Arg(NamedTuple):
     """A positional argument."""
 
     metavar: str
@@ -40,8 +38,7 @@ class Arg:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Opt:
+class Opt(NamedTuple):
     """An option. `flags` as in "-e/--endpoint"; `negative` switches a flag off that is on by default.
 
     `bare` is the value that the option has when it is given without one (`--watch` for `--watch=2s`).
@@ -61,8 +58,7 @@ class Opt:
         return self.flags.split("/")
 
 
-@dataclass(frozen=True)
-class Param:
+class Param(NamedTuple):
     """One parameter of a command: its declaration, and what its annotation says."""
 
     name: str
@@ -95,19 +91,21 @@ class Param:
         return text
 
 
-@dataclass(frozen=True)
 class Command:
     """A command. `path` is its words; `connects`: it talks to a cluster; `timed`: it takes --timeout even so.
 
     `timeout` is the default of that, in seconds.
     """
 
-    path: str
-    function: Callable[..., None]
-    connects: bool = False
-    timed: bool = False
-    prints: bool = True
-    timeout: float = 5.0
+    def __init__(
+        self, path: str, function: Callable[..., None], *, connects: bool, timed: bool, prints: bool, timeout: float
+    ) -> None:
+        self.path = path
+        self.function = function
+        self.connects = connects
+        self.timed = timed
+        self.prints = prints
+        self.timeout = timeout
 
     @property
     def help(self) -> str:
@@ -149,9 +147,7 @@ class Command:
             if not word.startswith("-") or word == "-":
                 positional.append(word)
                 continue
-            name, equals, value = (
-                word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
-            )
+            name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
             param = options.get(name)
             if param is None or param.kind is bool:
                 chosen = param or negatives.get(name)
@@ -204,7 +200,7 @@ def command(
     """Make a function a command. It gets an Invocation, then its parameters by name."""
 
     def wrap(function: Callable[..., None]) -> Command:
-        return Command(path, function, connects, timed, prints, timeout)
+        return Command(path, function, connects=connects, timed=timed, prints=prints, timeout=timeout)
 
     return wrap
 
@@ -238,9 +234,7 @@ def _read_params(function: Callable[..., None]) -> list[Param]:
 CONNECT_PARAMS: Final = (
     Param(
         "endpoint",
-        Opt(
-            "-e/--endpoint", "A node to ask, host:port; may be repeated, or a list with commas.", "HOST:PORT"
-        ),
+        Opt("-e/--endpoint", "A node to ask, host:port; may be repeated, or a list with commas.", "HOST:PORT"),
         str,
         many=True,
         default=(),

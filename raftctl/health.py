@@ -1,8 +1,7 @@
 """The cluster as its nodes' answers show it: pure, from `NodeStatus` values to what an operator reads."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from raftctl.output import Column, Report
 from raftctl.text import escape_text, format_duration
@@ -17,8 +16,7 @@ LAG_ENTRIES: Final = 1000
 HEALTHY: Final = "healthy"
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One member, from its own answer where there is one, else from the leader's view."""
 
     id: int
@@ -62,8 +60,7 @@ class Member:
         }
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """The whole cluster at one moment."""
 
     cluster_id: str
@@ -223,8 +220,9 @@ STATUS_COLUMNS: Final = (
 def status_report(view: View, failures: Mapping[str, str]) -> Report:
     """Return the status table and its JSON. `failures`: the silent addresses, with the reason."""
     more = "failure" if view.tolerates == 1 else "failures"
+    word = view.health.upper().replace("-", " ")
     title = (
-        f"cluster {escape_text(view.name)}  {view.health.upper()}  {view.voters_up}/{view.voters} voters up, "
+        f"cluster {escape_text(view.name)}  {word}  {view.voters_up}/{view.voters} voters up, "
         f"quorum {view.quorum}, tolerates {view.tolerates} more {more}"
     )
     if view.joint:

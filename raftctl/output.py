@@ -7,8 +7,7 @@ are never read as markup. Everything that is not data goes to standard error thr
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 Json = Mapping[str, Any]
 
@@ -21,23 +20,21 @@ _STYLES: Final = {
     "isolated": "yellow",
     "electing": "yellow",
     "full": "yellow",
-    "NO-QUORUM": "bold red",
-    "NO-LEADER": "bold red",
+    "NO QUORUM": "bold red",
+    "NO LEADER": "bold red",
     "down": "red",
     "unreachable": "red",
 }
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A table's column. `wide` shows it with `-o wide` only."""
 
     name: str
     wide: bool = False
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What a command has to say, for every format.
 
     `data` is the JSON object without its schema. `items` names the list in it that `jsonl` gives one line
@@ -52,7 +49,7 @@ class Report:
     rows: Sequence[Sequence[str | None]] = ()
     items: str = ""
     item_schema: str = ""
-    names: Sequence[str] = field(default=())
+    names: Sequence[str] = ()
 
 
 def json_text(value: Any) -> str:

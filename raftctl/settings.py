@@ -10,16 +10,14 @@ The contexts file is `$RAFTCTL_CONFIG`, else `$XDG_CONFIG_HOME/raftctl/config.to
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from raftctl.errors import NotFound, UsageError
 
 DEFAULT_ENDPOINT: Final = "127.0.0.1:7001"
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One place that could name endpoints: what it says, and whether it won."""
 
     place: str
@@ -27,12 +25,12 @@ class Source:
     won: bool = False
 
 
-@dataclass
 class Contexts:
     """The contexts file's content."""
 
-    current: str = ""
-    endpoints: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    def __init__(self, current: str = "") -> None:
+        self.current = current
+        self.endpoints: dict[str, tuple[str, ...]] = {}
 
 
 def split_address(text: str) -> tuple[str, int]:

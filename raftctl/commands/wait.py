@@ -32,16 +32,10 @@ _COMPARE: Final = {
 def wait(
     run: Invocation,
     *,
-    leader: Annotated[bool, Opt("--leader", "Until a node leads.")] = False,
-    members: Annotated[
-        int | None, Opt("--members", "Until the cluster has N members and all are up.", "N")
-    ] = None,
-    voters: Annotated[
-        int | None, Opt("--voters", "Until the cluster has N voters and all are up.", "N")
-    ] = None,
-    applied_to: Annotated[
-        int | None, Opt("--applied-to", "Until every member has applied log index I.", "I")
-    ] = None,
+    leader: Annotated[bool, Opt("--leader", "Until a node leads, with a quorum of voters up.")] = False,
+    members: Annotated[int | None, Opt("--members", "Until the cluster has N members and all are up.", "N")] = None,
+    voters: Annotated[int | None, Opt("--voters", "Until the cluster has N voters and all are up.", "N")] = None,
+    applied_to: Annotated[int | None, Opt("--applied-to", "Until every member has applied log index I.", "I")] = None,
     lag: Annotated[
         str | None, Opt("--lag", "Until every member's lag compares so, such as '<10'.", "COMPARISON")
     ] = None,
@@ -96,10 +90,8 @@ def _missing(view: View, conditions: list[Condition], timeout: float, *, leader:
     missing = [text for text in (condition(view) for condition in conditions) if text]
     if not missing:
         return None
-    kind = NoLeader if leader and view.leader is None else ConditionFalse
-    return kind(
-        f"still not true after {format_duration(timeout)}", "; ".join(missing), "look closer: raftctl status"
-    )
+    kind = NoLeader if leader and _leader_missing(view) else ConditionFalse
+    return kind(f"still not true after {format_duration(timeout)}", "; ".join(missing), "look closer: raftctl status")
 
 
 def build_conditions(
@@ -114,7 +106,7 @@ def build_conditions(
     """Return what must hold. Raises UsageError where nothing was asked for."""
     conditions: list[Condition] = []
     if leader:
-        conditions.append(lambda view: "" if view.leader else "no node leads")
+        conditions.append(_leader_missing)
     if members is not None:
         conditions.append(lambda view: _count_up(view, "members", members))
     if voters is not None:
@@ -138,12 +130,18 @@ def build_conditions(
             )
         )
     if health is not None:
-        conditions.append(
-            lambda view: "" if view.health == health else f"health is {view.health}, not {health}"
-        )
+        conditions.append(lambda view: "" if view.health == health else f"health is {view.health}, not {health}")
     if not conditions:
         raise UsageError("wait for what?", "no condition was given", "give one: raftctl wait --leader")
     return conditions
+
+
+def _leader_missing(view: View) -> str:
+    if view.leader is None:
+        return "no node leads"
+    if view.voters_up < view.quorum:
+        return f"{view.leader.node_name} leads, but {view.voters_up} voters are up and {view.quorum} are needed"
+    return ""
 
 
 def _count_up(view: View, noun: str, wanted: int) -> str:

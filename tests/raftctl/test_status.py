@@ -167,3 +167,15 @@ def test_a_comparison_reads_as_in_arithmetic() -> None:
         False, True, True, True, False]
     with pytest.raises(UsageError):
         parse_comparison("few")
+
+
+def test_a_leader_without_a_quorum_is_not_waited_for_in_vain(cluster: FakeCluster, cli: Cli) -> None:
+    """wait --leader wants one that can commit: a leader that lost its voters steps down soon."""
+    followers = {cluster.nodes[2].address, cluster.nodes[3].address}
+    cluster.stop(2)
+    cluster.stop(3)
+    got = cli("wait --leader --timeout 0.1s")
+    assert got.code == 5
+    assert "n1 leads, but 1 voters are up and 2 are needed" in got.err
+    assert all(address in cli("status -o json").out for address in followers)
+    assert "NO QUORUM  1/3 voters up" in cli("status").out
