@@ -7,7 +7,7 @@ from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.quorum import quorum_value
 from raftnode.core.ready import Ready
-from raftnode.core.roles import become_follower
+from raftnode.core.roles import become_follower, settle_passive_role
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
@@ -159,7 +159,9 @@ def advance_commit(state: RaftState, index: int) -> None:
     if index > state.commit_index:
         if index > state.log.last_index:
             raise InvariantError(f"commit index {index} is beyond the log's end {state.log.last_index}")
-        state.commit_index = index
+        before, state.commit_index = state.commit_index, index
+        if before < state.configurations[-1][0] <= index:
+            settle_passive_role(state)
 
 
 def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuration]]:

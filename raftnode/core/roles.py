@@ -155,8 +155,8 @@ def _leave_role(state: RaftState) -> None:
 
 def _passive_role(state: RaftState) -> NodeRole:
     configuration, node = state.configuration, state.node_id
-    if node in configuration.learners and not state.has_vote:
+    if state.has_vote:
+        return NodeRole.FOLLOWER
+    if node in configuration.learners:
         return NodeRole.LEARNER
-    if node in configuration.observers:
-        return NodeRole.OBSERVER
-    return NodeRole.FOLLOWER
+    return NodeRole.OBSERVER if node in configuration.observers else NodeRole.FOLLOWER

@@ -137,9 +137,17 @@ class RaftState:
 
     @property
     def has_vote(self) -> bool:
-        """Whether this node is a voter in either half of the configuration."""
-        configuration = self.configuration
-        return self.node_id in configuration.voters or self.node_id in configuration.voters_outgoing
+        """Whether this node is a voter in the configuration in force, or in one that is not known to be replaced.
+
+        Until the change that takes its vote away is committed, its log may be the only one that can win the
+        others' votes (thesis 4.2.2). Its own vote counts only where the configuration in force says so.
+        """
+        for index, configuration in reversed(self.configurations):
+            if self.node_id in configuration.voters or self.node_id in configuration.voters_outgoing:
+                return True
+            if index <= self.commit_index:
+                break
+        return False
 
     def configuration_at(self, index: int) -> Configuration:
         """Return the configuration that was in force when the entry at `index` was the last one."""

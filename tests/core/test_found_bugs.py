@@ -6,7 +6,7 @@ from raftnode.core.errors import InvalidRequest, InvariantError, ProposalRejecte
 from raftnode.core.membership import ConfChange, Configuration, apply_changes, make_configuration
 from raftnode.core.messages import AppendEntriesResponse, TimeoutNowRequest
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
-from tests.support.cluster import Bench, configuration_entry
+from tests.support.cluster import Bench, Cluster, configuration_entry
 
 
 def test_a_follower_whose_whole_log_conflicts_is_found_in_a_few_round_trips() -> None:
@@ -135,6 +135,35 @@ def test_a_snapshot_of_a_later_term_than_its_leaders_is_refused() -> None:
     with pytest.raises(InvalidRequest):
         bench.install(5, 1, leader_term=2, configuration=Configuration())
     assert (bench.node.current_term, bench.node.last_log_index) == (1, 1)
+
+
+@pytest.mark.parametrize("change", [ConfChange.remove(1), ConfChange.demote(1)])
+def test_a_leader_that_crashes_during_its_own_removal_still_campaigns(change: ConfChange) -> None:
+    """Thesis 4.2.2: until the removal is committed its log may be the only one that can win."""
+    cluster = Cluster(2)
+    leader = cluster.elect(1)
+    cluster.isolate(1)
+    leader.propose_conf_change(change)
+    cluster.settle()
+    cluster.restart(1)
+    cluster.heal()
+    cluster.until(lambda: cluster.nodes[2].role is NodeRole.LEADER)
+    cluster.leader().propose(b"goes on")
+    cluster.run(1.0)
+    assert cluster.applied[2] == [b"goes on"]
+    cluster.run(5.0)
+    assert cluster.nodes[2].role is NodeRole.LEADER
+    assert cluster.nodes[1].role in (NodeRole.FOLLOWER, NodeRole.LEARNER)
+
+
+def test_a_committed_demotion_ends_the_right_to_campaign() -> None:
+    """Thesis 4.2.2: a follower that learns that the change is committed becomes what it says."""
+    bench = Bench([1])
+    bench.append(1, 1, log=[configuration_entry(1, 2, [2, 3], [1])])
+    role = bench.node.role
+    assert role is NodeRole.FOLLOWER
+    bench.append(2, 1, [], commit=2)
+    assert bench.node.role is NodeRole.LEARNER
 
 
 @pytest.mark.parametrize("peer", [0, -4])

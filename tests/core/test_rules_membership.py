@@ -237,8 +237,9 @@ def test_a_restarted_node_takes_its_configuration_from_its_format_at_last() -> N
 
 
 def test_a_node_that_was_removed_does_not_campaign_after_a_restart() -> None:
-    """Membership: it has no vote in the latest configuration."""
-    bench = Bench(log=[configuration_entry(1, 1, [2, 3])])
+    """Membership: it has no vote in the configuration that is committed."""
+    bench = Bench(snapshot=(5, 1), restore=False)
+    bench.node.restore(5, make_configuration([2, 3]))
     bench.time_out()
     bench.time_out()
     assert bench.node.role is NodeRole.FOLLOWER
