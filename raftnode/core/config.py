@@ -47,6 +47,10 @@ class RaftConfig:
     log_cache_bytes_max: int = 64 * 1024 * 1024
     """How much of the log's newest part stays in memory; older entries are read from the storage."""
     commit_broadcast_delay: float = 0.0
+    priority: float = 1.0
+    """How readily this node campaigns, in (0, 1]: its election timeouts are divided by it. 0: it never leads."""
+    catch_up_timeout: float = 10.0
+    """An automatic promotion is given up when the learner's match index has not grown for so many seconds."""
     lease_reads: bool = False
     clock_drift_max: float = 0.1
 
@@ -87,6 +91,10 @@ class RaftConfig:
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
         _require(self.commit_broadcast_delay >= 0,
                  f"commit_broadcast_delay is {self.commit_broadcast_delay}; it may not be negative")
+        _require(0 <= self.priority <= 1, f"priority is {self.priority}; it lies between 0 (never leads) and 1")
+        _require(self.catch_up_timeout > self.heartbeat_interval,
+                 f"catch_up_timeout is {self.catch_up_timeout}; it must be above heartbeat_interval "
+                 f"{self.heartbeat_interval}")
         _require(0 <= self.clock_drift_max < 1, f"clock_drift_max is {self.clock_drift_max}; it is a fraction of 1")
         _require(self.check_quorum or not self.lease_reads,
                  "lease_reads needs check_quorum: a lease rests on voters that do not desert a live leader")

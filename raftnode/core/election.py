@@ -25,7 +25,7 @@ from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 def tick(state: RaftState, now: float) -> None:
     """Start a campaign when the election timeout passed; ask again the voters that stay silent in one."""
     if now >= state.election_deadline:
-        if state.has_vote:
+        if state.may_campaign:
             campaign(state)
         else:
             state.leader_id = None
@@ -112,7 +112,7 @@ def handle_timeout_now(state: RaftState, request: TimeoutNowRequest) -> None:
         return
     if request.term > state.current_term:
         become_follower(state, request.term, request.leader_id)
-    if state.has_vote:
+    if state.may_campaign:
         campaign(state, transfer=True)
 
 

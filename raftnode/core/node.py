@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
-from raftnode.core import election, membership_log, reads, replication, snapshot, status, transfer
+from raftnode.core import election, membership_log, promotion, reads, replication, snapshot, status, transfer
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import (
     GroupNotFound,
@@ -316,7 +316,7 @@ class RaftNode:
         """
         state = self._state
         config = state.config
-        if state.role is not NodeRole.FOLLOWER or not config.pre_vote or config.lease_reads or not state.has_vote:
+        if state.role is not NodeRole.FOLLOWER or not config.pre_vote or config.lease_reads or not state.may_campaign:
             return
         now = state.clock()
         state.leader_contact = None
@@ -354,6 +354,10 @@ class RaftNode:
             ready.reads, state.reads_ready = state.reads_ready, []
         if state.reads_aborted:
             ready.reads_aborted, state.reads_aborted = state.reads_aborted, []
+        if state.transfer_outcomes:
+            ready.transfers, state.transfer_outcomes = state.transfer_outcomes, []
+        if state.promotion_outcomes:
+            ready.promotions, state.promotion_outcomes = state.promotion_outcomes, []
         last = state.last_hard_state
         if state.current_term != last.current_term or state.voted_for != last.voted_for:
             state.last_hard_state = ready.hard_state = HardState(state.current_term, state.voted_for)
@@ -432,8 +436,20 @@ class RaftNode:
 
     @_guarded
     def transfer_leadership(self, peer: NodeId) -> None:
-        """Hand over to the voter `peer`, within one `election_timeout_max`. Raises NotLeader, ProposalRejected."""
+        """Hand over to the voter `peer`, within one `election_timeout_max`; `Ready.transfers` tells the outcome.
+
+        Raises NotLeader, ProposalRejected.
+        """
         transfer.begin(self._state, peer)
+
+    @_guarded
+    def promote_when_caught_up(self, peer: NodeId) -> None:
+        """Promote the learner `peer` as soon as it has caught up; `Ready.promotions` tells the outcome.
+
+        Given up, with the reason, when it makes no progress for `catch_up_timeout`. Raises NotLeader,
+        ProposalRejected.
+        """
+        promotion.begin(self._state, peer)
 
     # Messages from peers.
 

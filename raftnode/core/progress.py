@@ -11,6 +11,7 @@
 
 import enum
 from collections import deque
+from dataclasses import dataclass
 
 from raftnode.core.types import NodeId
 
@@ -82,6 +83,10 @@ class Progress:
                 len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
             )
         return self.state is ProgressState.PROBE and not self.probe_sent
+
+    def answers(self, now: float, within: float) -> bool:
+        """Whether it answered this leader in the last `within` seconds."""
+        return bool(self.acked_round) and self.last_contact is not None and now - self.last_contact < within
 
     def sent(self, last_index: int, size_bytes: int) -> None:
         """Record that a request with entries up to `last_index` leaves."""
@@ -180,3 +185,11 @@ class Progress:
     def _clear_window(self) -> None:
         self.inflight.clear()
         self.inflight_bytes = 0
+
+
+@dataclass(slots=True)
+class Promotion:
+    """A learner that is to be promoted when it has caught up. `since` is when its match index last grew."""
+
+    match_index: int
+    since: float

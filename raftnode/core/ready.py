@@ -11,6 +11,24 @@ from raftnode.core.messages import (
 from raftnode.core.types import HardState, LogEntry, NodeId
 
 
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """How a leadership transfer ended. `reason` says why the target does not lead, where it does not."""
+
+    target: NodeId
+    done: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionOutcome:
+    """How an automatic promotion ended. `reason` says why the learner has no vote, where it has none."""
+
+    peer: NodeId
+    done: bool
+    reason: str
+
+
 @dataclass(slots=True)
 class Ready:
     """The node's wishes since the last `take_ready()`.
@@ -37,10 +55,15 @@ class Ready:
     """(read id, index): the read may be served once the machine has applied `index` (thesis 6.4)."""
     reads_aborted: list[int] = field(default_factory=list)
     """Reads that cannot be confirmed any more, because this node stopped leading: ask the new leader."""
+    transfers: list[TransferOutcome] = field(default_factory=list)
+    """Leadership transfers that ended: each one that was begun here ends here once."""
+    promotions: list[PromotionOutcome] = field(default_factory=list)
+    """Automatic promotions that ended: each one that was begun here ends here once."""
 
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (
             self.hard_state or self.messages or self.vote_requests or self.pre_vote_requests or self.timeout_now
             or self.committed_entries or self.snapshots_needed or self.reads or self.reads_aborted
+            or self.transfers or self.promotions
         )

@@ -1,13 +1,13 @@
 """Log replication: what a leader sends, what a follower accepts, and when an entry is committed (§5.3, §5.4.2)."""
 
-from raftnode.core import membership_log, reads, transfer
+from raftnode.core import membership_log, promotion, reads, transfer
 from raftnode.core.errors import InvalidRequest, InvariantError, SerializationError
 from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.quorum import quorum_value
 from raftnode.core.ready import Ready
-from raftnode.core.roles import become_follower, settle_passive_role
+from raftnode.core.roles import become_follower, note_successor, settle_passive_role
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
@@ -20,6 +20,8 @@ def tick(state: RaftState, now: float) -> None:
         return
     state.heartbeat_deadline = now + state.config.heartbeat_interval
     transfer.expire(state, now)
+    if state.promotions:
+        promotion.tick(state, now)
     if state.config.check_quorum and now - _quorum_contact(state, now) >= state.config.election_timeout_max:
         # Cut off from a majority: whoever asks here would wait for nothing (thesis 6.2).
         become_follower(state, state.current_term, None)
@@ -128,6 +130,7 @@ def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
         NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE,
     ):
         become_follower(state, term, leader_id)
+        note_successor(state)
     now = state.clock()
     state.leader_contact = now
     state.postpone_election(now)

@@ -2,6 +2,7 @@
 
 from raftnode.core.messages import PreVoteRequest, RequestVoteRequest
 from raftnode.core.progress import Progress
+from raftnode.core.ready import PromotionOutcome, TransferOutcome
 from raftnode.core.state import RaftState
 from raftnode.core.types import NodeId, NodeRole
 
@@ -54,6 +55,7 @@ def become_leader(state: RaftState) -> None:
     _leave_role(state)
     state.role = NodeRole.LEADER
     state.leader_id = state.node_id
+    note_successor(state)
     state.term_start_index = state.log.last_index + 1
     state.progress = {}
     state.round = 0
@@ -87,7 +89,7 @@ def sync_progress(state: RaftState) -> None:
             state.progress[peer] = progress
         progress.inflight_messages_max, progress.inflight_bytes_max = messages, size
     if state.transfer_target is not None and state.transfer_target not in configuration.voters:
-        end_transfer(state)
+        end_transfer(state, f"node {state.transfer_target} is not a voter any more")
 
 
 def settle_passive_role(state: RaftState) -> None:
@@ -103,10 +105,21 @@ def settle_passive_role(state: RaftState) -> None:
         state.postpone_election(state.clock())
 
 
-def end_transfer(state: RaftState) -> None:
-    """Stop waiting for another node to take over."""
+def end_transfer(state: RaftState, reason: str) -> None:
+    """Stop waiting for another node to take over, and tell the caller why it does not."""
+    if state.transfer_target is not None:
+        state.transfer_outcomes.append(TransferOutcome(state.transfer_target, False, reason))
     state.transfer_target = None
     state.transfer_sent = False
+
+
+def note_successor(state: RaftState) -> None:
+    """Tell how the transfer ended that this node began as leader, now that the next leader is known."""
+    target, state.transfer_awaited = state.transfer_awaited, None
+    if target is not None:
+        done = state.leader_id == target
+        reason = "" if done else f"node {state.leader_id} leads term {state.current_term} instead"
+        state.transfer_outcomes.append(TransferOutcome(target, done, reason))
 
 
 def request_votes(state: RaftState) -> None:
@@ -145,7 +158,12 @@ def _leave_role(state: RaftState) -> None:
     state.transfer_campaign = False
     state.round_wanted = False
     state.commit_news_deadline = None
-    end_transfer(state)
+    if state.transfer_target is not None:
+        # Whether the target took over shows when the next leader is known.
+        state.transfer_awaited, state.transfer_target, state.transfer_sent = state.transfer_target, None, False
+    for peer in state.promotions:
+        state.promotion_outcomes.append(PromotionOutcome(peer, False, "this node stopped leading"))
+    state.promotions.clear()
     if state.reads:
         state.reads_aborted.extend(read_id for read_id, _ in state.reads)
         state.reads.clear()

@@ -12,7 +12,8 @@ from raftnode.core.messages import (
     RequestVoteRequest,
     TimeoutNowRequest,
 )
-from raftnode.core.progress import Progress
+from raftnode.core.progress import Progress, Promotion
+from raftnode.core.ready import PromotionOutcome, TransferOutcome
 from raftnode.core.storage import LogStorage
 from raftnode.core.types import HardState, NodeId, NodeRole
 
@@ -43,6 +44,8 @@ class RaftState:
         "outgoing_timeout_now",
         "outgoing_votes",
         "progress",
+        "promotion_outcomes",
+        "promotions",
         "read_count",
         "reads",
         "reads_aborted",
@@ -56,8 +59,10 @@ class RaftState:
         "stable_at",
         "stable_seen",
         "term_start_index",
+        "transfer_awaited",
         "transfer_campaign",
         "transfer_deadline",
+        "transfer_outcomes",
         "transfer_sent",
         "transfer_target",
         "voted_for",
@@ -115,11 +120,17 @@ class RaftState:
         self.transfer_target: NodeId | None = None
         self.transfer_deadline = 0.0
         self.transfer_sent = False
+        self.promotions: dict[NodeId, Promotion] = {}
         self.reads: deque[tuple[int, int]] = deque()
         """(read id, round that confirms it), oldest first."""
         self.read_count = 0
 
+        # Volatile, on a node that led and handed over: whom it waits for to lead.
+        self.transfer_awaited: NodeId | None = None
+
         # Waiting for the next Ready.
+        self.transfer_outcomes: list[TransferOutcome] = []
+        self.promotion_outcomes: list[PromotionOutcome] = []
         self.outgoing_votes: list[tuple[NodeId, RequestVoteRequest]] = []
         self.outgoing_pre_votes: list[tuple[NodeId, PreVoteRequest]] = []
         self.outgoing_timeout_now: list[tuple[NodeId, TimeoutNowRequest]] = []
@@ -149,6 +160,11 @@ class RaftState:
                 break
         return False
 
+    @property
+    def may_campaign(self) -> bool:
+        """Whether this node may become leader: it has a vote, and its priority is not 0."""
+        return self.has_vote and self.config.priority > 0
+
     def configuration_at(self, index: int) -> Configuration:
         """Return the configuration that was in force when the entry at `index` was the last one."""
         for at, configuration in reversed(self.configurations):
@@ -157,9 +173,9 @@ class RaftState:
         return self.configurations[0][1]
 
     def postpone_election(self, now: float) -> None:
-        """Draw the next election timeout (§5.2)."""
-        self.election_deadline = now + self.rng.uniform(
-            self.config.election_timeout_min, self.config.election_timeout_max
-        )
+        """Draw the next election timeout (§5.2). A lower priority waits longer; 0 never campaigns."""
+        config = self.config
+        timeout = self.rng.uniform(config.election_timeout_min, config.election_timeout_max)
+        self.election_deadline = now + (timeout / config.priority if config.priority else timeout)
 
 

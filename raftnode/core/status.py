@@ -85,7 +85,7 @@ def status_of(state: RaftState) -> RaftStatus:
 
 def _peer_status(state: RaftState, progress: Progress, now: float) -> PeerStatus:
     ago = None if progress.acked_round == 0 or progress.last_contact is None else now - progress.last_contact
-    answers = ago is not None and ago < state.config.election_timeout_max
+    answers = progress.answers(now, state.config.election_timeout_max)
     return PeerStatus(
         peer=progress.peer,
         progress=progress.state.value,
@@ -106,6 +106,8 @@ def _no_leader_reason(state: RaftState, now: float) -> str:
     if not state.has_vote:
         return "this node is not a member of the configuration that it knows"
     voters = state.configuration.voter_union()
+    if not state.config.priority:
+        return "this node's priority is 0, so it waits for another one to lead"
     if state.role is NodeRole.FOLLOWER:
         wait = max(0.0, state.election_deadline - now)
         reason = f"no leader was heard from; this node campaigns in {wait:.1f} s"

@@ -21,6 +21,7 @@ def begin(state: RaftState, peer: NodeId) -> None:
         raise ProposalRejected(f"node {peer} is not a voter, so it cannot lead")
     if state.transfer_target == peer:
         return
+    end_transfer(state, f"a transfer to node {peer} was asked for instead")
     state.transfer_target = peer
     state.transfer_sent = False
     state.transfer_deadline = state.clock() + state.config.election_timeout_max
@@ -41,7 +42,9 @@ def proceed(state: RaftState) -> None:
 def expire(state: RaftState, now: float) -> None:
     """Give up at the deadline: this node goes on leading and takes proposals again."""
     if state.transfer_target is not None and now >= state.transfer_deadline:
-        end_transfer(state)
+        end_transfer(
+            state, f"node {state.transfer_target} did not take over in {state.config.election_timeout_max} s"
+        )
 
 
 def name_successor(state: RaftState) -> None:

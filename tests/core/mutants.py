@@ -146,11 +146,11 @@ mutant("learners grant pre-votes", "election.py",
        "    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        reason", "    elif False:\n        reason",
        "votes::test_learners_and_observers_never_grant")
 mutant("nodes without a vote campaign", "election.py",
-       "        if state.has_vote:\n            campaign(state)\n", "        if True:\n            campaign(state)\n",
+       "        if state.may_campaign:\n            campaign(state)\n", "        if True:\n            campaign(state)\n",
        "votes::test_learners_and_observers_never_campaign",
        "membership::test_a_node_that_was_removed_does_not_campaign_after_a_restart")
 mutant("a learner campaigns when asked", "election.py",
-       "    if state.has_vote:\n        campaign(state, transfer=True)", "    campaign(state, transfer=True)",
+       "    if state.may_campaign:\n        campaign(state, transfer=True)", "    campaign(state, transfer=True)",
        "votes::test_learners_and_observers_never_campaign")
 mutant("a candidate keeps its old term", "roles.py",
        "    state.current_term += 1\n", "", "votes::test_an_election_without_outcome_begins_again_in_a_new_term")
@@ -524,3 +524,20 @@ mutant("heartbeat slower than the election is allowed", "config.py",
        "config::test_a_configuration_that_cannot_work_names_the_field")
 mutant("another group's request is served", "node.py", "        if group_id != self._state.config.group_id:\n", "        if False:\n",
        "interface::test_group_ids_route_requests")
+
+# Outcomes, priority, automatic promotion.
+mutant("a node of priority zero leads", "state.py", "return self.has_vote and self.config.priority > 0", "return self.has_vote",
+       "leadership::test_a_node_with_priority_zero_never_leads")
+mutant("priority ignored", "state.py", "(timeout / config.priority if config.priority else timeout)", "timeout",
+       "leadership::test_a_lower_priority_waits_longer")
+mutant("every transfer counts as done", "roles.py", "done = state.leader_id == target", "done = True",
+       "leadership::test_a_transfer_that_another_node_wins_is_not_done")
+mutant("a promotion without catching up", "promotion.py", "if progress.caught_up and progress.answers(", "if progress.answers(",
+       "leadership::test_a_learner_that_makes_no_progress_is_given_up_with_the_reason",
+       "leadership::test_a_learner_is_promoted_by_itself_when_it_has_caught_up")
+mutant("endless patience with a learner", "promotion.py", "elif now - promotion.since >= state.config.catch_up_timeout:", "elif False:",
+       "leadership::test_a_learner_that_makes_no_progress_is_given_up_with_the_reason")
+mutant("patience counted from the start", "promotion.py", "promotion.match_index, promotion.since = progress.match_index, now", "promotion.match_index = progress.match_index",
+       "leadership::test_a_learner_that_makes_no_progress_is_given_up_with_the_reason")
+mutant("promoted is told before the commit", "promotion.py", "if state.configurations[-1][0] <= state.commit_index:", "if True:",
+       "leadership::test_a_learner_is_promoted_by_itself_when_it_has_caught_up")
