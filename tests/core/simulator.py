@@ -331,9 +331,9 @@ class Simulator:
         self, host: Host, node: RaftNode, source: NodeId, message: InstallSnapshotResponse
     ) -> None:
         node.handle_install_snapshot_response(source, message)
-        if not message.installed and node.role is NodeRole.LEADER and message.term == node.current_term:
-            if message.last_included_index == host.snapshot.index:
-                self._send_snapshot(host, source, message.next_offset)
+        waiting = not message.installed and message.last_included_index == host.snapshot.index
+        if waiting and node.role is NodeRole.LEADER and message.term == node.current_term:
+            self._send_snapshot(host, source, message.next_offset)
 
     def _send_snapshot(self, host: Host, peer: NodeId, offset: int) -> None:
         node, snapshot = host.node, host.snapshot
@@ -498,9 +498,10 @@ class Simulator:
         found = None
         for host in self.hosts.values():
             node = host.node
-            if node is not None and not host.paused and node.role is NodeRole.LEADER:
-                if found is None or node.current_term > found[1].current_term:
-                    found = (host, node)
+            if node is None or host.paused or node.role is not NodeRole.LEADER:
+                continue
+            if found is None or node.current_term > found[1].current_term:
+                found = (host, node)
         return found
 
     def _change_members(self, host: Host) -> bool:
