@@ -35,7 +35,8 @@ class Ready:
 
     In this order the caller:
 
-    1. may send `messages` before its own fsync, where `hard_state` is None (thesis 10.2.1);
+    1. may send `messages` before its own fsync, where `hard_state` is None and every earlier one is durable
+       (thesis 10.2.1);
     2. saves `hard_state` and makes it and the log durable, in one write and one fsync;
     3. sends everything else, and the responses that the handlers returned;
     4. applies `committed_entries`, and calls `advance_applied()`.

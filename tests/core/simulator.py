@@ -147,7 +147,7 @@ class Simulator:
             ready_bytes_max=300,
             log_cache_bytes_max=100,
         )
-        storage = DurableStorage(self._on_append)
+        storage = DurableStorage(self._on_durable)
         # A lease trusts clocks to drift by less than a tenth; without one they may jump as well.
         return Host(node, config, storage, rate=rng.uniform(0.96, 1.04))
 
@@ -350,7 +350,7 @@ class Simulator:
         if not holds:
             raise SimulationError(what)
 
-    def _on_append(self, before: int, entries: Sequence[LogEntry]) -> None:
+    def _on_durable(self, before: int, entries: Sequence[LogEntry]) -> None:
         written = self.written
         for entry in entries:
             key = (entry.index, entry.term)

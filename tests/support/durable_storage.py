@@ -13,15 +13,16 @@ class DurableStorage(MemStorage):
     """What the node sees is this object; what survives a crash is `disk` and some of the staged writes.
 
     Writes reach the disk in the order of the calls, so a crash keeps any number of the first ones.
+    `on_durable(term before, entries)` hears of the entries that reach it.
     """
 
-    def __init__(self, on_append: Callable[[int, Sequence[LogEntry]], None]) -> None:
+    def __init__(self, on_durable: Callable[[int, Sequence[LogEntry]], None]) -> None:
         super().__init__()
         self.disk = MemStorage()
         self.staged: list[Write] = []
         self.hard_state_staged = False
         self._stable = 0
-        self._on_append = on_append
+        self._on_durable = on_durable
 
     @property
     def end(self) -> int:
@@ -37,10 +38,14 @@ class DurableStorage(MemStorage):
             return
         assert entries[0].index == self.end + 1, "the core appends without a gap"
         before = self._entries[-1].term if self._entries else self._snapshot[1]
-        self._on_append(before, entries)
         self._entries.extend(entries)
         kept = list(entries)
-        self.staged.append(lambda disk: disk.append(kept))
+
+        def write(disk: MemStorage) -> None:
+            self._on_durable(before, kept)
+            disk.append(kept)
+
+        self.staged.append(write)
 
     def truncate(self, index: int) -> None:
         super().truncate(index)
