@@ -89,12 +89,12 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
 
 def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
     """Learn from a member's answer. Answers of another term, and of strangers, count for nothing."""
-    if peer not in state.configuration.members():
+    progress = state.progress.get(peer)
+    if progress is None and peer not in state.configuration.members():
         return
     if response.term > state.current_term:
         become_follower(state, response.term, None)
         return
-    progress = state.progress.get(peer)
     if response.term < state.current_term or progress is None:
         return
     if response.success and response.last_log_index > state.log.last_index:

@@ -353,8 +353,8 @@ mutant("a snapshot is asked for once only", "replication.py",
        "if now - progress.snapshot_asked_at >= config.election_timeout_max:", "if False:",
        "progress::test_a_snapshot_that_is_not_acknowledged_is_asked_for_again")
 mutant("a response of a higher term is ignored", "replication.py",
-       "    if response.term > state.current_term:\n        become_follower(state, response.term, None)\n        return\n    progress",
-       "    progress",
+       "    if response.term > state.current_term:\n        become_follower(state, response.term, None)\n        return\n    if response.term < state.current_term or progress is None:\n        return\n    if response.success",
+       "    if response.term < state.current_term or progress is None:\n        return\n    if response.success",
        "progress::test_a_response_of_a_higher_term_deposes_the_leader")
 mutant("catch-up counts zero as caught up", "progress.py",
        "        if self.match_index == 0:\n            return\n", "        if self.match_index == 0:\n            last_index = 0\n",
