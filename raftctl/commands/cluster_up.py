@@ -11,7 +11,7 @@ from raftctl.health import build_view, status_report
 from raftctl.invocation import Invocation
 from raftctl.output import Report, note
 from raftctl.processes import Child, raftnode_command, running_pid, start_node
-from raftnode.wire.client import GetStatus, StatusResult
+from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
 
 CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
 NODE: Final = Opt("--node", "Only this node; may be repeated.", "NAME")
@@ -63,7 +63,7 @@ def up(
     if not wait:
         run.output.emit(Report("cluster.up", result, title, names=started))
         return
-    wait_for_answers(chosen, children, deadline)
+    wait_for_answers(chosen, file.id, children, deadline)
     report = wait_for_leader([n.address for n in file.nodes], children, deadline, required=not node)
     run.output.emit(
         Report(
@@ -77,21 +77,18 @@ def up(
     )
 
 
-def wait_for_answers(nodes: Sequence[ClusterNode], children: Sequence[Child], deadline: Deadline) -> None:
-    """Return when every node answers under its own id. Raises InternalError for a child that ended."""
+def wait_for_answers(
+    nodes: Sequence[ClusterNode], cluster_id: str, children: Sequence[Child], deadline: Deadline
+) -> None:
+    """Return when every node answers as itself. Raises InternalError for a child that ended, or a stranger."""
     while True:
         check_alive(children)
         asked = ask_all([n.address for n in nodes], GetStatus(1), deadline.capped(1.0))
-        answering = {
-            address: a.status.node_id for address, a in asked.answers.items() if isinstance(a, StatusResult)
-        }
-        stranger = next((n for n in nodes if answering.get(n.address, n.id) != n.id), None)
-        if stranger is not None:
-            raise InternalError(
-                f"{stranger.address} is node {answering[stranger.address]}, not {stranger.name}",
-                "another cluster or node listens there",
-                "change its address, or stop the other one",
-            )
+        answering = {address: a.status for address, a in asked.answers.items() if isinstance(a, StatusResult)}
+        for node in nodes:
+            status = answering.get(node.address)
+            if status is not None:
+                check_identity(node, cluster_id, status)
         if len(answering) == len(nodes):
             return
         if not deadline.pause(POLL_S):
@@ -102,6 +99,17 @@ def wait_for_answers(nodes: Sequence[ClusterNode], children: Sequence[Child], de
                 "see raftnode.log in the data directory",
                 code="E_TIMEOUT",
             )
+
+
+def check_identity(node: ClusterNode, cluster_id: str, status: NodeStatus) -> None:
+    """Raise InternalError where another node, or another cluster's, answers at the node's address."""
+    if status.node_id != node.id or (cluster_id and status.cluster_id != cluster_id):
+        raise InternalError(
+            f"{node.address} is not {node.name}",
+            f"node {status.node_id} of cluster {status.cluster_name} ({status.cluster_id}) listens there",
+            "change the address in the cluster file, or stop the other node",
+            code="E_ADDRESS_TAKEN",
+        )
 
 
 def wait_for_leader(

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from raftctl import processes
 from raftctl.cluster_file import load_cluster_file
 from raftctl.errors import UsageError
 from tests.raftctl.conftest import Cli
+from tests.support.fake_node import make_status
+from tests.support.fake_raftnode import FixedNode
 
 
 @pytest.fixture(autouse=True)
@@ -39,19 +41,23 @@ def free_ports(count: int) -> int:
 
 
 @pytest.fixture
-def made(cli: Cli, tmp_path: Path) -> Iterator[Path]:
+def made(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cluster that was initialized; what still runs in the end is killed."""
+    started: list[processes.Child] = []
+
+    def start(name: str, data_dir: str, command: Sequence[str]) -> processes.Child:
+        started.append(processes.start_node(name, data_dir, command))
+        return started[-1]
+
+    monkeypatch.setattr("raftctl.commands.cluster_up.start_node", start)
     directory = tmp_path / "a demo"
     done = cli("cluster init --name demo", str(directory), "--base-port", str(free_ports(3)))
     assert done.code == 0, done.err
     yield directory / "cluster.toml"
-    for data_dir in (directory / "data").iterdir():
-        processes.send_signal(str(data_dir), signal.SIGKILL)
-    for _ in range(3):
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
+    for child in started:
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            os.waitpid(child.pid, 0)
 
 
 def test_init_writes_the_file_and_formats_the_directories(made: Path) -> None:
@@ -118,6 +124,16 @@ def test_a_node_that_ends_at_start_is_reported_with_its_log(cli: Cli, made: Path
     assert got.code == 1
     assert "n2 ended with exit code 1" in got.err
     assert "the disk is on fire" in got.err
+
+
+def test_a_stranger_at_a_nodes_address_is_reported(cli: Cli, made: Path) -> None:
+    """The same node id in another cluster is not the node."""
+    own = load_cluster_file(str(made)).nodes[0]
+    status = make_status(own.id, [], cluster_name="other")
+    with FixedNode(own.address, status):
+        got = cli("cluster up --node n1 --timeout 5s -f", str(made))
+    assert got.code == 1
+    assert "node 1 of cluster other" in got.err or "n1 ended with exit code" in got.err
 
 
 def test_a_node_that_does_not_stop_is_killed_only_on_request(cli: Cli, made: Path) -> None:

@@ -39,11 +39,13 @@ class FixedNode(FakeNode):
 def format_node(cluster_file: str, name: str) -> None:
     """Make the data directory of a node in a cluster file."""
     path = Path(cluster_file)
-    nodes = tomllib.loads(path.read_text(encoding="utf-8"))["node"]
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    nodes, cluster_id = content["node"], content["cluster"]["id"]
     own = next(n for n in nodes if n["name"] == name)
     data_dir = path.parent / own["data_dir"]
     data_dir.mkdir(parents=True)
-    (data_dir / "node.json").write_text(json.dumps({"own": own, "nodes": nodes}), encoding="utf-8")
+    setup = json.dumps({"own": own, "nodes": nodes, "cluster_id": cluster_id})
+    (data_dir / "node.json").write_text(setup, encoding="utf-8")
 
 
 def run_node(data_dir: Path) -> None:
@@ -63,7 +65,7 @@ def run_node(data_dir: Path) -> None:
                for n in setup["nodes"]]
     own = setup["own"]
     status = make_status(own["id"], members, role="leader" if own["id"] == 1 else "follower", leader_id=1,
-                         leader_address=members[0].address)
+                         leader_address=members[0].address, cluster_id=setup["cluster_id"])
     with FixedNode(own["address"], status):
         done.wait()
     lock.close()
