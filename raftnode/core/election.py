@@ -56,7 +56,7 @@ def handle_request_vote(state: RaftState, request: RequestVoteRequest) -> Reques
             # A server that was removed, or was cut off, must not depose a leader that works (thesis 4.2.3).
             return _refuse(state, f"node {state.leader_id} leads and is alive")
         become_follower(state, request.term, None)
-    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):
+    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:
         return _refuse(state, f"this node is a {state.role.value}")
     if state.voted_for not in (None, request.candidate_id):
         return _refuse(state, f"voted for node {state.voted_for} in term {state.current_term}")
@@ -89,7 +89,7 @@ def handle_pre_vote(state: RaftState, request: PreVoteRequest) -> PreVoteRespons
         reason = f"term {request.term} is not above {state.current_term}"
     elif _follows_live_leader(state):
         reason = f"node {state.leader_id} leads and is alive"
-    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):
+    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:
         reason = f"this node is a {state.role.value}"
     elif not state.log.is_up_to_date(request.last_log_index, request.last_log_term):
         reason = _log_reason(state, request)

@@ -46,7 +46,11 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
 
 
 class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
-    """Candidate to voters. `leadership_transfer` passes the rule that protects a live leader (thesis 4.2.3)."""
+    """Candidate to voters. `leadership_transfer` passes the rule that protects a live leader (thesis 4.2.3).
+
+    `to_voter`: the candidate's log holds a configuration that gives the receiver a vote. A learner that has not
+    heard of its promotion votes on the strength of it; otherwise no leader could come to tell it.
+    """
 
     term: int
     candidate_id: NodeId
@@ -54,6 +58,7 @@ class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False,
     last_log_term: int
     group_id: int = 0
     leadership_transfer: bool = False
+    to_voter: bool = False
 
 
 class RequestVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13):
@@ -73,6 +78,7 @@ class PreVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
     last_log_index: int
     last_log_term: int
     group_id: int = 0
+    to_voter: bool = False
 
 
 class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=15):

@@ -126,7 +126,7 @@ def request_votes(state: RaftState) -> None:
     """Ask the voters that have not answered yet."""
     request = RequestVoteRequest(
         state.current_term, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id,
-        state.transfer_campaign,
+        state.transfer_campaign, _members_changed(state),
     )
     state.outgoing_votes = [(peer, request) for peer in _unanswered(state)]
 
@@ -134,9 +134,15 @@ def request_votes(state: RaftState) -> None:
 def request_pre_votes(state: RaftState) -> None:
     """Ask the voters that have not answered yet."""
     request = PreVoteRequest(
-        state.current_term + 1, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id
+        state.current_term + 1, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id,
+        _members_changed(state),
     )
     state.outgoing_pre_votes = [(peer, request) for peer in _unanswered(state)]
+
+
+def _members_changed(state: RaftState) -> bool:
+    """Whether the members in force come from an entry, which a voter may not have received yet."""
+    return state.configurations[-1][0] > 0
 
 
 def _unanswered(state: RaftState) -> list[NodeId]:

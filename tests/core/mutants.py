@@ -137,14 +137,23 @@ mutant("go on campaigning after a higher term", "election.py",
        "    if response.term > state.current_term:\n        pass\n    elif state.role is not",
        "votes::test_a_vote_response_of_a_higher_term_ends_the_campaign")
 mutant("learners vote", "election.py",
-       "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        return", "    if state.role is NodeRole.OBSERVER:\n        return",
+       "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not", "    if state.role is NodeRole.OBSERVER and not",
        "votes::test_learners_and_observers_never_grant")
 mutant("observers vote", "election.py",
-       "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        return", "    if state.role is NodeRole.LEARNER:\n        return",
+       "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not", "    if state.role is NodeRole.LEARNER and not",
        "votes::test_learners_and_observers_never_grant")
 mutant("learners grant pre-votes", "election.py",
-       "    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        reason", "    elif False:\n        reason",
+       "    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:\n        reason", "    elif False:\n        reason",
        "votes::test_learners_and_observers_never_grant")
+mutant("a learner that missed its promotion never votes", "election.py",
+       "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:\n        return", "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        return",
+       "found_bugs::test_a_learner_that_missed_its_promotion_lets_the_cluster_elect_a_leader")
+mutant("a removed node gives up before the removal is committed", "state.py",
+       "            if index <= self.commit_index:\n                break\n", "            break\n",
+       "found_bugs::test_a_leader_that_crashes_during_its_own_removal_still_campaigns")
+mutant("a committed demotion leaves the role", "replication.py",
+       "        if before < state.configurations[-1][0] <= index:\n            settle_passive_role(state)\n", "",
+       "found_bugs::test_a_committed_demotion_ends_the_right_to_campaign")
 mutant("nodes without a vote campaign", "election.py",
        "        if state.may_campaign:\n            campaign(state)\n", "        if True:\n            campaign(state)\n",
        "votes::test_learners_and_observers_never_campaign",

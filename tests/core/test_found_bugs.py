@@ -166,6 +166,38 @@ def test_a_committed_demotion_ends_the_right_to_campaign() -> None:
     assert bench.node.role is NodeRole.LEARNER
 
 
+@pytest.mark.parametrize("old_voters", [1, 2])
+def test_a_learner_that_missed_its_promotion_lets_the_cluster_elect_a_leader(old_voters: int) -> None:
+    """A voter that the candidate's log names votes, or a majority that is alive could never elect anyone.
+
+    With two old voters the promotion is committed without the learner, and the other one is lost for good.
+    """
+    learner = old_voters + 1
+    cluster = Cluster(first=make_configuration(range(1, learner), [learner]))
+    cluster.elect(1)
+    cluster.isolate(learner)
+    cluster.leader().propose_conf_change(ConfChange.promote(learner))
+    cluster.settle()
+    for node in range(2, learner):
+        cluster.stop(node)
+    cluster.run(5.0)
+    assert cluster.nodes[1].role is not NodeRole.LEADER
+    role = cluster.nodes[learner].role
+    assert role is NodeRole.LEARNER
+    cluster.heal()
+    cluster.until(lambda: cluster.nodes[1].role is NodeRole.LEADER)
+    cluster.run(1.0)
+    assert cluster.nodes[learner].role is NodeRole.FOLLOWER
+
+
+def test_a_learner_votes_only_where_the_candidates_members_changed() -> None:
+    """Learners never grant: a request that does not say that the receiver has a vote is refused."""
+    first = Bench(term=1)
+    assert not any(request.to_voter for _, request in first.campaign().vote_requests)
+    changed = Bench(log=[configuration_entry(1, 1, [1, 2, 3, 4])])
+    assert all(request.to_voter for _, request in changed.time_out().pre_vote_requests)
+
+
 @pytest.mark.parametrize("peer", [0, -4])
 def test_a_change_of_a_node_that_cannot_exist_is_rejected(peer: int) -> None:
     """Node ids are positive: 0 stands for no node."""

@@ -43,7 +43,6 @@ def test_every_kind_of_fault_really_fired() -> None:
     assert not FAULTS - fired.keys(), fired
     assert sum(len(simulate(seed).truth) for seed in SEEDS) > 100 * len(SEEDS)
     assert sum(simulate(seed).reads_confirmed for seed in SEEDS) > 30 * len(SEEDS)
-    assert fired["stranded by an unknown promotion"] <= len(SEEDS) // 4
 
 
 def test_a_seed_replays_exactly() -> None:
