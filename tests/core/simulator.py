@@ -146,6 +146,8 @@ class Simulator:
             observer_inflight_messages_max=2,
             ready_bytes_max=300,
             log_cache_bytes_max=100,
+            commit_broadcast_delay=rng.choice([0.0, 0.005]),
+            priority=rng.choice([1.0, 1.0, 1.0, 0.6]),
         )
         storage = DurableStorage(self._on_durable)
         # A lease trusts clocks to drift by less than a tenth; without one they may jump as well.
@@ -522,6 +524,13 @@ class Simulator:
             self.faults["joint change"] += 1
         return True
 
+    def _promote_when_caught_up(self, host: Host) -> bool:
+        leader = self._leader()
+        if leader is None or not leader[1].learners:
+            return False
+        leader[1].promote_when_caught_up(self.rng.choice(leader[1].learners))
+        return True
+
     def _change_of(self, configuration: Configuration, node: NodeId) -> ConfChange:
         if node in configuration.voters:
             return self.rng.choice((ConfChange.demote, ConfChange.remove))(node)
@@ -583,6 +592,7 @@ _FAULTS: tuple[tuple[Callable[[Simulator, Host], bool], int], ...] = (
     (Simulator._jump_clock, 3), (Simulator._partition, 6), (Simulator._one_way_partition, 3),
     (Simulator._cut_a_link, 4), (Simulator._heal_network, 20), (Simulator._slow_disk, 3),
     (Simulator._take_snapshot, 15), (Simulator._change_members, 30), (Simulator._transfer, 6),
+    (Simulator._promote_when_caught_up, 4),
 )  # fmt: skip
 
 _HANDLERS: dict[type[Any], Callable[[Simulator, Host, RaftNode, NodeId, Any], Message | None]] = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.core.simulator import SimulationError, Simulator
 
-EVENTS = int(os.environ.get("RAFT_SIMULATED_EVENTS", "300000"))
+EVENTS = int(os.environ.get("RAFT_SIMULATED_EVENTS", "500000"))
 EVENTS_PER_SEED = 8000
 SEEDS = range(max(10, EVENTS // EVENTS_PER_SEED))
 BATCHES = 10
@@ -16,7 +16,7 @@ BATCHES = 10
 FAULTS = {
     "lost", "duplicated", "crash and restart", "crash everyone", "pause", "jump clock", "partition",
     "one way partition", "cut a link", "heal network", "slow disk", "take snapshot", "snapshot installed",
-    "change members", "joint change", "transfer",
+    "change members", "joint change", "transfer", "promote when caught up",
 }  # fmt: skip
 
 
