@@ -17,7 +17,8 @@ def become_follower(state: RaftState, term: int, leader_id: NodeId | None) -> No
     if term > state.current_term:
         state.current_term = term
         state.voted_for = None
-    if state.role is not NodeRole.FOLLOWER or leader_id is None:
+    if state.role is NodeRole.LEADER or state.election_deadline <= now:
+        # Otherwise the timeout goes on: a candidate that cannot win must not keep another from trying (§5.2).
         state.postpone_election(now)
     _leave_role(state)
     state.leader_id = leader_id

@@ -100,7 +100,7 @@ class Simulator:
         # The network's manners, from a calm to a wild one.
         self.drop, self.duplicate = rng.choice([(0.0, 0.0), (0.02, 0.02), (0.1, 0.05), (0.25, 0.1)])
         self.delay_mean = rng.choice([0.002, 0.01, 0.05])
-        self.fault_rate = rng.choice([0.7, 2.0, 5.0])
+        self.fault_rate = rng.choice([1.0, 4.0, 12.0])
         self.blocked: set[tuple[NodeId, NodeId]] = set()
         # What is true of the cluster.
         self.truth: list[LogEntry] = []
@@ -428,7 +428,7 @@ class Simulator:
         if host.node is None:
             return False
         self._crash(host)
-        self.at(self.rng.expovariate(2.0), self._restart, host)
+        self.at(self.rng.expovariate(4.0), self._restart, host)
         return True
 
     def _restart(self, host: Host) -> None:
@@ -466,6 +466,21 @@ class Simulator:
         group = set(self.rng.sample(nodes, self.rng.randint(1, len(nodes) - 1)))
         self.blocked = {(a, b) for a in nodes for b in nodes if (a in group) != (b in group)}
         return True
+
+    def _isolate_the_leader(self, host: Host) -> bool:
+        """Leave it a minority: where logs and terms part."""
+        leader = self._leader()
+        if leader is None:
+            return False
+        me = leader[0].node_id
+        others = sorted(set(self.hosts) - {me})
+        group = {me, *self.rng.sample(others, min(self.rng.randint(0, 2), len(others)))}
+        self.blocked = {(a, b) for a in self.hosts for b in self.hosts if (a in group) != (b in group)}
+        return True
+
+    def _crash_the_leader(self, host: Host) -> bool:
+        leader = self._leader()
+        return leader is not None and self._crash_and_restart(leader[0])
 
     def _one_way_partition(self, host: Host) -> bool:
         outward = self.rng.random() < 0.5
@@ -589,6 +604,7 @@ class Simulator:
 
 _FAULTS: tuple[tuple[Callable[[Simulator, Host], bool], int], ...] = (
     (Simulator._crash_and_restart, 12), (Simulator._crash_everyone, 1), (Simulator._pause, 5),
+    (Simulator._isolate_the_leader, 8), (Simulator._crash_the_leader, 8),
     (Simulator._jump_clock, 3), (Simulator._partition, 6), (Simulator._one_way_partition, 3),
     (Simulator._cut_a_link, 4), (Simulator._heal_network, 20), (Simulator._slow_disk, 3),
     (Simulator._take_snapshot, 15), (Simulator._change_members, 30), (Simulator._transfer, 6),

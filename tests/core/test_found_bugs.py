@@ -198,6 +198,25 @@ def test_a_learner_votes_only_where_the_candidates_members_changed() -> None:
     assert all(request.to_voter for _, request in changed.time_out().pre_vote_requests)
 
 
+def test_a_refused_candidate_does_not_postpone_this_nodes_campaign() -> None:
+    """§5.2: only a granted vote and the leader do. Else one whose log cannot win could starve the one that can."""
+    bench = Bench([1] * 5)
+    deadline = bench.node.next_deadline()
+    for term in range(2, 5):
+        bench.clock.advance(0.2)
+        assert not bench.ask_vote(2, (1, 1), term=term).vote_granted
+    assert bench.node.next_deadline() == deadline
+
+
+def test_a_leader_that_steps_down_waits_a_whole_timeout() -> None:
+    """§5.2: its own deadline is from before it led."""
+    bench = Bench(term=1)
+    bench.lead()
+    bench.clock.advance(1.0)
+    bench.node.handle_append_entries_response(2, AppendEntriesResponse(9, False, 0))
+    assert bench.node.next_deadline() >= bench.clock.now + bench.config.election_timeout_min
+
+
 @pytest.mark.parametrize("peer", [0, -4])
 def test_a_change_of_a_node_that_cannot_exist_is_rejected(peer: int) -> None:
     """Node ids are positive: 0 stands for no node."""

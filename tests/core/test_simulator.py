@@ -15,7 +15,7 @@ BATCHES = 10
 
 FAULTS = {
     "lost", "duplicated", "crash and restart", "crash everyone", "pause", "jump clock", "partition",
-    "one way partition", "cut a link", "heal network", "slow disk", "take snapshot", "snapshot installed",
+    "isolate the leader", "crash the leader", "one way partition", "cut a link", "heal network", "slow disk", "take snapshot", "snapshot installed",
     "change members", "joint change", "transfer", "promote when caught up",
 }  # fmt: skip
 

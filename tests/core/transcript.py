@@ -1,0 +1,555 @@
+"""Protocol stories as text: commands, and under each one what happened.
+
+    campaign 1
+        1 becomes candidate in term 1
+        1 -> 2  RequestVote term 1, log ends at 0@0
+
+A line that is neither indented, nor empty, nor begins with `#` is a command; the indented lines below it are what
+it did. A message is shown when it arrives (`1 => 2`), and, where it is still under way at the command's end, when
+it was sent (`1 -> 2`). `4@2` is the entry with index 4 and term 2.
+
+`python -m tests.core.transcript --rewrite [files]` writes what happens now; without `--rewrite` it shows the
+difference. The commands are the methods `do_*` of `Stage`.
+"""
+
+import argparse
+import difflib
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raftnode.core.errors import LogCompacted, RaftError
+from raftnode.core.membership import ChangeKind, ConfChange, Configuration, decode_configuration, make_configuration
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+    PreVoteResponse,
+    RequestVoteRequest,
+    RequestVoteResponse,
+    TimeoutNowRequest,
+)
+from raftnode.core.node import RaftNode
+from raftnode.core.ready import Ready
+from raftnode.core.storage import MemStorage
+from raftnode.core.types import EntryKind, HardState, LogEntry, NodeId, NodeRole
+from tests.support.cluster import Cluster, Message, entries
+
+STORIES = Path(__file__).parent / "stories"
+INDENT = "    "
+
+
+class StoryError(ValueError):
+    """A story's command cannot be read."""
+
+
+# Words for messages, entries and configurations.
+
+
+def describe_entry(entry: LogEntry) -> str:
+    """Return `4@2 "x"`, `4@2 noop` or `4@2 voters 1 2 3`."""
+    place = f"{entry.index}@{entry.term}"
+    match entry.kind:
+        case EntryKind.COMMAND:
+            return place if entry.data == place.encode() else f'{place} "{entry.data.decode()}"'
+        case EntryKind.NOOP:
+            return f"{place} noop"
+        case EntryKind.CONFIGURATION:
+            return f"{place} {describe_configuration(decode_configuration(entry.data))}"
+
+
+def describe_entries(found: Sequence[LogEntry]) -> str:
+    """Return each entry, or the ends of a long run."""
+    if len(found) <= 4:
+        return ", ".join(describe_entry(entry) for entry in found)
+    return f"{describe_entry(found[0])} .. {describe_entry(found[-1])} ({len(found)} entries)"
+
+
+def describe_configuration(configuration: Configuration) -> str:
+    """Return `voters 1 2 3, learners 4`; a joint one as `voters 1 4 and 1 2 3`."""
+    parts = [f"voters {_names(configuration.voters)}"]
+    if configuration.joint:
+        parts[0] += f" and {_names(configuration.voters_outgoing)}"
+    for word, group in (
+        ("learners", configuration.learners),
+        ("learners at its end", configuration.learners_next),
+        ("observers", configuration.observers),
+    ):
+        if group:
+            parts.append(f"{word} {_names(group)}")
+    return ", ".join(parts)
+
+
+def describe_message(message: Message) -> str:
+    """Return a message's name and the fields that decide something."""
+    match message:
+        case AppendEntriesRequest():
+            head = f"AppendEntries term {message.term}, after {message.prev_log_index}@{message.prev_log_term}"
+            content = describe_entries(message.entries) if message.entries else "nothing"
+            return f"{head}: {content}; commit {message.leader_commit}"
+        case AppendEntriesResponse(success=True):
+            return f"AppendEntries accepted, term {message.term}, matches up to {message.last_log_index}"
+        case AppendEntriesResponse():
+            why = f", nothing at {message.rejected_index}" if message.rejected_index > message.last_log_index else ""
+            return (f"AppendEntries refused, term {message.term}{why}, log ends at {message.last_log_index}, try "
+                    f"{message.conflict_index}@{message.conflict_term}")
+        case RequestVoteRequest() | PreVoteRequest():
+            name = "RequestVote" if isinstance(message, RequestVoteRequest) else "PreVote"
+            mark = isinstance(message, RequestVoteRequest) and message.leadership_transfer
+            return (f"{name} term {message.term}, log ends at {message.last_log_index}@{message.last_log_term}"
+                    + (", for a transfer" if mark else ""))
+        case RequestVoteResponse() | PreVoteResponse():
+            name = "vote" if isinstance(message, RequestVoteResponse) else "pre-vote"
+            verdict = "granted" if message.vote_granted else "refused"
+            return f"{name} {verdict}, term {message.term}" + (f": {message.reason}" if message.reason else "")
+        case InstallSnapshotRequest():
+            members = message.configuration
+            return (f"InstallSnapshot term {message.term}, up to {message.last_included_index}"
+                    f"@{message.last_included_term}" + (f", {describe_configuration(members)}" if members else ""))
+        case InstallSnapshotResponse():
+            verdict = "installed" if message.installed else "not installed"
+            return f"InstallSnapshot answered, term {message.term}, {message.last_included_index} {verdict}"
+        case TimeoutNowRequest():
+            return f"TimeoutNow term {message.term}"
+
+
+def _names(nodes: Iterable[NodeId]) -> str:
+    return " ".join(str(node) for node in nodes)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was last told of a node."""
+
+    role: NodeRole
+    term: int
+    leader: NodeId | None
+    vote: NodeId | None
+    log: tuple[tuple[int, int], ...]
+    snapshot_index: int
+    commit: int
+    configuration: Configuration
+    configuration_index: int
+
+
+def look_at(node: RaftNode, storage: MemStorage) -> Seen:
+    """Return what a story tells of `node`, through its public interface."""
+    status = node.status()
+    log = tuple((entry.index, entry.term) for entry in storage.load_entries_after(status.snapshot_index))
+    return Seen(status.role, status.current_term, status.leader_id, status.voted_for, log, status.snapshot_index, status.commit_index,
+                status.configuration, status.configuration_index)
+
+
+class Stage(Cluster):
+    """A cluster that obeys a story's commands and tells what it does."""
+
+    def __init__(self, first: Configuration, options: dict[str, Any]) -> None:
+        self.lines: list[str] = []
+        self.seen: dict[NodeId, Seen] = {}
+        self.quiet = False
+        self.prefix = ""
+        super().__init__(first=first, **options)
+        for node in self.nodes:
+            self.seen[node] = look_at(self.nodes[node], self.storages[node])
+
+    # Telling.
+
+    def tell(self, text: str) -> None:
+        self.lines.append(self.prefix + text)
+
+    def tell_changes(self, node: NodeId) -> None:
+        """Tell what is new about `node` since it was last looked at."""
+        before, now = self.seen[node], look_at(self.nodes[node], self.storages[node])
+        self.seen[node] = now
+        voted = now.vote not in (None, node) and (now.vote, now.term) != (before.vote, before.term)
+        if voted and now.role is before.role:
+            self.tell(f"{node} votes for {now.vote} in term {now.term}")
+        elif (now.role, now.term, now.leader) != (before.role, before.term, before.leader):
+            self.tell(_role_change(node, before, now) + (f", votes for {now.vote}" if voted else ""))
+        self._tell_log(node, before, now)
+        if now.configuration != before.configuration:
+            self.tell(f"{node} uses {describe_configuration(now.configuration)} (entry {now.configuration_index})")
+        if now.commit > before.commit:
+            self.tell(f"{node} commits up to {now.commit}")
+
+    def _tell_log(self, node: NodeId, before: Seen, now: Seen) -> None:
+        if now.snapshot_index > before.snapshot_index:
+            term = self.nodes[node].log_snapshot_term
+            self.tell(f"{node}'s log now begins after {now.snapshot_index}@{term}")
+        end = max((index for index, _ in now.log), default=now.snapshot_index)
+        gone = [f"{i}@{t}" for i, t in before.log if i > now.snapshot_index and (i, t) not in now.log]
+        if gone:
+            self.tell(f"{node} discards {_run(gone)}")
+        start = max((index for index, term in before.log if (index, term) in now.log), default=before.snapshot_index)
+        start = max(start, now.snapshot_index)
+        if end > start:
+            self.tell(f"{node} appends {describe_entries(self.storages[node].load_entries(start + 1, end))}")
+
+    def take(self, node: NodeId) -> Ready:
+        self.tell_changes(node)
+        ready = super().take(node)
+        commands = [entry for entry in ready.committed_entries if entry.kind is EntryKind.COMMAND]
+        if commands and not self.quiet:
+            self.tell(f"{node} applies {describe_entries(commands)}")
+        for read_id, index in ready.reads:
+            self.tell(f"{node} confirms read {read_id} at index {index}")
+        for read_id in ready.reads_aborted:
+            self.tell(f"{node} aborts read {read_id}")
+        for transfer in ready.transfers:
+            self.tell(f"{node}: transfer to {transfer.target} {'done' if transfer.done else transfer.reason}")
+        for promotion in ready.promotions:
+            self.tell(f"{node}: promotion of {promotion.peer} {'done' if promotion.done else promotion.reason}")
+        return ready
+
+    def _send_snapshot(self, node: NodeId, peer: NodeId) -> None:
+        self.tell(f"{node} has discarded what {peer} needs: it asks for a snapshot to be sent")
+
+    # Messages.
+
+    def arrive(self, source: NodeId, target: NodeId, message: Message) -> None:
+        """Deliver one message, or lose it where the link is cut or the target is down."""
+        text = describe_message(message)
+        if (source, target) in self.cut_links or target not in self.nodes:
+            if not self.quiet:
+                self.tell(f"{source} -x {target}  {text}")
+            return
+        if not self.quiet:
+            self.tell(f"{source} => {target}  {text}")
+        try:
+            self._handle(source, target, message)
+        except RaftError as error:
+            self.tell(f"{target} raises {type(error).__name__}: {error}")
+        self.take(target)
+
+    def settle(self, messages_max: int = 20_000) -> None:
+        """Deliver messages until none is under way."""
+        for _ in range(messages_max):
+            for node in sorted(self.nodes):
+                self.take(node)
+            if not self.queue:
+                return
+            self.arrive(*self.queue.popleft())
+        raise StoryError("the messages never end")
+
+    @contextmanager
+    def hushed(self) -> Iterator[None]:
+        """Tell what changes, and no messages."""
+        self.quiet = True
+        try:
+            yield
+        finally:
+            self.quiet = False
+
+    # The commands.
+
+    def do_start(self, words: list[str]) -> None:
+        """`start 4`: start a node with an empty log, which waits to be added."""
+        node = int(words[0])
+        self.add(node)
+        self.seen[node] = look_at(self.nodes[node], self.storages[node])
+        self.tell(f"{node} starts with an empty log, as a {self.nodes[node].role.value}")
+
+    def do_log(self, words: list[str]) -> None:
+        """`log 2 1 1 4 term 4`: start a node again with a log of these terms."""
+        if "term" in words:
+            at = words.index("term")
+            term = int(words[at + 1])
+            words = words[:at]
+        else:
+            term = int(words[-1])
+        node, terms = int(words[0]), [int(word) for word in words[1:]]
+        self.storages[node] = storage = MemStorage()
+        storage.append(entries(terms))
+        storage.save_hard_state(HardState(term))
+        self.restart(node)
+        self.seen[node] = look_at(self.nodes[node], storage)
+        self.tell(self._log_row(node))
+
+    def do_campaign(self, words: list[str]) -> None:
+        """`campaign 1`: its election timeout passes."""
+        node = self.nodes[int(words[0])]
+        node.election_deadline_override(self.clock.now)
+        node.tick()
+
+    def do_elect(self, words: list[str]) -> None:
+        """`elect 1`: after a silence 1 campaigns, and every message is delivered; only the changes are told."""
+        node = self.nodes[int(words[0])]
+        self.clock.advance(node.config.election_timeout_min)
+        for other in self.nodes.values():
+            other.election_deadline_override(self.clock.now + other.config.election_timeout_max)
+        with self.hushed():
+            self.do_campaign(words)
+            self.settle()
+
+    def do_propose(self, words: list[str]) -> None:
+        """`propose 1 "x"`, and more of them after each other."""
+        for word in words[1:]:
+            self.nodes[int(words[0])].propose(word.strip('"').encode())
+        self.take(int(words[0]))
+
+    def do_deliver(self, words: list[str]) -> None:
+        """`deliver 1->2 [3->2 ...] [count]`: deliver what is under way there now, or the first messages of each."""
+        for source, target, message in self._pick(words):
+            self.arrive(source, target, message)
+
+    def do_exchange(self, words: list[str]) -> None:
+        """`exchange 1 2`: deliver what is under way between the two until it is quiet there."""
+        pair = {int(words[0]), int(words[1])}
+        while True:
+            for node in sorted(pair & self.nodes.keys()):
+                self.take(node)
+            found = next((item for item in self.queue if {item[0], item[1]} == pair), None)
+            if found is None:
+                return
+            self.queue.remove(found)
+            self.arrive(*found)
+
+    def do_drop(self, words: list[str]) -> None:
+        """`drop 2->1 [2->3 ...] [count]`: lose what is under way there."""
+        for source, target, message in self._pick(words):
+            self.tell(f"{source} -x {target}  {describe_message(message)}")
+
+    def do_duplicate(self, words: list[str]) -> None:
+        """`duplicate 1->2`: deliver what is under way there, and keep a copy under way."""
+        for source, target, message in self._pick(words):
+            self.queue.append((source, target, message))
+            self.arrive(source, target, message)
+
+    def do_settle(self, words: list[str]) -> None:
+        """`settle [quietly]`: deliver messages until none is under way."""
+        if words:
+            with self.hushed():
+                self.settle()
+        else:
+            self.settle()
+
+    def do_partition(self, words: list[str]) -> None:
+        """`partition 1 | 2 3`: no message passes from one group to another."""
+        groups = [{int(node) for node in part.split()} for part in " ".join(words).split("|")]
+        for group in groups:
+            self.isolate(*group)
+
+    def do_heal(self, words: list[str]) -> None:
+        """`heal`: every message passes again."""
+        self.heal()
+
+    def do_tick(self, words: list[str]) -> None:
+        """`tick 0.1s [nodes]`: time passes and the timers of these nodes (all) go off; no message is delivered."""
+        self.clock.advance(float(words[0].removesuffix("s")))
+        for node in [int(word) for word in words[1:]] or sorted(self.nodes):
+            self.nodes[node].tick()
+
+    def do_run(self, words: list[str]) -> None:
+        """`run 2s`: time passes, timers go off and messages are delivered; only the changes are told."""
+        start, seconds = self.clock.now, float(words[0].removesuffix("s"))
+        with self.hushed():
+            while self.clock.now < start + seconds - 1e-9:
+                self.clock.advance(0.05)
+                self.prefix = f"+{self.clock.now - start:.2f}s  "
+                for node in sorted(self.nodes):
+                    self.nodes[node].tick()
+                self.settle()
+        self.prefix = ""
+
+    def do_crash(self, words: list[str]) -> None:
+        """`crash 1`: it keeps its log, term and vote, and forgets everything else."""
+        node = int(words[0])
+        self.stop(node)
+        self.tell(f"{node} is down")
+
+    def do_restart(self, words: list[str]) -> None:
+        """`restart 1`"""
+        node = int(words[0])
+        self.restart(node)
+        now = self.seen[node] = look_at(self.nodes[node], self.storages[node])
+        self.tell(f"{node} is a {now.role.value} in term {now.term}; {self._log_row(node)}")
+
+    def do_conf(self, words: list[str]) -> None:
+        """`conf 1 add_voter 4 remove 2`: propose one or several membership changes at once."""
+        changes = [ConfChange(ChangeKind(kind), int(peer)) for kind, peer in zip(words[1::2], words[2::2], strict=True)]
+        self.nodes[int(words[0])].propose_conf_change(changes)
+
+    def do_promote(self, words: list[str]) -> None:
+        """`promote 1 4`: 1 promotes the learner 4 when it has caught up."""
+        self.nodes[int(words[0])].promote_when_caught_up(int(words[1]))
+
+    def do_transfer(self, words: list[str]) -> None:
+        """`transfer 1 2`: 1 hands over to 2."""
+        self.nodes[int(words[0])].transfer_leadership(int(words[1]))
+
+    def do_read(self, words: list[str]) -> None:
+        """`read 1`: ask for a linearizable read."""
+        node = int(words[0])
+        self.tell(f"{node} takes read {self.nodes[node].read_index()}")
+
+    def do_compact(self, words: list[str]) -> None:
+        """`compact 1 5`: take a snapshot of the machine at index 5 and discard the log up to there."""
+        node, index = int(words[0]), int(words[1])
+        raft = self.nodes[node]
+        start, _, machine, _ = self.snapshots.get(node, (0, 0, [], self.first))
+        found = raft.log_entries_range(start + 1, index)
+        machine = machine + [entry.data for entry in found if entry.kind is EntryKind.COMMAND]
+        snapshot = (index, raft.term_at(index), machine, raft.configuration_at(index))
+        raft.compact(index)
+        self.snapshots[node] = snapshot
+
+    def do_snapshot(self, words: list[str]) -> None:
+        """`snapshot 1->4`: send 1's last snapshot to 4."""
+        source, target = _link(words[0])
+        super()._send_snapshot(source, target)
+
+    def do_status(self, words: list[str]) -> None:
+        """`status 1`: what an operator may ask."""
+        status = self.nodes[int(words[0])].status()
+        self.tell(f"{status.role.value}, term {status.current_term}, leader {status.leader_id}, commit "
+                  f"{status.commit_index}, log {status.first_log_index}..{status.last_log_index}")
+        settled = "committed" if status.configuration_committed else "not committed"
+        self.tell(f"{describe_configuration(status.configuration)} (entry {status.configuration_index}, {settled})")
+        for peer in status.peers:
+            window = f", {peer.inflight_messages} under way ({peer.inflight_bytes} bytes)"
+            self.tell(f"{peer.peer}: {peer.progress}, match {peer.match_index}, next {peer.next_index}{window}"
+                      + (", promotable" if peer.promotable else ""))
+        if status.no_leader_reason:
+            self.tell(status.no_leader_reason)
+
+    def do_logs(self, words: list[str]) -> None:
+        """`logs [nodes]`: the terms of every entry."""
+        for node in [int(word) for word in words] or sorted(self.storages):
+            self.tell(self._log_row(node))
+
+    def do_machines(self, words: list[str]) -> None:
+        """`machines`: the commands that each node has applied."""
+        for node in sorted(self.nodes):
+            self.tell(f"{node}: {b' '.join(self.applied[node]).decode() or 'nothing'}")
+
+    def _pick(self, words: list[str]) -> Iterator[tuple[NodeId, NodeId, Message]]:
+        """Take what is under way on each link, when it is that link's turn."""
+        count = int(words[-1]) if words[-1].isdigit() else None
+        for source, target in map(_link, words if count is None else words[:-1]):
+            found = [item for item in self.queue if item[:2] == (source, target)][:count]
+            if not found:
+                raise StoryError(f"nothing is under way from {source} to {target}")
+            self.queue = deque(item for item in self.queue if not any(item is other for other in found))
+            yield from found
+
+    def _log_row(self, node: NodeId) -> str:
+        storage = self.storages[node]
+        index, term = storage.snapshot_metadata()
+        found = [str(entry.term) for entry in storage.load_entries_after(index)]
+        start = f"(snapshot {index}@{term}) " if index else ""
+        commit = f", commit {self.nodes[node].commit_index}" if node in self.nodes else ", down"
+        return f"log of {node}: {start}{' '.join(found) or 'empty'}{commit}"
+
+
+def _role_change(node: NodeId, before: Seen, now: Seen) -> str:
+    if now.role in (NodeRole.FOLLOWER, NodeRole.LEARNER, NodeRole.OBSERVER):
+        whom = "knows no leader" if now.leader is None else f"follows {now.leader}"
+        became = "" if now.role is before.role else f"becomes {now.role.value}, "
+        return f"{node} {became}{whom} in term {now.term}"
+    if now.role is NodeRole.PRE_CANDIDATE:
+        return f"{node} becomes pre-candidate and stays in term {now.term}"
+    return f"{node} becomes {now.role.value} in term {now.term}"
+
+
+def _run(found: list[str]) -> str:
+    return ", ".join(found) if len(found) <= 4 else f"{found[0]} .. {found[-1]} ({len(found)} entries)"
+
+
+def _link(word: str) -> tuple[NodeId, NodeId]:
+    match = re.fullmatch(r"(\d+)->(\d+)", word)
+    if match is None:
+        raise StoryError(f"{word!r} is no link: it is written 1->2")
+    return int(match[1]), int(match[2])
+
+
+def make_stage(words: list[str]) -> Stage:
+    """`cluster 1 2 3 [learners 4] [observers 5] [pre_vote=off ...]`: start nodes with empty logs."""
+    groups: dict[str, list[NodeId]] = {"voters": [], "learners": [], "observers": []}
+    options: dict[str, Any] = {}
+    group = "voters"
+    for word in words:
+        if "=" in word:
+            name, value = word.split("=")
+            options[name] = value == "on" if value in ("on", "off") else float(value) if "." in value else int(value)
+        elif word in groups:
+            group = word
+        else:
+            groups[group].append(int(word))
+    return Stage(make_configuration(groups["voters"], groups["learners"], groups["observers"]), options)
+
+
+def perform(text: str) -> str:
+    """Return the story `text` with what its commands do now."""
+    stage: Stage | None = None
+    out: list[str] = []
+    for line in text.splitlines():
+        if line.startswith((" ", "\t")):
+            continue
+        out.append(line)
+        if not line or line.startswith("#"):
+            continue
+        verb, *words = line.split()
+        if verb == "cluster":
+            stage = make_stage(words)
+            continue
+        if stage is None:
+            raise StoryError(f"{line!r} comes before a cluster")
+        try:
+            out.extend(INDENT + told for told in _obey(stage, verb, words))
+        except (StoryError, ValueError, IndexError, KeyError) as error:
+            raise StoryError(f"{line!r}: {error}") from error
+    return "\n".join(out) + "\n"
+
+
+def _obey(stage: Stage, verb: str, words: list[str]) -> list[str]:
+    command: Callable[[list[str]], None] | None = getattr(stage, f"do_{verb}", None)
+    if command is None:
+        raise StoryError(f"{verb!r} is no command")
+    before = {id(item) for item in stage.queue}
+    stage.lines = []
+    try:
+        command(words)
+    except (LogCompacted, RaftError) as error:
+        stage.tell(f"{type(error).__name__}: {error}")
+    for node in sorted(stage.nodes):
+        stage.take(node)
+    for item in stage.queue:
+        if id(item) not in before:
+            source, target, message = item
+            stage.tell(f"{source} -> {target}  {describe_message(message)}")
+    return stage.lines
+
+
+def difference(path: Path) -> str:
+    """Return how what a story's commands do now differs from its text; empty where it does not."""
+    old = path.read_text()
+    return "".join(difflib.unified_diff(
+        old.splitlines(keepends=True), perform(old).splitlines(keepends=True), f"{path.name} (as written)",
+        f"{path.name} (now)"
+    ))  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="compare protocol stories with what the core does, or rewrite them")
+    parser.add_argument("--rewrite", action="store_true", help="write what happens now into the files")
+    parser.add_argument("files", nargs="*", type=Path, help=f"stories (all in {STORIES.name}/)")
+    arguments = parser.parse_args()
+    differs = 0
+    for path in arguments.files or sorted(STORIES.glob("*.txt")):
+        if arguments.rewrite:
+            path.write_text(perform(path.read_text()))
+        elif text := difference(path):
+            differs += 1
+            print(text, end="")
+    return 1 if differs else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
