@@ -42,14 +42,13 @@ from raftnode.wire.kv import (
     PutResult,
     decode_command,
     decode_query,
+    describe_command,
     encode,
 )
 
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}\Z")
-
-DESCRIBED_BYTES_MAX: Final = 80
 
 # Results may be remembered by sessions, so they are state: no text of a library's may get into them.
 _NOT_A_COMMAND: Final = encode(BadCommand("these bytes are not a key-value command"))
@@ -131,26 +130,7 @@ class KvMachine:
 
     def describe(self, command: bytes) -> str:
         """Return one line for an operator, such as `put "key" (256 bytes)`."""
-        try:
-            parsed = decode_command(command)
-        except SerializationError:
-            return f"not a key-value command ({len(command)} bytes)"
-        key = _printable(parsed.key)
-        match parsed:
-            case Put(value=value, expected_revision=None):
-                return f"put {key} ({len(value)} bytes)"
-            case Put(value=value, expected_revision=revision):
-                return f"put {key} ({len(value)} bytes) if revision {revision}"
-            case CompareAndSet(expected=None, value=value):
-                return f"compare-and-set {key} ({len(value)} bytes) if absent"
-            case CompareAndSet(expected=expected, value=value):
-                return f"compare-and-set {key} ({len(value)} bytes) if {_printable(expected or b'')}"
-            case Delete(expected_revision=None):
-                return f"delete {key}"
-            case Delete(expected_revision=revision):
-                return f"delete {key} if revision {revision}"
-            case Increment(delta=delta):
-                return f"increment {key} by {delta}"
+        return describe_command(command)
 
     def snapshot(self) -> KvSnapshot:
         """Return the state at this call, in chunks, in constant time.
@@ -310,11 +290,3 @@ def _revision_conflict(record: KeyValue | None, expected: int) -> Conflict | Non
     if record is None:
         return Conflict(f"the key does not exist; revision {expected} was expected", None)
     return Conflict(f"the key's revision is {actual}; {expected} was expected", record)
-
-
-def _printable(text: bytes) -> str:
-    """Return `text` in double quotes, other bytes than printable ASCII escaped, and shortened where it is
-    long."""
-    # With a double quote in it the representation is in single quotes, which then are what is escaped.
-    shown = repr(b'"' + text[:DESCRIBED_BYTES_MAX])[3:-1].replace('"', '\\"').replace("\\'", "'")
-    return f'"{shown}"' + ("..." if len(text) > DESCRIBED_BYTES_MAX else "")

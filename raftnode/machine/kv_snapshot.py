@@ -14,39 +14,15 @@ and the first record that a key had is kept until it is written:
 from collections.abc import Generator, Iterator
 from typing import Final
 
-import msgspec
 from sortedcontainers import SortedList
 
 from raftnode.core.errors import SerializationError
 from raftnode.machine.stream import CHUNK_BYTES, frame_chunks
-from raftnode.wire.frame import decode_as
 from raftnode.wire.kv import KeyValue
+from raftnode.wire.snapshot import KV_FORMAT_VERSION, KvBatch, KvHeader, decode_kv_part
 
-FORMAT_VERSION: Final = 1
 RECORD_OVERHEAD_BYTES: Final = 40
 """The most that a record's numbers and lengths take in the snapshot."""
-
-
-class KvHeader(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A snapshot's first frame. `revision` is the machine's, `count` the number of records that follow."""
-
-    format_version: int
-    revision: int
-    count: int
-
-
-class KvBatch(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Some of the records; each key is in one batch only."""
-
-    records: list[KeyValue]
-
-
-_decoder: msgspec.msgpack.Decoder[KvHeader | KvBatch] = msgspec.msgpack.Decoder(KvHeader | KvBatch)
-
-
-def decode_part(body: bytes) -> KvHeader | KvBatch:
-    """Return a snapshot's frame. Raises SerializationError."""
-    return decode_as(_decoder, body, "a key-value snapshot")
 
 
 class KvSnapshot:
@@ -58,7 +34,7 @@ class KvSnapshot:
         self._replaced: dict[bytes, KeyValue | None] = {}
         self._cursor = b""
         self._listening = True
-        self._chunks = self._write(KvHeader(FORMAT_VERSION, revision, len(records)))
+        self._chunks = self._write(KvHeader(KV_FORMAT_VERSION, revision, len(records)))
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -130,17 +106,17 @@ def read_snapshot(bodies: Iterator[bytes]) -> tuple[int, dict[bytes, KeyValue]]:
     Raises SerializationError unless it is whole.
     """
     first = next(bodies, None)
-    header = None if first is None else decode_part(first)
+    header = None if first is None else decode_kv_part(first)
     if not isinstance(header, KvHeader):
         raise SerializationError("a key-value snapshot does not begin with its header")
-    if header.format_version != FORMAT_VERSION:
+    if header.format_version != KV_FORMAT_VERSION:
         raise SerializationError(
-            f"a key-value snapshot of format {header.format_version}; this program reads {FORMAT_VERSION}"
+            f"a key-value snapshot of format {header.format_version}; this program reads {KV_FORMAT_VERSION}"
         )
     records: dict[bytes, KeyValue] = {}
     read = 0
     for body in bodies:
-        part = decode_part(body)
+        part = decode_kv_part(body)
         if not isinstance(part, KvBatch):
             raise SerializationError("a key-value snapshot has two headers")
         read += len(part.records)

@@ -1,83 +1,28 @@
-"""The snapshot of a session machine: its sessions, then the inner machine's snapshot, then how much there
-was.
-
-    SessionHeader | RecordBatch ... | InnerChunk ... | SessionEnd        each a frame, cut into chunks at any
-    byte
-
-A RecordBatch holds SessionRecords, least recently used first, each followed by its ResultRecords, which may
-go on in the next batch.
-"""
+"""The snapshot of a session machine, written and read: raftnode.wire.snapshot has what it holds."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import msgspec
-
 from raftnode.core.errors import SerializationError
 from raftnode.machine.session import Session
 from raftnode.machine.stream import CHUNK_BYTES, frame_chunks, read_frames
-from raftnode.wire.frame import decode_as
+from raftnode.wire.snapshot import (
+    SESSIONS_FORMAT_VERSION,
+    InnerChunk,
+    Limits,
+    Part,
+    Record,
+    RecordBatch,
+    ResultRecord,
+    SessionEnd,
+    SessionHeader,
+    SessionRecord,
+    decode_part,
+)
 
-FORMAT_VERSION: Final = 1
 RECORD_BYTES: Final = 32
 """The most that a record takes beside its result."""
-
-Limits = tuple[int, int, int, int]
-
-
-class SessionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A session, up to which sequence its writes are closed."""
-
-    session: int
-    acknowledged: int
-
-
-class ResultRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """A remembered result of the session before it."""
-
-    sequence: int
-    result: bytes
-
-
-Record = SessionRecord | ResultRecord
-
-
-class SessionHeader(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A snapshot's first frame: the limits that the machine had, and how many sessions follow."""
-
-    format_version: int
-    limits: Limits
-    session_count: int
-
-    @classmethod
-    def of(cls, limits: Limits, session_count: int) -> "SessionHeader":
-        """Return a header of the format that this program writes."""
-        return cls(FORMAT_VERSION, limits, session_count)
-
-
-class RecordBatch(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Some of the records."""
-
-    records: list[Record]
-
-
-class InnerChunk(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
-    """A chunk of the inner machine's snapshot."""
-
-    data: bytes
-
-
-class SessionEnd(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
-    """The last frame: how many inner chunks there were."""
-
-    chunk_count: int
-
-
-Part = SessionHeader | RecordBatch | InnerChunk | SessionEnd
-
-_parts: msgspec.msgpack.Decoder[Part] = msgspec.msgpack.Decoder(Part)
-
 
 class SessionSnapshot:
     """The chunks of a session machine's snapshot.
@@ -145,9 +90,9 @@ def read_sessions(
     header = next(parts, None)
     if not isinstance(header, SessionHeader):
         raise SerializationError("a snapshot does not begin with the sessions' header")
-    if header.format_version != FORMAT_VERSION:
+    if header.format_version != SESSIONS_FORMAT_VERSION:
         raise SerializationError(
-            f"a snapshot with sessions of format {header.format_version}; this program reads {FORMAT_VERSION}"
+            f"a snapshot with sessions of format {header.format_version}; this program reads {SESSIONS_FORMAT_VERSION}"
         )
     if header.limits != limits:
         raise SerializationError(
@@ -167,7 +112,7 @@ def read_sessions(
 
 def _read_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
     for body in read_frames(chunks):
-        yield decode_as(_parts, body, "a part of a session machine's snapshot")
+        yield decode_part(body)
 
 
 def _add(sessions: OrderedDict[int, Session], record: Record, generation: int) -> None:

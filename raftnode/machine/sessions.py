@@ -31,15 +31,16 @@ What could break the promise, and what closes it:
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from raftnode.core.errors import SerializationError
 from raftnode.machine.protocol import CommandRefused, StateMachine
 from raftnode.machine.session import Session
-from raftnode.machine.session_snapshot import SessionHeader, SessionSnapshot, read_sessions, session_records
-from raftnode.wire.frame import decode_as
+from raftnode.machine.session_snapshot import SessionSnapshot, read_sessions, session_records
+from raftnode.wire.entries import OpenEntry, WriteEntry, decode_entry, describe_data
+from raftnode.wire.snapshot import SessionHeader
 
 SESSIONS_MAX: Final = 65_536
 RESULTS_MAX: Final = 1024
@@ -50,21 +51,6 @@ RESULTS_BYTES_MAX: Final = 64 * 1024 * 1024
 """What all remembered results may weigh before the least recently used session is forgotten."""
 
 NO_SESSION: Final = 0
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class OpenEntry(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """The data of a log entry that opens a session."""
-
-
-class WriteEntry(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
-    """The data of a log entry that carries a command for the inner machine."""
-
-    session: Number
-    sequence: Number
-    acknowledged: Number
-    command: bytes
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +80,6 @@ class Refused(msgspec.Struct, frozen=True, gc=False):
 
 Applied = SessionOpened | Result | Expired | Refused
 
-_entries: msgspec.msgpack.Decoder[OpenEntry | WriteEntry] = msgspec.msgpack.Decoder(OpenEntry | WriteEntry)
 _encoder = msgspec.msgpack.Encoder()
 _OPEN: Final = _encoder.encode(OpenEntry())
 
@@ -108,11 +93,6 @@ def encode_write(session: int, sequence: int, acknowledged: int, command: bytes)
     """Return the data of a log entry with `command`, whose numbers `SessionMachine.check_write()` let
     pass."""
     return _encoder.encode(WriteEntry(session, sequence, acknowledged, command))
-
-
-def decode_entry(data: bytes) -> OpenEntry | WriteEntry:
-    """Return what the data of a log entry holds. Raises SerializationError."""
-    return decode_as(_entries, data, "an entry of the session machine")
 
 
 class SessionMachine:
@@ -190,14 +170,7 @@ class SessionMachine:
 
     def describe(self, data: bytes) -> str:
         """Return one line about an entry's data for an operator. It never raises."""
-        try:
-            entry = decode_entry(data)
-        except SerializationError:
-            return f"not an entry of the session machine ({len(data)} bytes)"
-        if isinstance(entry, OpenEntry):
-            return "open session"
-        what = self.inner.describe(entry.command)
-        return what if entry.session == NO_SESSION else f"{what} [session {entry.session} #{entry.sequence}]"
+        return describe_data(data, self.inner.describe)
 
     def snapshot(self) -> SessionSnapshot:
         """Return the sessions and the inner machine as they are at this call, in chunks."""

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from raftnode.core.errors import SerializationError
 from raftnode.wire.frame import decode_as
 
 KEY_BYTES_MAX: Final = 64 * 1024
@@ -16,6 +17,8 @@ LIST_ITEMS_MAX: Final = 10_000
 """The most pairs that one List or Changes answer holds; ask again from where it ended."""
 ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
 """About the most bytes of keys and values in one List or Changes answer. The first pair is always in it."""
+DESCRIBED_BYTES_MAX: Final = 80
+"""The most bytes of a key or value in a description."""
 
 
 class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -207,3 +210,35 @@ def decode_query(data: bytes) -> KvQuery:
 def decode_result(data: bytes) -> KvResult:
     """Return the result in `data`. Raises SerializationError."""
     return decode_as(_results, data, "a key-value result")
+
+
+def describe_command(command: bytes) -> str:
+    """Return one printable line for an operator, such as `put "key" (256 bytes)`. It never raises."""
+    try:
+        parsed = decode_command(command)
+    except SerializationError:
+        return f"not a key-value command ({len(command)} bytes)"
+    key = _printable(parsed.key)
+    match parsed:
+        case Put(value=value, expected_revision=None):
+            return f"put {key} ({len(value)} bytes)"
+        case Put(value=value, expected_revision=revision):
+            return f"put {key} ({len(value)} bytes) if revision {revision}"
+        case CompareAndSet(expected=None, value=value):
+            return f"compare-and-set {key} ({len(value)} bytes) if absent"
+        case CompareAndSet(expected=expected, value=value):
+            return f"compare-and-set {key} ({len(value)} bytes) if {_printable(expected or b'')}"
+        case Delete(expected_revision=None):
+            return f"delete {key}"
+        case Delete(expected_revision=revision):
+            return f"delete {key} if revision {revision}"
+        case Increment(delta=delta):
+            return f"increment {key} by {delta}"
+
+
+def _printable(text: bytes) -> str:
+    """Return `text` in double quotes, other bytes than printable ASCII escaped, and shortened where it is
+    long."""
+    # With a double quote in it the representation is in single quotes, which then are what is escaped.
+    shown = repr(b'"' + text[:DESCRIBED_BYTES_MAX])[3:-1].replace('"', '\\"').replace("\\'", "'")
+    return f'"{shown}"' + ("..." if len(text) > DESCRIBED_BYTES_MAX else "")

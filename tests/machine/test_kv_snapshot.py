@@ -8,10 +8,10 @@ import pytest
 
 from raftnode.core.errors import SerializationError
 from raftnode.machine.kv import KvMachine
-from raftnode.machine.kv_snapshot import FORMAT_VERSION, KvBatch, KvHeader
 from raftnode.machine.stream import CHUNK_BYTES, SLACK_BYTES
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.kv import VALUE_BYTES_MAX, Changes, ChangesResult, Delete, Get, KeyValue, Put, encode
+from raftnode.wire.snapshot import KV_FORMAT_VERSION, KvBatch, KvHeader
 from tests.machine.kv_calls import apply, query, restored, watch
 
 
@@ -141,12 +141,12 @@ _RECORD = KeyValue(b"k", b"v", 1, 1, 1)
         [b"\x00\x00\x00\x00"],
         [b"GET / HTTP/1.1\r\n\r\n"],
         _frames(KvBatch([_RECORD])),
-        _frames(KvHeader(FORMAT_VERSION + 1, 1, 0)),
-        _frames(KvHeader(FORMAT_VERSION, 1, 1)),
-        _frames(KvHeader(FORMAT_VERSION, 1, 0), KvBatch([_RECORD])),
-        _frames(KvHeader(FORMAT_VERSION, 1, 2), KvBatch([_RECORD, _RECORD])),
-        _frames(KvHeader(FORMAT_VERSION, 1, 1), KvBatch([_RECORD]), KvHeader(FORMAT_VERSION, 1, 1)),
-        _frames(KvHeader(FORMAT_VERSION, 1, 0), Put(b"k", b"v")),
+        _frames(KvHeader(KV_FORMAT_VERSION + 1, 1, 0)),
+        _frames(KvHeader(KV_FORMAT_VERSION, 1, 1)),
+        _frames(KvHeader(KV_FORMAT_VERSION, 1, 0), KvBatch([_RECORD])),
+        _frames(KvHeader(KV_FORMAT_VERSION, 1, 2), KvBatch([_RECORD, _RECORD])),
+        _frames(KvHeader(KV_FORMAT_VERSION, 1, 1), KvBatch([_RECORD]), KvHeader(KV_FORMAT_VERSION, 1, 1)),
+        _frames(KvHeader(KV_FORMAT_VERSION, 1, 0), Put(b"k", b"v")),
     ],
 )
 def test_a_snapshot_that_is_not_whole_is_refused_and_changes_nothing(chunks: list[bytes]) -> None:

@@ -8,15 +8,6 @@ import pytest
 from raftnode.core.errors import SerializationError
 from raftnode.machine.kv import KvMachine
 from raftnode.machine.protocol import CommandRefused
-from raftnode.machine.session_snapshot import (
-    FORMAT_VERSION,
-    InnerChunk,
-    RecordBatch,
-    ResultRecord,
-    SessionEnd,
-    SessionHeader,
-    SessionRecord,
-)
 from raftnode.machine.sessions import (
     Applied,
     Expired,
@@ -29,6 +20,15 @@ from raftnode.machine.sessions import (
 )
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.kv import Changes, Get, Increment, Put, encode
+from raftnode.wire.snapshot import (
+    SESSIONS_FORMAT_VERSION,
+    InnerChunk,
+    RecordBatch,
+    ResultRecord,
+    SessionEnd,
+    SessionHeader,
+    SessionRecord,
+)
 
 
 class Recorder:
@@ -371,7 +371,7 @@ def test_a_snapshot_of_a_machine_with_other_limits_is_refused() -> None:
 _LIMITS = SessionMachine(Recorder())._limits
 
 
-def _header(count: int = 0, version: int = FORMAT_VERSION) -> SessionHeader:
+def _header(count: int = 0, version: int = SESSIONS_FORMAT_VERSION) -> SessionHeader:
     return SessionHeader(version, _LIMITS, count)
 
 
@@ -381,7 +381,7 @@ def _header(count: int = 0, version: int = FORMAT_VERSION) -> SessionHeader:
         [],
         [SessionEnd(0)],
         [_header()],
-        [_header(version=FORMAT_VERSION + 1), SessionEnd(0)],
+        [_header(version=SESSIONS_FORMAT_VERSION + 1), SessionEnd(0)],
         [_header(1), SessionEnd(0)],
         [_header(0), RecordBatch([SessionRecord(1, 0)]), SessionEnd(0)],
         [_header(1), RecordBatch([SessionRecord(1, 0), SessionRecord(1, 0)]), SessionEnd(0)],
