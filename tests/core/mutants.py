@@ -151,6 +151,12 @@ mutant("a learner that missed its promotion never votes", "election.py",
 mutant("a removed node gives up before the removal is committed", "state.py",
        "            if index <= self.commit_index:\n                break\n", "            break\n",
        "found_bugs::test_a_leader_that_crashes_during_its_own_removal_still_campaigns")
+mutant("any higher term restarts the election timeout", "roles.py",
+       "    if state.role is NodeRole.LEADER or state.election_deadline <= now:\n", "    if state.role is not NodeRole.FOLLOWER or leader_id is None:\n",
+       "found_bugs::test_a_refused_candidate_does_not_postpone_this_nodes_campaign")
+mutant("a deposed leader campaigns at once", "roles.py",
+       "    if state.role is NodeRole.LEADER or state.election_deadline <= now:\n", "    if False:\n",
+       "found_bugs::test_a_leader_that_steps_down_waits_a_whole_timeout")
 mutant("a committed demotion leaves the role", "replication.py",
        "        if before < state.configurations[-1][0] <= index:\n            settle_passive_role(state)\n", "",
        "found_bugs::test_a_committed_demotion_ends_the_right_to_campaign")

@@ -14,9 +14,9 @@ SEEDS = range(max(10, EVENTS // EVENTS_PER_SEED))
 BATCHES = 10
 
 FAULTS = {
-    "lost", "duplicated", "crash and restart", "crash everyone", "pause", "jump clock", "partition",
-    "isolate the leader", "crash the leader", "one way partition", "cut a link", "heal network", "slow disk", "take snapshot", "snapshot installed",
-    "change members", "joint change", "transfer", "promote when caught up",
+    "lost", "duplicated", "crash and restart", "crash everyone", "crash the leader", "pause", "jump clock",
+    "partition", "isolate the leader", "one way partition", "cut a link", "heal network", "slow disk",
+    "take snapshot", "snapshot installed", "change members", "joint change", "transfer", "promote when caught up",
 }  # fmt: skip
 
 
