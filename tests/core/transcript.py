@@ -44,6 +44,7 @@ from tests.support.cluster import Cluster, Message, entries
 
 STORIES = Path(__file__).parent / "stories"
 INDENT = "    "
+ANYBODY = 0
 
 
 class StoryError(ValueError):
@@ -143,8 +144,10 @@ def look_at(node: RaftNode, storage: MemStorage) -> Seen:
     """Return what a story tells of `node`, through its public interface."""
     status = node.status()
     log = tuple((entry.index, entry.term) for entry in storage.load_entries_after(status.snapshot_index))
-    return Seen(status.role, status.current_term, status.leader_id, status.voted_for, log, status.snapshot_index, status.commit_index,
-                status.configuration, status.configuration_index)
+    return Seen(
+        status.role, status.current_term, status.leader_id, status.voted_for, log, status.snapshot_index,
+        status.commit_index, status.configuration, status.configuration_index,
+    )  # fmt: skip
 
 
 class Stage(Cluster):
@@ -154,6 +157,7 @@ class Stage(Cluster):
         self.lines: list[str] = []
         self.seen: dict[NodeId, Seen] = {}
         self.quiet = False
+        self.brief = False
         self.prefix = ""
         super().__init__(first=first, **options)
         for node in self.nodes:
@@ -166,10 +170,12 @@ class Stage(Cluster):
 
     def tell_changes(self, node: NodeId) -> None:
         """Tell what is new about `node` since it was last looked at."""
+        if self.brief:
+            return
         before, now = self.seen[node], look_at(self.nodes[node], self.storages[node])
         self.seen[node] = now
         voted = now.vote not in (None, node) and (now.vote, now.term) != (before.vote, before.term)
-        if voted and now.role is before.role:
+        if voted and now.role is before.role and now.leader is None:
             self.tell(f"{node} votes for {now.vote} in term {now.term}")
         elif (now.role, now.term, now.leader) != (before.role, before.term, before.leader):
             self.tell(_role_change(node, before, now) + (f", votes for {now.vote}" if voted else ""))
@@ -203,9 +209,9 @@ class Stage(Cluster):
         for read_id in ready.reads_aborted:
             self.tell(f"{node} aborts read {read_id}")
         for transfer in ready.transfers:
-            self.tell(f"{node}: transfer to {transfer.target} {'done' if transfer.done else transfer.reason}")
+            self.tell(f"{node}'s transfer to {transfer.target} {_outcome(transfer.done, transfer.reason)}")
         for promotion in ready.promotions:
-            self.tell(f"{node}: promotion of {promotion.peer} {'done' if promotion.done else promotion.reason}")
+            self.tell(f"{node}'s promotion of {promotion.peer} {_outcome(promotion.done, promotion.reason)}")
         return ready
 
     def _send_snapshot(self, node: NodeId, peer: NodeId) -> None:
@@ -239,13 +245,13 @@ class Stage(Cluster):
         raise StoryError("the messages never end")
 
     @contextmanager
-    def hushed(self) -> Iterator[None]:
-        """Tell what changes, and no messages."""
-        self.quiet = True
+    def hushed(self, *, brief: bool) -> Iterator[None]:
+        """Tell what changes, and no messages; `brief`: only what has changed in the end."""
+        self.quiet, self.brief = True, brief
         try:
             yield
         finally:
-            self.quiet = False
+            self.quiet = self.brief = False
 
     # The commands.
 
@@ -270,7 +276,6 @@ class Stage(Cluster):
         storage.save_hard_state(HardState(term))
         self.restart(node)
         self.seen[node] = look_at(self.nodes[node], storage)
-        self.tell(self._log_row(node))
 
     def do_campaign(self, words: list[str]) -> None:
         """`campaign 1`: its election timeout passes."""
@@ -279,12 +284,12 @@ class Stage(Cluster):
         node.tick()
 
     def do_elect(self, words: list[str]) -> None:
-        """`elect 1`: after a silence 1 campaigns, and every message is delivered; only the changes are told."""
+        """`elect 1`: after a silence 1 campaigns, and every message is delivered; only the outcome is told."""
         node = self.nodes[int(words[0])]
         self.clock.advance(node.config.election_timeout_min)
         for other in self.nodes.values():
             other.election_deadline_override(self.clock.now + other.config.election_timeout_max)
-        with self.hushed():
+        with self.hushed(brief=True):
             self.do_campaign(words)
             self.settle()
 
@@ -312,7 +317,7 @@ class Stage(Cluster):
             self.arrive(*found)
 
     def do_drop(self, words: list[str]) -> None:
-        """`drop 2->1 [2->3 ...] [count]`: lose what is under way there."""
+        """`drop 2->1 [2->3 ...] [count]`: lose what is under way there; `2->*`: to anybody."""
         for source, target, message in self._pick(words):
             self.tell(f"{source} -x {target}  {describe_message(message)}")
 
@@ -323,9 +328,9 @@ class Stage(Cluster):
             self.arrive(source, target, message)
 
     def do_settle(self, words: list[str]) -> None:
-        """`settle [quietly]`: deliver messages until none is under way."""
+        """`settle [quietly]`: deliver messages until none is under way; quietly: only the outcome is told."""
         if words:
-            with self.hushed():
+            with self.hushed(brief=True):
                 self.settle()
         else:
             self.settle()
@@ -349,7 +354,7 @@ class Stage(Cluster):
     def do_run(self, words: list[str]) -> None:
         """`run 2s`: time passes, timers go off and messages are delivered; only the changes are told."""
         start, seconds = self.clock.now, float(words[0].removesuffix("s"))
-        with self.hushed():
+        with self.hushed(brief=False):
             while self.clock.now < start + seconds - 1e-9:
                 self.clock.advance(0.05)
                 self.prefix = f"+{self.clock.now - start:.2f}s  "
@@ -409,7 +414,8 @@ class Stage(Cluster):
         """`status 1`: what an operator may ask."""
         status = self.nodes[int(words[0])].status()
         self.tell(f"{status.role.value}, term {status.current_term}, leader {status.leader_id}, commit "
-                  f"{status.commit_index}, log {status.first_log_index}..{status.last_log_index}")
+                  f"{status.commit_index}, log {status.first_log_index}..{status.last_log_index}"
+                  + (f", {status.pending_reads} read waits" if status.pending_reads else ""))
         settled = "committed" if status.configuration_committed else "not committed"
         self.tell(f"{describe_configuration(status.configuration)} (entry {status.configuration_index}, {settled})")
         for peer in status.peers:
@@ -433,9 +439,9 @@ class Stage(Cluster):
         """Take what is under way on each link, when it is that link's turn."""
         count = int(words[-1]) if words[-1].isdigit() else None
         for source, target in map(_link, words if count is None else words[:-1]):
-            found = [item for item in self.queue if item[:2] == (source, target)][:count]
+            found = [item for item in self.queue if item[0] == source and target in (item[1], ANYBODY)][:count]
             if not found:
-                raise StoryError(f"nothing is under way from {source} to {target}")
+                raise StoryError(f"nothing is under way from {source} to {target or 'anybody'}")
             self.queue = deque(item for item in self.queue if not any(item is other for other in found))
             yield from found
 
@@ -450,6 +456,8 @@ class Stage(Cluster):
 
 def _role_change(node: NodeId, before: Seen, now: Seen) -> str:
     if now.role in (NodeRole.FOLLOWER, NodeRole.LEARNER, NodeRole.OBSERVER):
+        if now.leader is None and now.role is before.role and now.term > before.term:
+            return f"{node} is now in term {now.term}, without a leader"
         whom = "knows no leader" if now.leader is None else f"follows {now.leader}"
         became = "" if now.role is before.role else f"becomes {now.role.value}, "
         return f"{node} {became}{whom} in term {now.term}"
@@ -458,15 +466,19 @@ def _role_change(node: NodeId, before: Seen, now: Seen) -> str:
     return f"{node} becomes {now.role.value} in term {now.term}"
 
 
+def _outcome(done: bool, reason: str) -> str:
+    return "is done" if done else f"failed: {reason}"
+
+
 def _run(found: list[str]) -> str:
     return ", ".join(found) if len(found) <= 4 else f"{found[0]} .. {found[-1]} ({len(found)} entries)"
 
 
 def _link(word: str) -> tuple[NodeId, NodeId]:
-    match = re.fullmatch(r"(\d+)->(\d+)", word)
+    match = re.fullmatch(r"(\d+)->(\d+|\*)", word)
     if match is None:
         raise StoryError(f"{word!r} is no link: it is written 1->2")
-    return int(match[1]), int(match[2])
+    return int(match[1]), ANYBODY if match[2] == "*" else int(match[2])
 
 
 def make_stage(words: list[str]) -> Stage:
@@ -512,7 +524,7 @@ def _obey(stage: Stage, verb: str, words: list[str]) -> list[str]:
     command: Callable[[list[str]], None] | None = getattr(stage, f"do_{verb}", None)
     if command is None:
         raise StoryError(f"{verb!r} is no command")
-    before = {id(item) for item in stage.queue}
+    before = list(stage.queue)
     stage.lines = []
     try:
         command(words)
@@ -521,7 +533,7 @@ def _obey(stage: Stage, verb: str, words: list[str]) -> list[str]:
     for node in sorted(stage.nodes):
         stage.take(node)
     for item in stage.queue:
-        if id(item) not in before:
+        if not any(item is other for other in before):
             source, target, message = item
             stage.tell(f"{source} -> {target}  {describe_message(message)}")
     return stage.lines
