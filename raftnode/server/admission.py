@@ -32,8 +32,8 @@ class Admission:
         self._known = dict(known_instances)
         self._remember = remember_instance
 
-    def check_hello(self, hello: Hello, configuration: Configuration) -> Welcome | Rejected:
-        """Answer the dialling side, a client or a peer."""
+    def check_hello(self, hello: Hello, committed: Configuration, latest: Configuration) -> Welcome | Rejected:
+        """Answer the dialling side, a client or a peer, by the `committed` members and the `latest` in the log."""
         me = self._identity
         if hello.protocol_version != PROTOCOL_VERSION:
             return Rejected(
@@ -51,13 +51,14 @@ class Admission:
             return Rejected(REJECT_NODE, f"this is node {me.node_id} ({me.node_name}), not node {hello.target_id}")
         if hello.node_id == me.node_id:
             return Rejected(REJECT_NODE, f"node {hello.node_id} is this node itself: two data directories share an id")
-        if hello.node_id <= configuration.highest_id and hello.node_id not in configuration.members():
+        if hello.node_id <= committed.highest_id and hello.node_id not in committed.members():
             return Rejected(
                 REJECT_REMOVED,
                 f"node {hello.node_id} was removed from cluster {me.cluster_name}; to come back it joins as a new "
                 "member with an empty data directory: raftnode join",
             )
-        return self._check_instance(hello.node_id, hello.instance_id) or self._welcome()
+        is_member = hello.node_id in committed.members() or hello.node_id in latest.members()
+        return self._check_instance(hello.node_id, hello.instance_id, remember=is_member) or self._welcome()
 
     def check_welcome(self, peer: NodeId, welcome: Welcome) -> Rejected | None:
         """Say why the node that was dialled as `peer` is not it."""
@@ -72,13 +73,15 @@ class Admission:
             return self._other_cluster(welcome.cluster_id)
         if welcome.node_id != peer:
             return Rejected(REJECT_NODE, f"node {welcome.node_id} answers at the address of node {peer}")
-        return self._check_instance(peer, welcome.instance_id)
+        return self._check_instance(peer, welcome.instance_id, remember=True)
 
-    def _check_instance(self, node: NodeId, instance: str) -> Rejected | None:
+    def _check_instance(self, node: NodeId, instance: str, *, remember: bool) -> Rejected | None:
+        """Refuse another data directory than the known one. A stranger's is not kept: anyone could fill the disk."""
         known = self._known.get(node)
         if known is None:
-            self._remember(node, instance)
-            self._known[node] = instance
+            if remember:
+                self._remember(node, instance)
+                self._known[node] = instance
             return None
         if known == instance:
             return None

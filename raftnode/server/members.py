@@ -8,14 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from raftnode.core.errors import SerializationError
 from raftnode.core.membership import ConfChange, Configuration, apply_changes
 from raftnode.core.status import PeerStatus, RaftStatus
 from raftnode.core.types import NodeId
+from raftnode.server.settings import parse_address, parse_node_name
 from raftnode.wire.client import MemberAction, MemberOperation, MemberStatus
 from raftnode.wire.peer import MemberContext, decode_member_context, encode_member_context
 
 NEVER_MS: Final = -1
 """`MemberStatus.last_contact_ms` of a member that was not heard from."""
+
+
+ADDRESS_LENGTH_MAX: Final = 262
+"""A host name of 255 characters, a colon and a port; brackets included."""
 
 
 class ChangeRefused(Exception):
@@ -55,6 +61,24 @@ class Plan:
     after: Tolerance
 
 
+@dataclass(slots=True)
+class _Roll:
+    """Names and addresses that are taken, and the next free id, as one operation after another is looked at."""
+
+    taken: dict[NodeId, MemberContext]
+    next_id: NodeId
+
+    @classmethod
+    def of(cls, configuration: Configuration) -> "_Roll":
+        taken = {node: member_context(configuration, node) for node in configuration.members()}
+        return cls(taken, max([configuration.highest_id, *taken]) + 1)
+
+    def add(self, name: str, address: str) -> NodeId:
+        node, self.next_id = self.next_id, self.next_id + 1
+        self.taken[node] = MemberContext(name, address)
+        return node
+
+
 def plan_change(
     operations: Sequence[MemberOperation], status: RaftStatus, up_within: float, *, force: bool
 ) -> Plan:
@@ -64,10 +88,11 @@ def plan_change(
     name or address is taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
     """
     configuration = status.configuration
+    roll = _Roll.of(configuration)
     changes = [
         change
         for operation in operations
-        if (change := _change(operation, configuration, status, force=force)) is not None
+        if (change := _change(operation, configuration, status, roll, force=force)) is not None
     ]
     target = apply_changes(configuration, changes) if changes else configuration
     up = _nodes_up(status, up_within)
@@ -80,8 +105,12 @@ def plan_change(
 
 
 def member_context(configuration: Configuration, node: NodeId) -> MemberContext:
-    """Return the name and address of a member; both empty where they are not known."""
-    return decode_member_context(configuration.contexts.get(node))
+    """Return the name and address of a member; both empty where they are not known or cannot be read."""
+    try:
+        return decode_member_context(configuration.contexts.get(node))
+    except SerializationError:
+        # The core carries any bytes: a member without a name is shown, and not dialled.
+        return MemberContext("", "")
 
 
 def addresses(configuration: Configuration, but: NodeId) -> dict[NodeId, str]:
@@ -126,14 +155,15 @@ def describe_changes(before: Configuration, after: Configuration) -> list[tuple[
 
 
 def _change(
-    operation: MemberOperation, configuration: Configuration, status: RaftStatus, *, force: bool
+    operation: MemberOperation, configuration: Configuration, status: RaftStatus, roll: _Roll, *, force: bool
 ) -> ConfChange | None:
     if operation.action in (MemberAction.ADD_VOTER, MemberAction.ADD_LEARNER, MemberAction.ADD_OBSERVER):
-        return _addition(operation, configuration)
+        return _addition(operation, configuration, roll)
     node = operation.node_id
     is_member = node in configuration.members()
     match operation.action:
         case MemberAction.REMOVE:
+            roll.taken.pop(node, None)
             return ConfChange.remove(node) if is_member else None
         case _ if not is_member:
             raise MemberUnknown(f"node {node} is not a member of this cluster")
@@ -147,18 +177,16 @@ def _change(
             return None if node in configuration.learners else ConfChange.demote(node)
 
 
-def _addition(operation: MemberOperation, configuration: Configuration) -> ConfChange | None:
-    if not operation.name or not operation.address:
-        raise ChangeRefused("a new member needs a name and an address (HOST:PORT)")
-    for node in configuration.members():
-        known = member_context(configuration, node)
+def _addition(operation: MemberOperation, configuration: Configuration, roll: _Roll) -> ConfChange | None:
+    for node, known in roll.taken.items():
         if known.name == operation.name and known.address == operation.address:
             return _addition_of_member(operation, configuration, node)
         if known.name == operation.name:
             raise ChangeRefused(f"the name {operation.name} is taken: node {node} at {known.address} has it")
         if known.address == operation.address:
             raise ChangeRefused(f"the address {operation.address} is taken: node {node} ({known.name}) has it")
-    node = max([configuration.highest_id, *configuration.members()]) + 1
+    _check_name_and_address(operation)
+    node = roll.add(operation.name, operation.address)
     context = encode_member_context(operation.name, operation.address)
     match operation.action:
         case MemberAction.ADD_VOTER:
@@ -169,10 +197,26 @@ def _addition(operation: MemberOperation, configuration: Configuration) -> ConfC
             return ConfChange.add_observer(node, context)
 
 
+def _check_name_and_address(operation: MemberOperation) -> None:
+    """Refuse what every member would have to carry in its configuration and nobody could dial."""
+    for what, value, parse in (
+        ("name", operation.name, parse_node_name), ("address", operation.address, parse_address),
+    ):
+        try:
+            parse(value)
+        except ValueError as error:
+            raise ChangeRefused(f"a new member's {what} {error}; it is {value[:80]!r}") from error
+    if len(operation.address) > ADDRESS_LENGTH_MAX:
+        raise ChangeRefused(f"a new member's address has {len(operation.address)} characters; the limit is "
+                            f"{ADDRESS_LENGTH_MAX}")
+
+
 def _addition_of_member(
     operation: MemberOperation, configuration: Configuration, node: NodeId
 ) -> ConfChange | None:
     """Repeating an addition changes nothing; what else a member can become has its own operation."""
+    if node not in configuration.members():
+        raise ChangeRefused(f"{operation.name} is added twice in one change")
     kind = kind_of(configuration, node)
     wanted = operation.action.value.removeprefix("add_")
     if kind == wanted or (wanted == "learner" and kind == "voter"):

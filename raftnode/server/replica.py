@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import GroupNotFound, InvalidRequest, SerializationError, StorageError
@@ -37,7 +38,7 @@ from raftnode.server.events import EventLog, rfc3339
 from raftnode.server.members import NEVER_MS, addresses, describe_changes, member_context, member_statuses
 from raftnode.server.requests import Requests
 from raftnode.server.settings import ReplicaSettings
-from raftnode.server.transfers import RESEND_SECONDS, SnapshotReceiving, SnapshotSending, SnapshotTaking
+from raftnode.server.transfers import SnapshotReceiving, SnapshotSending, SnapshotTaking
 from raftnode.storage.data_dir import Identity
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
@@ -155,10 +156,10 @@ class Replica:
         if self._stop_deadline is None:
             return False
         if self.clock() >= self._stop_deadline:
-            self.requests.abandon("this node is shutting down")
+            self.requests.abandon()
             return True
         handing_over = self.node.role is NodeRole.LEADER and self.requests.best_successor() is not None
-        return not handing_over and not self.requests.entry_count
+        return not handing_over and not self.requests.waiting_count
 
     @property
     def stopping(self) -> bool:
@@ -169,7 +170,8 @@ class Replica:
 
     def check_hello(self, hello: Hello) -> Welcome | Rejected:
         """Answer the first frame of an accepted connection."""
-        return self._admission.check_hello(hello, self.node.configuration)
+        # Only a committed removal counts: an uncommitted one may be rolled back, by the very node that it removed.
+        return self._admission.check_hello(hello, self._applied_configuration, self.node.configuration)
 
     def check_welcome(self, peer: NodeId, welcome: Welcome) -> Rejected | None:
         """Say why the node that answers at `peer`'s address is not `peer`, if so."""
@@ -216,7 +218,8 @@ class Replica:
         self.requests.settle()
         more = self._advance_snapshot() or more
         self._advance_sending()
-        return 0.0 if more or self._peer_inbox or self._client_inbox else self._seconds_to_wait()
+        more = more or self.requests.wants_turn or bool(self._peer_inbox or self._client_inbox)
+        return 0.0 if more else self._seconds_to_wait()
 
     def count(self, name: str) -> None:
         """Count something worth a number in the status."""
@@ -341,21 +344,43 @@ class Replica:
         """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
         node = self.node
         stored: StoredSnapshot | None = None
-        if (
-            request.group_id == node.group_id
-            and request.term >= node.current_term
-            and request.last_included_index > node.commit_index
-        ):
-            try:
-                stored = self._receiving.take(request)
-            except InvalidRequest:
-                node.abort_incoming_snapshot()
-                raise
+        if request.last_included_index <= node.commit_index:
+            # The core forgets what has arrived of another one, too: both count from the same place.
+            self._receiving.abort()
+        elif self._takes_snapshot_from(request):
+            stored = self._take_chunk(request)
+        if stored is not None:
+            # The bytes were checked, the message's own copy was not.
+            request = replace(request, configuration=stored.configuration)
         before = node.commit_index
         response = node.handle_install_snapshot(request)
         if stored is not None and response.installed and stored.index > before:
             self._install(stored)
         return response
+
+    def _takes_snapshot_from(self, request: InstallSnapshotRequest) -> bool:
+        """Whether the core will follow the sender, so that its chunk may go to the disk."""
+        node = self.node
+        return (
+            request.group_id == node.group_id
+            and request.term >= node.current_term
+            and request.leader_id != node.node_id
+            and not (node.role is NodeRole.LEADER and request.term == node.current_term)
+            and 1 <= request.last_included_term <= request.term
+        )
+
+    def _take_chunk(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
+        """Store a chunk. The core must never see the last one of a snapshot that is not whole here."""
+        try:
+            stored = self._receiving.take(request)
+            if stored is None and request.done:
+                self._receiving.abort()
+                self.node.abort_incoming_snapshot()
+                stored = self._receiving.take(request)
+        except InvalidRequest:
+            self.node.abort_incoming_snapshot()
+            raise
+        return stored
 
     def _install(self, stored: StoredSnapshot) -> None:
         if self._taking is not None:
@@ -555,8 +580,8 @@ class Replica:
         for peer, sending in list(self._sending.items()):
             if peer not in node.configuration.members():
                 self._stop_sending(peer)
-            elif now >= sending.resend_at:
-                sending.resend_at = now + RESEND_SECONDS
+            elif sending.is_due(now):
+                sending.sent(now)
                 self._transport.send_request(
                     peer, sending.request(self.snapshots, node.current_term, node.node_id, node.group_id)
                 )

@@ -23,7 +23,8 @@ from raftnode.machine.sessions import (
 )
 from raftnode.server.describe import describe_entry, snapshot_info
 from raftnode.server.members import ChangeRefused, MemberUnknown, Plan, member_statuses, plan_change
-from raftnode.server.waiting import EntryWaiters, Held, HeldRequests, Poll, Polls, Waiter
+from raftnode.server.snapshot_files import SnapshotFiles
+from raftnode.server.waiting import EntryWaiters, Held, HeldRequests, Poll, Polls, UncommittedBytes, Waiter
 from raftnode.storage.snapshots import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, Consistency, ErrorCode, Failed, Request
@@ -34,7 +35,19 @@ if TYPE_CHECKING:
 UNCOMMITTED_BYTES_MAX: Final = 64 * 1024 * 1024
 """The commands that may wait for a quorum on one leader; further writes are told to come back."""
 
+HELD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""The requests that may wait for a leader to be known; further ones are told to come back."""
+
+ENTRY_OVERHEAD_BYTES: Final = 128
+"""What an entry or a waiting request weighs beyond its data: so that many empty ones are bounded too."""
+
+SHUTTING_DOWN: Final = "this node is shutting down"
+
 WAIT_MS_MAX: Final = 60_000
+LOG_BYTES_MAX: Final = 4 * 1024 * 1024
+LOG_ENTRIES_MAX: Final = 10_000
+"""What one answer to GetLog holds at the most, whatever was asked for: it is read and described in one turn."""
+TYPES_GLOB_MAX: Final = 256
 
 
 @dataclass(slots=True)
@@ -49,7 +62,11 @@ class _Reads:
 
 @dataclass(slots=True)
 class _Change:
-    """A membership change under way. It is done when a configuration that is not joint is applied."""
+    """A membership change under way. It is done when the entry at `index` is applied with its term, or, where that
+    opens a joint phase, when the configuration that ends it is applied.
+
+    `changed` is False for a request that found its change made, but not committed yet.
+    """
 
     client: Hashable
     request_id: int
@@ -57,6 +74,8 @@ class _Change:
     term: int
     deadline: float
     plan: Plan
+    changed: bool
+    joint: bool = False
 
 
 @dataclass(slots=True)
@@ -67,6 +86,7 @@ class _Transfer:
     request_id: int
     term: int
     target: NodeId
+    deadline: float
 
 
 class Requests:
@@ -75,22 +95,35 @@ class Requests:
     def __init__(self, replica: "Replica") -> None:
         self._replica = replica
         self._writes = EntryWaiters()
+        self._uncommitted = UncommittedBytes()
         self._reads: dict[int, _Reads] = {}
         self._confirmed: list[_Reads] = []
         self._held = HeldRequests()
         self._polls = Polls()
+        self._snapshot_files = SnapshotFiles(replica.snapshots, replica.clock)
         self._changes: list[_Change] = []
         self._transfers: list[_Transfer] = []
         self._snapshots: list[tuple[Hashable, int]] = []
         self._batch: list[tuple[Hashable, int, bytes]] = []
+        self._batch_bytes = 0
         self._new_reads: list[tuple[Hashable, wire.Read]] = []
         self._seen = (-1, "")
         self._closed = False
 
     @property
-    def entry_count(self) -> int:
-        """How many requests wait for a log entry."""
-        return len(self._writes) + len(self._changes)
+    def waiting_count(self) -> int:
+        """How many requests are not answered yet."""
+        reads = [*self._reads.values(), *self._confirmed]
+        return (
+            len(self._writes) + len(self._changes) + len(self._held) + len(self._polls) + len(self._transfers)
+            + len(self._snapshots) + len(self._new_reads) + sum(len(shared.items) for shared in reads)
+        )
+
+    @property
+    def wants_turn(self) -> bool:
+        """Whether requests wait for nothing but the next turn."""
+        held = bool(self._held) and (self._closed or self._replica.node.leader_id is not None)
+        return held or bool(self._new_reads)
 
     # A turn's requests.
 
@@ -106,7 +139,7 @@ class Requests:
 
     def _dispatch(self, client: Hashable, request: Request) -> None:
         if self._closed:
-            self._fail(client, request.id, ErrorCode.SHUTTING_DOWN, "this node is shutting down")
+            self._fail(client, request.id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN)
             return
         match request:
             case wire.Write():
@@ -114,8 +147,8 @@ class Requests:
             case wire.Read():
                 self._read(client, request)
             case wire.OpenSession():
-                if self._leads(client, request):
-                    self._batch.append((client, request.id, encode_open_session()))
+                if self._leads(client, request) and self._has_room(client, request):
+                    self._add_to_batch(client, request.id, encode_open_session())
             case wire.Watch():
                 self._watch(client, request)
             case wire.GetStatus():
@@ -123,7 +156,7 @@ class Requests:
             case wire.GetLog():
                 self._poll(client, request.wait_ms, lambda: self._log(request), lambda: self._no_entries(request))
             case wire.GetEvents():
-                self._poll(client, request.wait_ms, lambda: self._new_events(request), lambda: self._events(request))
+                self._watch_events(client, request)
             case wire.ChangeMembers():
                 self._change_members(client, request)
             case wire.TransferLeadership():
@@ -133,17 +166,23 @@ class Requests:
             case wire.ListSnapshots():
                 found = [snapshot_info(stored) for stored in self._replica.snapshots.list()]
                 self._replica.answer(client, wire.SnapshotsResult(request.id, found))
+            case wire.ReadSnapshot():
+                self._replica.answer(client, self._snapshot_files.read(request))
 
     def _leads(self, client: Hashable, request: Request) -> bool:
         """Whether this node leads. If not, the client is redirected, or waits for a leader to be known."""
         node = self._replica.node
         if node.role is NodeRole.LEADER:
             return True
+        size = _size_of(request)
         if node.leader_id is not None:
             self._redirect(client, request.id, node.leader_id)
+        elif self._held.size_bytes + size > HELD_BYTES_MAX:
+            self._fail(client, request.id, ErrorCode.BUSY,
+                       f"{self._held.size_bytes} bytes of requests wait for a leader already")
         else:
             deadline = self._replica.clock() + self._replica.settings.no_leader_timeout
-            self._held.add(Held(client, request, deadline))
+            self._held.add(Held(client, request, deadline, size))
         return False
 
     def _redirect(self, client: Hashable, request_id: int, leader: NodeId | None) -> None:
@@ -169,17 +208,27 @@ class Requests:
         except CommandRefused as error:
             self._refuse_command(client, request.id, error)
             return
-        if self._writes.size_bytes >= UNCOMMITTED_BYTES_MAX:
-            self._fail(client, request.id, ErrorCode.BUSY,
-                       f"{self._writes.size_bytes} bytes of writes wait for a quorum already")
-            return
-        data = encode_write(request.session, request.sequence, request.acknowledged, request.command)
-        self._batch.append((client, request.id, data))
+        if self._has_room(client, request):
+            data = encode_write(request.session, request.sequence, request.acknowledged, request.command)
+            self._add_to_batch(client, request.id, data)
+
+    def _has_room(self, client: Hashable, request: Request) -> bool:
+        """Whether one more entry may wait for a quorum. If not, the client is told to come back."""
+        waiting = self._uncommitted.size_bytes + self._batch_bytes
+        if waiting < UNCOMMITTED_BYTES_MAX:
+            return True
+        self._fail(client, request.id, ErrorCode.BUSY, f"{waiting} bytes of writes wait for a quorum already")
+        return False
+
+    def _add_to_batch(self, client: Hashable, request_id: int, data: bytes) -> None:
+        self._batch.append((client, request_id, data))
+        self._batch_bytes += len(data) + ENTRY_OVERHEAD_BYTES
 
     def _propose_batch(self) -> None:
         batch, self._batch = self._batch, []
         if not batch:
             return
+        size, self._batch_bytes = self._batch_bytes, 0
         replica = self._replica
         node = replica.node
         try:
@@ -188,14 +237,20 @@ class Requests:
             for client, request_id, _ in batch:
                 self._fail(client, request_id, ErrorCode.BUSY, str(error))
             return
+        self._uncommitted.add(index + len(batch) - 1, size)
         term, deadline = node.current_term, replica.clock() + replica.settings.request_timeout
-        for at, (client, request_id, data) in enumerate(batch, index):
-            if overwritten := self._writes.pop(at):
-                self._answer_overwritten(overwritten)
-            self._writes.add(Waiter(client, request_id, at, term, deadline, len(data)))
+        for at, (client, request_id, _) in enumerate(batch, index):
+            if replaced := self._writes.pop(at):
+                # Gone from this log; but the entry in its place is not committed, and another node may have the old.
+                self._fail(replaced.client, replaced.request_id, ErrorCode.TIMED_OUT,
+                           f"entry {at} of term {replaced.term} was replaced here by another leader's; it still may "
+                           "be committed elsewhere", UNKNOWN)
+            self._writes.add(Waiter(client, request_id, at, term, deadline))
 
     def applied(self, entry: LogEntry, applied: Applied | None) -> None:
         """Answer whoever waits for `entry`; `applied` is None where it was not a command."""
+        if self._changes:
+            self._answer_overtaken_changes(entry)
         waiter = self._writes.pop(entry.index)
         if waiter is None:
             return
@@ -308,6 +363,13 @@ class Requests:
         deadline = self._replica.clock() + min(wait_ms, WAIT_MS_MAX) / 1000
         self._polls.add(Poll(client, attempt, at_deadline, deadline))
 
+    def _watch_events(self, client: Hashable, request: wire.GetEvents) -> None:
+        if len(request.types) > TYPES_GLOB_MAX:
+            self._fail(client, request.id, ErrorCode.BAD_REQUEST,
+                       f"the pattern of event types has {len(request.types)} characters; the limit is {TYPES_GLOB_MAX}")
+            return
+        self._poll(client, request.wait_ms, lambda: self._new_events(request), lambda: self._events(request))
+
     def _log(self, request: wire.GetLog) -> Answer | None:
         node = self._replica.node
         if not 1 <= request.first <= request.last:
@@ -315,9 +377,9 @@ class Requests:
                           f"log entries {request.first} to {request.last}: a range begins at 1 and does not go back")
         if request.first > node.commit_index:
             return None
-        last = min(request.last, request.first + max(request.entries_max, 1) - 1)
+        last = min(request.last, request.first + min(request.entries_max, LOG_ENTRIES_MAX) - 1)
         try:
-            entries = node.log_entries_within(request.first, last, max(request.bytes_max, 1))
+            entries = node.log_entries_within(request.first, last, min(request.bytes_max, LOG_BYTES_MAX))
         except LogCompacted as error:
             return Failed(request.id, ErrorCode.COMPACTED,
                           f"entry {error.requested} was compacted; the log begins at entry {error.first_available}",
@@ -331,7 +393,7 @@ class Requests:
 
     def _events(self, request: wire.GetEvents) -> wire.EventsResult | Failed:
         try:
-            found, cursor, lost = self._replica.events.after(request.cursor, request.types, max(request.limit, 1))
+            found, cursor, lost = self._replica.events.after(request.cursor, request.types, request.limit)
         except ValueError as error:
             return Failed(request.id, ErrorCode.BAD_REQUEST, str(error))
         return wire.EventsResult(request.id, found, cursor, lost)
@@ -345,39 +407,57 @@ class Requests:
     def _change_members(self, client: Hashable, request: wire.ChangeMembers) -> None:
         if not self._leads(client, request):
             return
-        replica = self._replica
-        node, status = replica.node, replica.node.status()
+        node, status = self._replica.node, self._replica.node.status()
+        limit = self._replica.settings.election_timeout_max
         try:
-            plan = plan_change(
-                request.operations, status, replica.settings.election_timeout_max, force=request.force
-            )
-            if request.dry_run or not plan.changes:
-                self._answer_change(client, request.id, plan, plan.target, node.commit_index,
-                                    changed=bool(plan.changes))
-                return
-            index = node.propose_conf_change(plan.changes)
+            plan = plan_change(request.operations, status, limit, force=request.force)
         except MemberUnknown as error:
             self._fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
-        except ChangeRefused as error:
-            self._fail(client, request.id, ErrorCode.REFUSED, str(error))
-        except ProposalRejected as error:
-            self._fail(client, request.id, ErrorCode.BUSY, error.reason)
-        else:
-            deadline = replica.clock() + replica.settings.request_timeout
-            self._changes.append(_Change(client, request.id, index, node.current_term, deadline, plan))
+            return
+        except (ChangeRefused, ProposalRejected) as error:
+            # A change makes no sense to the core now: later perhaps, while the last one is in its joint phase.
+            later = isinstance(error, ProposalRejected) and status.configuration.joint
+            self._fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
+            return
+        if request.dry_run or (not plan.changes and status.configuration_committed and not plan.target.joint):
+            self._answer_change(
+                client, request.id, plan, plan.target, node.commit_index, changed=bool(plan.changes)
+            )
+            return
+        index = status.configuration_index
+        if plan.changes:
+            try:
+                index = node.propose_conf_change(plan.changes)
+            except ProposalRejected as error:
+                self._fail(client, request.id, ErrorCode.BUSY, error.reason)
+                return
+        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        committed_joint = not plan.changes and status.configuration_committed
+        self._changes.append(_Change(client, request.id, index, node.term_at(index), deadline, plan,
+                                     bool(plan.changes), committed_joint))
 
-    def configuration_applied(self, entry: LogEntry, configuration: Configuration) -> None:
-        """Answer the membership change that `entry` completes."""
+    def _answer_overtaken_changes(self, entry: LogEntry) -> None:
+        """Tell those whose membership change stood where another leader's `entry` stands now, for good."""
         waiting: list[_Change] = []
         for change in self._changes:
-            if entry.index < change.index or configuration.joint:
+            if change.joint or change.index != entry.index or change.term == entry.term:
                 waiting.append(change)
-            elif entry.index == change.index and entry.term != change.term:
+            else:
                 self._fail(change.client, change.request_id, ErrorCode.OVERWRITTEN,
                            "another leader took over: the members did not change")
-            else:
-                self._answer_change(change.client, change.request_id, change.plan, configuration, entry.index,
-                                    changed=True)
+        self._changes = waiting
+
+    def configuration_applied(self, entry: LogEntry, configuration: Configuration) -> None:
+        """Answer the membership changes that `entry` completes."""
+        waiting: list[_Change] = []
+        for change in self._changes:
+            if change.joint or (change.index, change.term) == (entry.index, entry.term):
+                change.joint = configuration.joint
+                if not change.joint:
+                    self._answer_change(change.client, change.request_id, change.plan, configuration, entry.index,
+                                        changed=change.changed)
+                    continue
+            waiting.append(change)
         self._changes = waiting
 
     def _answer_change(
@@ -422,26 +502,32 @@ class Requests:
                 client, wire.LeadershipTransferred(request.id, changed, target, node.current_term)
             )
             return
-        node.transfer_leadership(target)
-        self._transfers.append(_Transfer(client, request.id, node.current_term, target))
+        try:
+            node.transfer_leadership(target)
+        except ProposalRejected as error:
+            self._fail(client, request.id, ErrorCode.REFUSED, error.reason)
+            return
+        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        self._transfers.append(_Transfer(client, request.id, node.current_term, target, deadline))
 
-    def _settle_transfers(self) -> None:
-        node = self._replica.node
+    def _settle_transfers(self, now: float) -> None:
+        node, me = self._replica.node, self._replica.identity.node_name
         waiting: list[_Transfer] = []
         for transfer in self._transfers:
-            if node.role is NodeRole.LEADER and node.current_term == transfer.term:
-                if node.transfer_target == transfer.target:
-                    waiting.append(transfer)
-                else:
-                    self._fail(transfer.client, transfer.request_id, ErrorCode.TIMED_OUT,
-                               f"node {transfer.target} did not take over in time; {self._replica.identity.node_name} "
-                               "still leads")
-            elif node.leader_id is None:
+            client, request_id, leader = transfer.client, transfer.request_id, node.leader_id
+            under_way = (node.current_term, node.transfer_target) == (transfer.term, transfer.target)
+            if under_way or (leader is None and now < transfer.deadline):
                 waiting.append(transfer)
+            elif leader is None:
+                self._fail(client, request_id, ErrorCode.TIMED_OUT,
+                           f"{me} does not lead any more, and no leader was heard from in time", UNKNOWN)
+            elif leader == node.node_id:
+                self._fail(client, request_id, ErrorCode.TIMED_OUT,
+                           f"node {transfer.target} did not take over in time; {me} still leads")
             else:
-                self._replica.answer(transfer.client, wire.LeadershipTransferred(
-                    transfer.request_id, True, node.leader_id, node.current_term
-                ))
+                self._replica.answer(
+                    client, wire.LeadershipTransferred(request_id, True, leader, node.current_term)
+                )
         self._transfers = waiting
 
     # Snapshots.
@@ -459,8 +545,7 @@ class Requests:
 
     def snapshot_taken(self, stored: StoredSnapshot) -> None:
         """Answer whoever asked for a snapshot."""
-        waiting, self._snapshots = self._snapshots, []
-        for client, request_id in waiting:
+        for client, request_id in self._take_snapshots():
             self._replica.answer(client, wire.SnapshotTaken(request_id, True, snapshot_info(stored)))
 
     def snapshot_installed(self, index: int) -> None:
@@ -474,22 +559,24 @@ class Requests:
         for change in gone:
             self._fail(change.client, change.request_id, ErrorCode.TIMED_OUT,
                        f"this node fell behind and took a snapshot that covers entry {change.index}", UNKNOWN)
-        for client, request_id in self._snapshots:
+        for client, request_id in self._take_snapshots():
             self._fail(client, request_id, ErrorCode.BUSY, "a snapshot from the leader arrived meanwhile")
-        self._snapshots = []
 
     # Time and ends.
 
     def leadership_lost(self) -> None:
         """Let nobody wait long for entries that the next leader may replace."""
+        self._uncommitted.clear()
         self._writes.hasten(self._replica.clock() + self._replica.settings.election_timeout_max)
 
     def settle(self) -> None:
         """Answer what became due in this turn: changed polls, passed deadlines, finished transfers."""
         replica = self._replica
         now = replica.clock()
+        self._uncommitted.committed(replica.node.commit_index)
+        self._snapshot_files.expire()
         if self._transfers:
-            self._settle_transfers()
+            self._settle_transfers(now)
         for waiter in self._writes.pop_overdue(now):
             self._fail(waiter.client, waiter.request_id, ErrorCode.TIMED_OUT,
                        f"entry {waiter.index} was not committed in time; it still may be", UNKNOWN)
@@ -526,6 +613,7 @@ class Requests:
         deadlines = [
             self._writes.next_deadline(), self._held.next_deadline(), self._polls.next_deadline(),
             None if reads is None else reads.deadline, *[change.deadline for change in self._changes],
+            *[transfer.deadline for transfer in self._transfers],
         ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -534,16 +622,36 @@ class Requests:
         self._polls.forget(client)
 
     def close(self) -> None:
-        """Take no more requests."""
+        """Take no more requests. What waits for something that may not come in time is answered now."""
         self._closed = True
+        for poll in self._polls.pop_all():
+            self._replica.answer(poll.client, poll.at_deadline())
+        for client, request_id in self._take_snapshots():
+            self._fail(client, request_id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN, NOT_DONE)
+        for held in self._held.pop_all():
+            self._fail(held.client, held.request.id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN)
 
-    def abandon(self, reason: str) -> None:
+    def abandon(self) -> None:
         """Answer everything that still waits: this node ends."""
         for waiter in self._writes.pop_all():
-            self._fail(waiter.client, waiter.request_id, ErrorCode.SHUTTING_DOWN, reason, UNKNOWN)
-        for change in self._changes:
-            self._fail(change.client, change.request_id, ErrorCode.SHUTTING_DOWN, reason, UNKNOWN)
-        self._changes = []
+            self._fail(waiter.client, waiter.request_id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN, UNKNOWN)
+        changes, self._changes = self._changes, []
+        for change in changes:
+            self._fail(change.client, change.request_id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN, UNKNOWN)
+        transfers, self._transfers = self._transfers, []
+        for transfer in transfers:
+            self._fail(transfer.client, transfer.request_id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN, UNKNOWN)
+        reads = [*self._reads.values(), *self._confirmed, _Reads(self._new_reads, 0.0)]
+        self._reads, self._confirmed, self._new_reads = {}, [], []
+        for shared in reads:
+            for client, request in shared.items:
+                self._fail(client, request.id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN)
+        for held in self._held.pop_all():
+            self._fail(held.client, held.request.id, ErrorCode.SHUTTING_DOWN, SHUTTING_DOWN)
+
+    def _take_snapshots(self) -> list[tuple[Hashable, int]]:
+        waiting, self._snapshots = self._snapshots, []
+        return waiting
 
     def _no_leader_message(self) -> str:
         status = self._replica.node.status()
@@ -558,3 +666,13 @@ class Requests:
     ) -> None:
         self._replica.answer(client, Failed(request_id, code, message, outcome))
 
+
+def _size_of(request: Request) -> int:
+    """Return about what a request weighs while it waits."""
+    match request:
+        case wire.Write(command=data) | wire.Read(query=data):
+            return len(data) + ENTRY_OVERHEAD_BYTES
+        case wire.ChangeMembers(operations=operations):
+            return (len(operations) + 1) * ENTRY_OVERHEAD_BYTES
+        case _:
+            return ENTRY_OVERHEAD_BYTES

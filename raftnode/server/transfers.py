@@ -56,6 +56,7 @@ class SnapshotSending:
     stored: StoredSnapshot
     offset: int = 0
     resend_at: float = 0.0
+    """When the chunk at `offset` is to be sent, for the first time or again."""
 
     def request(
         self, store: SnapshotStore, term: int, leader: NodeId, group: int
@@ -68,12 +69,25 @@ class SnapshotSending:
             self.stored.configuration if done else None,
         )
 
+    def is_due(self, now: float) -> bool:
+        """Whether the chunk at the present offset is to be sent now."""
+        return now >= self.resend_at
+
+    def sent(self, now: float) -> None:
+        """Record that the chunk at the present offset has left."""
+        self.resend_at = now + RESEND_SECONDS
+
     def answered(self, response: InstallSnapshotResponse) -> bool:
-        """Take an answer: go on where the member says. Return whether it was about this snapshot."""
+        """Take an answer: go on where the member says. Return whether it was about this snapshot.
+
+        An answer that asks for the chunk under way is a duplicate, or that chunk was lost: only the time to send
+        it again decides, so that doubled answers do not double the stream.
+        """
         if response.last_included_index != self.stored.index:
             return False
-        self.offset = min(response.next_offset, self.stored.size_bytes)
-        self.resend_at = 0.0
+        wanted = min(response.next_offset, self.stored.size_bytes)
+        if wanted != self.offset:
+            self.offset, self.resend_at = wanted, 0.0
         return True
 
 

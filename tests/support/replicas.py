@@ -1,0 +1,726 @@
+"""A deterministic cluster of real replicas: everything below the sockets is the daemon's own code.
+
+    scripted client -> wire frame -> Replica -> Wal, SnapshotStore on a SimulatedFilesystem
+                                        |
+                       wire frame -> simulated network -> Replica ...
+
+One scheduler holds everything that will happen: deliveries, turns, attempts to connect. `step()` does the next
+of it, and checks afterwards what must hold after every event. The same seed gives the same run.
+"""
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from raftnode.core.errors import InvariantError, StorageError
+from raftnode.core.invariants import Observation, check, observe
+from raftnode.core.membership import Configuration, make_configuration
+from raftnode.core.types import NodeRole
+from raftnode.machine.kv import KvMachine
+from raftnode.machine.sessions import Applied, SessionMachine
+from raftnode.server.events import EventLog
+from raftnode.server.join import members_configuration
+from raftnode.server.replica import Replica
+from raftnode.server.settings import ReplicaSettings
+from raftnode.storage.data_dir import DataDir, format_data_dir
+from raftnode.storage.snapshots import SnapshotStore
+from raftnode.storage.wal import Wal
+from raftnode.wire import client as wire
+from raftnode.wire.client import Answer, Failed, Request, decode_answer, decode_request
+from raftnode.wire.frame import FrameDecoder, encode_frame
+from raftnode.wire.hello import (
+    PROTOCOL_VERSION,
+    Hello,
+    Rejected,
+    Welcome,
+    decode_hello,
+    decode_hello_answer,
+)
+from raftnode.wire.kv import Get, GetResult, Increment, Put, decode_result, encode
+from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_peer_message, encode_member_context
+from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem
+
+CLUSTER_ID = "cluster-under-test"
+DATA = "/data"
+RECONNECT_SECONDS = 0.05
+SETTINGS = ReplicaSettings(snapshot_entries=0, snapshot_bytes=0, snapshot_trailing=5)
+
+
+def address_of(node: int) -> str:
+    """Return where node `node` listens."""
+    return f"10.0.0.{node}:7000"
+
+
+def first_configuration(voters: Iterable[int], learners: Iterable[int] = ()) -> Configuration:
+    """Return a configuration of nodes named n1, n2, ... at their addresses."""
+    voters, learners = list(voters), list(learners)
+    contexts = {node: encode_member_context(f"n{node}", address_of(node)) for node in [*voters, *learners]}
+    return make_configuration(voters, learners, (), contexts)
+
+
+def unframe(frame: bytes) -> bytes:
+    """Return the body of one whole frame."""
+    (body,) = FrameDecoder().feed(frame)
+    return body
+
+
+class Scheduler:
+    """What will happen, in the order of its time; at the same time: in the order in which it was asked for."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def clock(self) -> float:
+        """Return the simulated time in seconds."""
+        return self.now
+
+    def at(self, when: float, action: Callable[[], None]) -> None:
+        """Do `action` at `when`, which may be past: then next."""
+        self._count += 1
+        heapq.heappush(self._events, (max(when, self.now), self._count, action))
+
+    def after(self, delay: float, action: Callable[[], None]) -> None:
+        """Do `action` after `delay` seconds."""
+        self.at(self.now + delay, action)
+
+    def next_time(self) -> float:
+        """Return when the next event happens; infinity where nothing will."""
+        return self._events[0][0] if self._events else float("inf")
+
+    def pop(self) -> Callable[[], None]:
+        """Move the time to the next event and return it."""
+        self.now, _, action = heapq.heappop(self._events)
+        return action
+
+
+@dataclass
+class Packet:
+    """One frame on its way. `response`: it goes back on the connection that its target dialled."""
+
+    source: int
+    target: int
+    frame: bytes
+    response: bool
+    boot: int
+    """Which run of the target it is for: a connection does not outlive either end."""
+
+    @property
+    def message(self) -> PeerMessage:
+        return decode_peer_message(unframe(self.frame))
+
+
+class Network:
+    """Carries frames between nodes. Everything is off at first: every frame arrives, after `delay` seconds."""
+
+    def __init__(self, scheduler: Scheduler, rng: random.Random, deliver: Callable[[Packet], None]) -> None:
+        self._scheduler = scheduler
+        self._rng = rng
+        self._deliver = deliver
+        self.delay = (0.0005, 0.0005)
+        """The least and the longest time that a frame takes. Where they differ, frames overtake each other."""
+        self.loss = 0.0
+        self.duplication = 0.0
+        self.blocked: set[tuple[int, int]] = set()
+        """(from, to): frames vanish, and no connection can be made."""
+        self.drop: Callable[[Packet], bool] = lambda packet: False
+        self.hold: Callable[[Packet], bool] = lambda packet: False
+        self.held: list[Packet] = []
+        self.happened: dict[str, int] = {"delivered": 0, "lost": 0, "duplicated": 0, "blocked": 0, "held": 0}
+
+    def cut(self, one: int, *others: int) -> None:
+        """Let nothing pass between `one` and `others`, in both directions."""
+        for other in others:
+            self.blocked |= {(one, other), (other, one)}
+
+    def cut_one_way(self, source: int, target: int) -> None:
+        """Let nothing pass from `source` to `target`; the other direction works."""
+        self.blocked.add((source, target))
+
+    def heal(self) -> None:
+        """Make the network perfect again."""
+        self.blocked.clear()
+        self.loss = self.duplication = 0.0
+        self.delay = (0.0005, 0.0005)
+        self.drop = lambda packet: False
+        self.release()
+
+    def release(self) -> None:
+        """Hold nothing any more, and send on what was held."""
+        self.hold = lambda packet: False
+        held, self.held = self.held, []
+        for packet in held:
+            self._travel(packet)
+
+    def send(self, packet: Packet) -> None:
+        """Carry a frame, or not."""
+        if (packet.source, packet.target) in self.blocked or self.drop(packet):
+            self.happened["blocked"] += 1
+        elif self.hold(packet):
+            self.happened["held"] += 1
+            self.held.append(packet)
+        elif self.loss and self._rng.random() < self.loss:
+            self.happened["lost"] += 1
+        else:
+            self._travel(packet)
+            if self.duplication and self._rng.random() < self.duplication:
+                self.happened["duplicated"] += 1
+                self._travel(packet)
+
+    def _travel(self, packet: Packet) -> None:
+        self._scheduler.after(self._rng.uniform(*self.delay), partial(self._arrive, packet))
+
+    def _arrive(self, packet: Packet) -> None:
+        if (packet.source, packet.target) not in self.blocked:
+            self.happened["delivered"] += 1
+            self._deliver(packet)
+
+
+class RecordingMachine(SessionMachine):
+    """The real machine, which also tells the cluster what it applies."""
+
+    def __init__(self, note: Callable[[int, bytes], None]) -> None:
+        super().__init__(KvMachine())
+        self._note = note
+
+    def apply(self, index: int, data: bytes) -> Applied:
+        self._note(index, data)
+        return super().apply(index, data)
+
+
+class Node:
+    """One machine: its disk, and the process on it while it runs."""
+
+    def __init__(self, cluster: "Cluster", node_id: int, fs: SimulatedFilesystem, settings: ReplicaSettings) -> None:
+        self.cluster = cluster
+        self.id = node_id
+        self.fs = fs
+        self.settings = settings
+        self.snapshot_keep = 2
+        self.replica: Replica | None = None
+        self.failure: BaseException | None = None
+        self.links: dict[int, bool] = {}
+        """The members that this node dials, and whether they have welcomed it."""
+        self.rejections: list[Rejected] = []
+        self.journal: deque[tuple[str, object]] = deque(maxlen=20_000)
+        """("sync", path), ("request", (peer, message)), ("response", ...), ("answer", answer), in order."""
+        self.seen: Observation | None = None
+        self.applied_index = 0
+        self.paused = False
+        self._boot = 0
+        self._turn_at = float("inf")
+
+    @property
+    def running(self) -> Replica:
+        """The replica, which must be running."""
+        assert self.replica is not None, f"node {self.id} does not run: {self.failure}"
+        return self.replica
+
+    # The process.
+
+    def start(self) -> None:
+        """Start the process on what the disk holds. Raises StorageError and DataDirError as the daemon would."""
+        assert self.replica is None
+        self._boot += 1
+        self.failure = self.seen = None
+        self.links = {}
+        self.fs.on_call = self._note_call
+        data_dir = DataDir.open(DATA, self.fs)
+        transport = _Transport(self, self._boot)
+        replica = Replica(
+            identity=data_dir.identity,
+            settings=self.settings,
+            storage=Wal.open(data_dir.wal_path, self.fs, self.cluster.segment_bytes),
+            snapshots=SnapshotStore(
+                data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.cluster.scheduler.clock
+            ),
+            machine=RecordingMachine(self._note_applied),
+            transport=transport,
+            events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.cluster.scheduler.clock),
+            known_instances=data_dir.known_instances(),
+            remember_instance=data_dir.remember_instance,
+            clock=self.cluster.scheduler.clock,
+            wall_clock=self.cluster.scheduler.clock,
+            rng=random.Random(self.cluster.rng.getrandbits(32)),
+        )
+        self.replica = replica
+        replica.start()
+        self.applied_index = replica.node.last_applied
+        self.schedule_turn(0.0)
+
+    def stop_running(self, failure: BaseException | None = None) -> None:
+        """The process is gone; its connections and its clients' requests with it."""
+        self.replica = None
+        self.failure = failure
+        self._turn_at = float("inf")
+        self.cluster.process_gone(self)
+
+    def schedule_turn(self, delay: float) -> None:
+        """Have a turn in `delay` seconds at the latest."""
+        when = self.cluster.scheduler.now + delay
+        if when < self._turn_at and self.replica is not None:
+            self._turn_at = when
+            self.cluster.scheduler.at(when, partial(self._turn, self._boot, when))
+
+    def _turn(self, boot: int, when: float) -> None:
+        if boot != self._boot or self._turn_at != when or self.paused:
+            return
+        self.turn()
+
+    def turn(self) -> None:
+        """Do one turn now, and the next one when it asks for it."""
+        self._turn_at = float("inf")
+        delays: list[float] = []
+        self.guard(lambda replica: delays.append(replica.turn()))
+        if delays:
+            assert delays[0] >= 0
+            self.schedule_turn(delays[0])
+
+    def guard(self, action: Callable[[Replica], object]) -> None:
+        """Call the replica; it ends where it says that it must, or where its machine loses power meanwhile."""
+        if self.replica is None:
+            return
+        try:
+            action(self.replica)
+        except (StorageError, InvariantError, SimulatedCrash) as error:
+            self.stop_running(error)
+            if isinstance(error, InvariantError):
+                raise
+            return
+        self.cluster.check_node(self)
+
+    # What the tests look at.
+
+    def event_types(self) -> list[str]:
+        """Return the types of the events of this run, oldest first."""
+        return [record.type for record in self.running.events.after("", limit=100_000)[0]]
+
+    def _note_call(self, call: str, path: str) -> None:
+        if call == "sync":
+            self.journal.append(("sync", path))
+
+    def _note_applied(self, index: int, data: bytes) -> None:
+        self.cluster.note_applied(self, index, data)
+
+
+class _Transport:
+    """What one run of a replica speaks through."""
+
+    def __init__(self, node: Node, boot: int) -> None:
+        self._node, self._boot = node, boot
+        self._cluster = node.cluster
+
+    def send_request(self, peer: int, message: PeerRequest) -> bool:
+        if not self._node.links.get(peer):
+            return False
+        self._send(peer, message, response=False)
+        return True
+
+    def send_response(self, peer: int, message: PeerResponse) -> None:
+        other = self._cluster.nodes.get(peer)
+        if other is not None and other.links.get(self._node.id):
+            self._send(peer, message, response=True)
+
+    def _send(self, peer: int, message: PeerMessage, *, response: bool) -> None:
+        assert self._node._boot == self._boot, "a replica that has ended still speaks"
+        self._node.journal.append(("response" if response else "request", (peer, message)))
+        boot = self._cluster.nodes[peer]._boot
+        self._cluster.network.send(Packet(self._node.id, peer, encode_frame(message), response, boot))
+
+    def answer(self, client: Hashable, answer: Answer) -> None:
+        assert isinstance(client, Connection)
+        self._node.journal.append(("answer", answer))
+        client.client.take(client, unframe(encode_frame(answer)))
+
+    def set_members(self, addresses: dict[int, str]) -> None:
+        links = self._node.links
+        for peer in list(links):
+            if peer not in addresses:
+                del links[peer]
+        for peer in addresses:
+            if peer not in links:
+                links[peer] = False
+                self._cluster.scheduler.after(0.0, partial(self._cluster.dial, self._node, peer, self._boot))
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A client's connection to one run of a node."""
+
+    client: "Client"
+    node: int
+    boot: int
+
+
+@dataclass
+class Client:
+    """A scripted client: sends any request to any node, and keeps every answer."""
+
+    cluster: "Cluster"
+    name: str
+    answers: dict[int, list[Answer]] = field(default_factory=dict)
+    waiting: dict[int, Connection] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
+    """Requests whose node died before it answered."""
+    on_answer: Callable[[Answer], None] = lambda answer: None
+    on_lost: Callable[[int], None] = lambda request_id: None
+    _count: int = 0
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def next_id(self) -> int:
+        """Return a request id that was not used before."""
+        self._count += 1
+        return self._count
+
+    def send(self, node: int, request: Request) -> int:
+        """Send a request, encoded and decoded as on the wire; return its id."""
+        target = self.cluster.nodes[node]
+        connection = Connection(self, node, target._boot)
+        if target.replica is None:
+            self.lost.add(request.id)
+            self.cluster.scheduler.after(0.001, partial(self.on_lost, request.id))
+            return request.id
+        self.waiting[request.id] = connection
+        target.replica.receive_client(connection, decode_request(unframe(encode_frame(request))))
+        target.schedule_turn(0.0)
+        return request.id
+
+    def take(self, connection: Connection, body: bytes) -> None:
+        """Take an answer. A request has one."""
+        answer = decode_answer(body)
+        assert answer.id not in self.answers, f"{self.name}: request {answer.id} is answered twice"
+        assert self.waiting.pop(answer.id, None) == connection, f"{self.name}: {answer} to nobody's request"
+        self.answers[answer.id] = [answer]
+        self.on_answer(answer)
+
+    def hang_up(self, node: int) -> None:
+        """Close the connection to a node. Answers that come nevertheless are dropped by the transport."""
+        replica = self.cluster.nodes[node].running
+        connection = Connection(self, node, self.cluster.nodes[node]._boot)
+        for request_id in [at for at, there in self.waiting.items() if there == connection]:
+            del self.waiting[request_id]
+            self.lost.add(request_id)
+        replica.client_gone(connection)
+
+    def answer(self, request_id: int) -> Answer | None:
+        """Return a request's answer, if it has come."""
+        found = self.answers.get(request_id)
+        return found[0] if found else None
+
+    def ask(self, node: int, request: Request, timeout: float = 30.0) -> Answer:
+        """Send a request and run the cluster until it is answered."""
+        request_id = self.send(node, request)
+        self.cluster.run_until(lambda: request_id in self.answers, timeout, f"an answer to {request}")
+        return self.answers[request_id][0]
+
+    def disconnected(self, node: int) -> None:
+        """Learn that a node's process is gone."""
+        for request_id in [at for at, there in self.waiting.items() if there.node == node]:
+            del self.waiting[request_id]
+            self.lost.add(request_id)
+            self.on_lost(request_id)
+
+
+class Cluster:
+    """Nodes 1 to `voters`, formatted and running, and the world around them."""
+
+    def __init__(
+        self,
+        voters: int = 3,
+        *,
+        seed: int = 0,
+        settings: ReplicaSettings = SETTINGS,
+        segment_bytes: int = 64 * 1024,
+    ) -> None:
+        self.seed = seed
+        self.rng = random.Random(seed)
+        self.scheduler = Scheduler()
+        self.network = Network(self.scheduler, self.rng, self._deliver)
+        self.settings = settings
+        self.segment_bytes = segment_bytes
+        self.nodes: dict[int, Node] = {}
+        self.clients: list[Client] = []
+        self.applied: dict[int, bytes] = {}
+        """What the machines applied at each index: the same on every node."""
+        self.leaders: dict[int, int] = {}
+        """Who led each term."""
+        self.events = 0
+        configuration = first_configuration(range(1, voters + 1))
+        for node in range(1, voters + 1):
+            self.format(node, configuration, "voter")
+        for found in self.nodes.values():
+            found.start()
+
+    # Building.
+
+    def format(self, node: int, configuration: Configuration, capacity: str) -> Node:
+        """Make a machine with a data directory; it is not started yet."""
+        fs = SimulatedFilesystem(self.rng.getrandbits(32))
+        format_data_dir(
+            DATA, cluster_id=CLUSTER_ID, cluster_name="demo", node_id=node, node_name=f"n{node}",
+            address=address_of(node), capacity=capacity, configuration=configuration, fs=fs,
+            wall_clock=self.scheduler.clock,
+        )
+        made = self.nodes[node] = Node(self, node, fs, self.settings)
+        return made
+
+    def join(self, node: int, members: list[wire.MemberStatus], capacity: str = "learner") -> Node:
+        """Format and start a node as `raftnode join` does, from the leader's answer."""
+        made = self.format(node, members_configuration(members), capacity)
+        made.start()
+        return made
+
+    def client(self, name: str = "") -> Client:
+        """Return a new client."""
+        made = Client(self, name or f"client {len(self.clients) + 1}")
+        self.clients.append(made)
+        return made
+
+    # Life and death.
+
+    def crash(self, node: int, keep: Callable[[int], bool] | None = None) -> None:
+        """The machine loses power: `keep(i)` says which pieces that were not synced survive (default: at random)."""
+        found = self.nodes[node]
+        choose = random.Random(self.rng.getrandbits(32))
+        found.fs = found.fs.crash(keep or (lambda piece: choose.random() < 0.5))
+        found.stop_running()
+
+    def kill(self, node: int) -> None:
+        """The process dies; the machine keeps everything that it wrote."""
+        found = self.nodes[node]
+        found.fs = found.fs.kill()
+        found.stop_running()
+
+    def restart(self, node: int) -> None:
+        """Start a dead node's process again."""
+        self.nodes[node].start()
+
+    def process_gone(self, node: Node) -> None:
+        """Break the connections of a process that ended."""
+        node.links = {}
+        for client in self.clients:
+            client.disconnected(node.id)
+        for other in self.nodes.values():
+            if other.replica is not None and other.links.get(node.id):
+                other.links[node.id] = False
+                self.scheduler.after(0.001, partial(self._hear_of_end, other, other._boot, node.id))
+
+    def disconnect(self, source: int, target: int) -> None:
+        """Break the connection that `source` dialled to `target`; it dials again."""
+        node = self.nodes[source]
+        if node.links.get(target):
+            node.links[target] = False
+            self._hear_of_end(node, node._boot, target)
+
+    def _hear_of_end(self, node: Node, boot: int, peer: int) -> None:
+        if node._boot == boot and node.replica is not None:
+            node.guard(lambda replica: replica.peer_disconnected(peer))
+            node.schedule_turn(0.0)
+            self.scheduler.after(RECONNECT_SECONDS, partial(self.dial, node, peer, boot))
+
+    def dial(self, node: Node, peer: int, boot: int) -> None:
+        """Try to connect, with the Hello and its answer as on the wire; try again later where it fails."""
+        if node._boot != boot or node.replica is None or peer not in node.links or node.links[peer]:
+            return
+        if not self._shake_hands(node, node.replica, peer):
+            self.scheduler.after(RECONNECT_SECONDS, partial(self.dial, node, peer, boot))
+
+    def _shake_hands(self, node: Node, replica: Replica, peer: int) -> bool:
+        other = self.nodes.get(peer)
+        blocked = self.network.blocked & {(node.id, peer), (peer, node.id)}
+        if other is None or other.replica is None or blocked or node.paused or other.paused:
+            return False
+        me = replica.identity
+        hello = decode_hello(unframe(encode_frame(
+            Hello(PROTOCOL_VERSION, me.cluster_id, me.node_id, me.instance_id, peer)
+        )))
+        answers: list[Welcome | Rejected] = []
+        other.guard(lambda there: answers.append(there.check_hello(hello)))
+        if not answers:
+            return False
+        answer = decode_hello_answer(unframe(encode_frame(answers[0])))
+        if isinstance(answer, Rejected):
+            node.rejections.append(answer)
+            return False
+        verdict = replica.check_welcome(peer, answer)
+        if verdict is not None:
+            node.rejections.append(verdict)
+            return False
+        node.links[peer] = True
+        node.guard(lambda here: here.peer_connected(peer))
+        node.schedule_turn(0.0)
+        return True
+
+    def _deliver(self, packet: Packet) -> None:
+        target = self.nodes[packet.target]
+        if target.replica is not None and target._boot == packet.boot:
+            target.replica.receive_peer(packet.source, packet.message)
+            target.schedule_turn(0.0)
+
+    # Time.
+
+    def step(self) -> None:
+        """Let the next thing happen."""
+        self.events += 1
+        self.scheduler.pop()()
+
+    def run_for(self, seconds: float) -> None:
+        """Let everything happen that falls into the next `seconds`."""
+        until = self.scheduler.now + seconds
+        while self.scheduler.next_time() <= until:
+            self.step()
+        self.scheduler.now = until
+
+    def run_until(self, condition: Callable[[], object], timeout: float = 30.0, what: str = "a condition") -> None:
+        """Run until `condition()`; fail after `timeout` simulated seconds."""
+        until = self.scheduler.now + timeout
+        while not condition():
+            if self.scheduler.next_time() > until:
+                raise AssertionError(f"{what} did not come within {timeout:g} s (seed {self.seed}): {self.describe()}")
+            self.step()
+
+    # Looking.
+
+    def leader(self, but: Iterable[int] = ()) -> int:
+        """Run until a leader has committed an entry of its term; return it."""
+        self.run_until(lambda: self.leading(but), what="a leader")
+        found = self.leading(but)
+        assert found is not None
+        return found
+
+    def leading(self, but: Iterable[int] = ()) -> int | None:
+        """Return the node that leads the highest term and has committed an entry of it, if any."""
+        excluded = set(but)
+        found = [
+            (replica.node.current_term, node.id)
+            for node in self.nodes.values()
+            if (replica := node.replica) is not None and replica.node.role is NodeRole.LEADER
+            and replica.node.commit_index >= replica.node.term_start_index and node.id not in excluded
+        ]
+        return max(found)[1] if found else None
+
+    def followers(self, leader: int) -> list[int]:
+        """Return the other running nodes."""
+        return [node.id for node in self.nodes.values() if node.id != leader and node.replica is not None]
+
+    def replica(self, node: int) -> Replica:
+        """Return a running node's replica."""
+        return self.nodes[node].running
+
+    def settle(self, timeout: float = 30.0) -> None:
+        """Run until all running nodes have applied all that the leader has."""
+        def equal() -> bool:
+            leader = self.leading()
+            if leader is None:
+                return False
+            goal = self.replica(leader).node.last_log_index
+            return all(n.replica is None or n.replica.node.last_applied == goal for n in self.nodes.values())
+
+        self.run_until(equal, timeout, "agreement")
+
+    def describe(self) -> str:
+        """Return one line about every node."""
+        lines: list[str] = []
+        for node in self.nodes.values():
+            if node.replica is None:
+                lines.append(f"n{node.id}: down ({node.failure!r})")
+            else:
+                core = node.replica.node
+                lines.append(
+                    f"n{node.id}: {core.role.value} term {core.current_term} log {core.log_snapshot_index + 1}.."
+                    f"{core.last_log_index} commit {core.commit_index} applied {core.last_applied} links {node.links}"
+                )
+        return "; ".join(lines)
+
+    # What must hold after every event.
+
+    def check_node(self, node: Node) -> None:
+        """Check what must hold of `node` now and compared with before; and that terms have one leader."""
+        assert node.replica is not None
+        seen = observe(node.replica.node)
+        check(node.seen, seen)
+        node.seen = seen
+        if seen.role is NodeRole.LEADER:
+            leader = self.leaders.setdefault(seen.term, node.id)
+            assert leader == node.id, f"nodes {leader} and {node.id} both lead term {seen.term}"
+
+    def note_applied(self, node: Node, index: int, data: bytes) -> None:
+        """Check that every machine applies the same commands, in order."""
+        if node.replica is not None and node.replica.node.last_applied > node.applied_index:
+            node.applied_index = node.replica.node.last_applied
+        assert index > node.applied_index, f"node {node.id} applies {index} after {node.applied_index}"
+        node.applied_index = index
+        known = self.applied.setdefault(index, data)
+        assert known == data, f"node {node.id} applies another command at {index} than the others"
+
+
+def failed(answer: Answer | None) -> Failed:
+    """Return `answer`, which must be a failure."""
+    assert isinstance(answer, Failed), answer
+    return answer
+
+
+def fields(answer: Answer | None) -> dict[str, object]:
+    """Return an answer's fields, for a comparison that reads well."""
+    assert answer is not None
+    return msgspec.structs.asdict(answer)
+
+
+def put(client: Client, key: bytes, value: bytes = b"v") -> wire.Write:
+    """Return a put outside any session."""
+    return wire.Write(client.next_id(), 0, 1, 0, encode(Put(key, value)))
+
+
+def increment(client: Client, key: bytes, session: int = 0, sequence: int = 1, acknowledged: int = 0) -> wire.Write:
+    """Return an increment, in a session or outside any."""
+    return wire.Write(client.next_id(), session, sequence, acknowledged, encode(Increment(key)))
+
+
+def get(
+    client: Client, key: bytes, consistency: wire.Consistency = wire.Consistency.LINEARIZABLE
+) -> wire.Read:
+    """Return a read of one key."""
+    return wire.Read(client.next_id(), encode(Get(key)), consistency)
+
+
+def change(client: Client, *operations: wire.MemberOperation, dry_run: bool = False, force: bool = False) -> Request:
+    """Return a membership change."""
+    return wire.ChangeMembers(client.next_id(), list(operations), dry_run, force)
+
+
+def add_learner(node: int) -> wire.MemberOperation:
+    """Return the operation that adds n<node>, which must be the next free id, as a learner."""
+    return wire.MemberOperation(wire.MemberAction.ADD_LEARNER, 0, f"n{node}", address_of(node))
+
+
+def promote(node: int) -> wire.MemberOperation:
+    """Return the operation that gives a learner its vote."""
+    return wire.MemberOperation(wire.MemberAction.PROMOTE, node)
+
+
+def remove(node: int) -> wire.MemberOperation:
+    """Return the operation that removes a member."""
+    return wire.MemberOperation(wire.MemberAction.REMOVE, node)
+
+
+def value_of(answer: Answer | None) -> bytes | None:
+    """Return the value in the answer to a `get`."""
+    assert isinstance(answer, wire.ReadResult), answer
+    result = decode_result(answer.result)
+    assert isinstance(result, GetResult)
+    return None if result.item is None else result.item.value
+
+
+def local_value(cluster: Cluster, node: int, key: bytes) -> bytes | None:
+    """Return what a node's own machine has under `key`."""
+    result = decode_result(cluster.replica(node).machine.query(encode(Get(key))))
+    assert isinstance(result, GetResult)
+    return None if result.item is None else result.item.value
