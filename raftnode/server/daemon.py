@@ -106,7 +106,10 @@ def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, Snapsh
     """Open the log and the snapshots, and count this start. Raises Problem."""
     try:
         wal = Wal.open(data_dir.wal_path, segment_bytes=settings.segment_bytes)
-        return wal, SnapshotStore(data_dir.snapshots_path, keep=settings.snapshot_keep), data_dir.next_boot()
+        snapshots = SnapshotStore(
+            data_dir.snapshots_path, keep=settings.snapshot_keep, cluster_id=data_dir.identity.cluster_id
+        )
+        return wal, snapshots, data_dir.next_boot()
     except StorageError as error:
         raise Problem(
             f"cannot open the log and the snapshots in {data_dir.path}", str(error),

@@ -141,13 +141,23 @@ def read_identity(path: StrPath, fs: Filesystem | None = None) -> Identity:
     return _decode(path, _IDENTITY, content, Identity)
 
 
+def read_instances(path: StrPath, fs: Filesystem | None = None) -> dict[int, str]:
+    """Return each other node's instance id, as far as one was seen. Raises DataDirError; no lock is needed."""
+    return _read_document(fs or RealFilesystem(), fspath(path), _INSTANCES, dict[int, str], {})
+
+
+def read_boots(path: StrPath, fs: Filesystem | None = None) -> int:
+    """Return how often the node was started. Raises DataDirError; no lock is needed."""
+    return _read_document(fs or RealFilesystem(), fspath(path), _BOOTS, int, 0)
+
+
 class DataDir:
     """A data directory that this process has locked. Open it with `DataDir.open`."""
 
     def __init__(self, path: str, fs: Filesystem, lock: Lock, identity: Identity) -> None:
         self._fs = fs
         self._lock = lock
-        self._instances = _read_document(fs, path, _INSTANCES, dict[int, str], {})
+        self._instances = read_instances(path, fs)
         self.path = path
         self.identity = identity
         self.wal_path = posixpath.join(path, _WAL)
@@ -189,7 +199,7 @@ class DataDir:
 
     def next_boot(self) -> int:
         """Count one more start, durably, and return its number: 1 at the first."""
-        boots = _read_document(self._fs, self.path, _BOOTS, int, 0) + 1
+        boots = read_boots(self.path, self._fs) + 1
         _write_document(self._fs, posixpath.join(self.path, _BOOTS), boots)
         return boots
 

@@ -68,6 +68,9 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     size_bytes: int
     created_at: str
     path: str
+    cluster_id: str = ""
+    """The cluster whose state it is; empty where the node that took it did not say."""
+    format_version: int = FORMAT_VERSION
 
 
 class _Head(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +79,7 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     term: int
     configuration: bytes
     created_at: str
+    cluster_id: str = ""
 
 
 class _Malformed(Exception):
@@ -156,6 +160,48 @@ class _BlockReader:
         return head
 
 
+def read_head(path: str, fs: Filesystem) -> StoredSnapshot:
+    """Return what the head of a snapshot file says, whatever the file is called. Raises SnapshotDamaged."""
+    reader = _BlockReader()
+    file = fs.open(path)
+    try:
+        size = file.size()
+        begin = file.pread(len(_MAGIC) + _BLOCK.size, 0)
+        head_bytes = len(begin)
+        if len(begin) == len(_MAGIC) + _BLOCK.size:
+            head_bytes += min(_BLOCK.unpack_from(begin, len(_MAGIC))[0], CHUNK_BYTES_MAX)
+        reader.feed(file.pread(head_bytes, 0))
+    except _Malformed as error:
+        raise SnapshotDamaged(path, error.offset, error.reason) from error
+    finally:
+        file.close()
+    head = reader.head
+    if head is None:
+        raise SnapshotDamaged(path, size, "the file ends early")
+    return StoredSnapshot(
+        head.index, head.term, decode_configuration(head.configuration), size, head.created_at, path,
+        head.cluster_id, head.format_version,
+    )
+
+
+def read_chunks(stored: StoredSnapshot, fs: Filesystem) -> Iterator[bytes]:
+    """Give the machine's chunks, each checked. Raises SnapshotDamaged; only the end proves the whole."""
+    reader = _BlockReader()
+    file = fs.open(stored.path)
+    offset = 0
+    try:
+        while data := file.pread(_READ_BYTES, offset):
+            offset += len(data)
+            yield from reader.feed(data)
+        reader.finish()
+    except _Malformed as error:
+        raise SnapshotDamaged(stored.path, error.offset, error.reason) from error
+    finally:
+        file.close()
+    if reader.head is None or (reader.head.index, reader.head.term) != (stored.index, stored.term):
+        raise SnapshotDamaged(stored.path, len(_MAGIC), "its head is of another snapshot")
+
+
 class SnapshotStore:
     """The snapshots in one directory. `keep` is how many stay; a pinned one stays beyond that."""
 
@@ -167,10 +213,12 @@ class SnapshotStore:
         *,
         wall_clock: Callable[[], float] = time.time,
         read_only: bool = False,
+        cluster_id: str = "",
     ) -> None:
         """Open the directory, making it where it is missing, and remove what was never finished.
 
-        With `read_only` nothing is changed: for a look at another process's snapshots.
+        `cluster_id` is put into the snapshots that are taken here. With `read_only` nothing is changed: for a
+        look at another process's snapshots.
         """
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least one snapshot must stay")
@@ -178,6 +226,7 @@ class SnapshotStore:
         self._fs = fs or RealFilesystem()
         self._keep = keep
         self._wall_clock = wall_clock
+        self._cluster_id = cluster_id
         self._pins: dict[str, int] = {}
         self._parts = 0
         if read_only:
@@ -201,7 +250,7 @@ class SnapshotStore:
     def writer(self, index: int, term: int, configuration: Configuration) -> "SnapshotWriter":
         """Begin a snapshot of the state after entry `index`, in which `configuration` is committed."""
         created_at = _rfc3339(self._wall_clock())
-        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), created_at)
+        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), created_at, self._cluster_id)
         return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head))
 
     def receiver(self, index: int, term: int, size_hint: int = 0) -> "SnapshotReceiver":
@@ -210,20 +259,7 @@ class SnapshotStore:
 
     def chunks(self, stored: StoredSnapshot) -> Iterator[bytes]:
         """Give the machine's chunks, each checked. Raises SnapshotDamaged; only the end proves the whole."""
-        reader = _BlockReader()
-        file = self._fs.open(stored.path)
-        offset = 0
-        try:
-            while data := file.pread(_READ_BYTES, offset):
-                offset += len(data)
-                yield from reader.feed(data)
-            reader.finish()
-        except _Malformed as error:
-            raise SnapshotDamaged(stored.path, error.offset, error.reason) from error
-        finally:
-            file.close()
-        if reader.head is None or (reader.head.index, reader.head.term) != (stored.index, stored.term):
-            raise SnapshotDamaged(stored.path, len(_MAGIC), "its head is of another snapshot")
+        return read_chunks(stored, self._fs)
 
     def verify(self, stored: StoredSnapshot) -> None:
         """Read the whole file. Raises SnapshotDamaged."""
@@ -259,26 +295,10 @@ class SnapshotStore:
         return posixpath.join(self._path, f"snapshot-{index:020d}-{term:020d}.snap")
 
     def _stored(self, path: str) -> StoredSnapshot:
-        reader = _BlockReader()
-        file = self._fs.open(path)
-        try:
-            size = file.size()
-            begin = file.pread(len(_MAGIC) + _BLOCK.size, 0)
-            head_bytes = len(begin)
-            if len(begin) == len(_MAGIC) + _BLOCK.size:
-                head_bytes += min(_BLOCK.unpack_from(begin, len(_MAGIC))[0], CHUNK_BYTES_MAX)
-            reader.feed(file.pread(head_bytes, 0))
-        except _Malformed as error:
-            raise SnapshotDamaged(path, error.offset, error.reason) from error
-        finally:
-            file.close()
-        head, match = reader.head, _NAME.fullmatch(posixpath.basename(path))
-        if head is None:
-            raise SnapshotDamaged(path, size, "the file ends early")
-        if match is None or (int(match[1]), int(match[2])) != (head.index, head.term):
-            raise SnapshotDamaged(path, len(_MAGIC), f"its head says index {head.index}, term {head.term}")
-        configuration = decode_configuration(head.configuration)
-        return StoredSnapshot(head.index, head.term, configuration, size, head.created_at, path)
+        stored, match = read_head(path, self._fs), _NAME.fullmatch(posixpath.basename(path))
+        if match is None or (int(match[1]), int(match[2])) != (stored.index, stored.term):
+            raise SnapshotDamaged(path, len(_MAGIC), f"its head says index {stored.index}, term {stored.term}")
+        return stored
 
     def _create_part(self, path: str) -> File:
         # Own and received snapshots of one index may be in the making at once: each has a file of its own.

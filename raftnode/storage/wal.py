@@ -113,12 +113,36 @@ class Wal:
             raise
         return wal
 
+    @classmethod
+    def examine(cls, path: StrPath, fs: Filesystem | None = None) -> tuple["Wal", StorageError | None]:
+        """Read a log as far as it is whole, changing nothing; return it, and what stopped the reading.
+
+        For a look at a log that may be damaged, or that another process writes to.
+        """
+        wal = cls(fspath(path), fs or RealFilesystem(), SEGMENT_BYTES, read_only=True)
+        stopped: StorageError | None = None
+        try:
+            wal._open()
+        except StorageError as error:
+            stopped = error
+            wal._stable = wal._last
+            wal.recovery = Recovery(wal._last - wal.readable_from + 1, len(wal._segments), None)
+        except BaseException:
+            wal.close()
+            raise
+        return wal, stopped
+
     # What the log holds
 
     @property
     def first_index(self) -> int:
         """The lowest index that can be read; above `last_index` where the log is empty."""
         return self._snapshot.index + 1
+
+    @property
+    def readable_from(self) -> int:
+        """The lowest index that is there: above `first_index` only where `examine()` found damage before it."""
+        return max(self.first_index, self._index.first_index()) if len(self._index) else self._last + 1
 
     @property
     def last_index(self) -> int:

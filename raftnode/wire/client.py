@@ -189,9 +189,27 @@ class ListSnapshots(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=
     id: Number
 
 
+class ReadSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=44):
+    """Ask for a piece of a stored snapshot's file, from byte `offset`. Any node.
+
+    `index` and `term` name the snapshot; 0 and 0: the newest. The node keeps it while it is read, for
+    SNAPSHOT_LEASE_S seconds after each piece. `bytes_max` is at most SNAPSHOT_PIECE_BYTES_MAX.
+    """
+
+    id: Number
+    index: Number = 0
+    term: Number = 0
+    offset: Number = 0
+    bytes_max: Count = 256 * 1024
+
+
+SNAPSHOT_LEASE_S: Final = 60
+SNAPSHOT_PIECE_BYTES_MAX: Final = 1024 * 1024
+
+
 Request = (
     OpenSession | Write | Read | Watch | GetStatus | GetLog | GetEvents
-    | ChangeMembers | TransferLeadership | TriggerSnapshot | ListSnapshots
+    | ChangeMembers | TransferLeadership | TriggerSnapshot | ListSnapshots | ReadSnapshot
 )
 
 
@@ -362,6 +380,19 @@ class SnapshotsResult(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     snapshots: list[SnapshotInfo]
 
 
+class SnapshotPiece(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=70):
+    """The snapshot file's own bytes from `offset`; `checksum` is their CRC-32.
+
+    The file ends where `offset` and the length of `data` add up to the snapshot's `size_bytes`.
+    """
+
+    id: int
+    snapshot: SnapshotInfo
+    offset: int
+    data: bytes
+    checksum: int
+
+
 NOT_DONE: Final = "not_done"
 UNKNOWN: Final = "unknown"
 
@@ -381,7 +412,7 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=79):
 
 Answer = (
     SessionOpened | Written | ReadResult | StatusResult | LogResult | EventsResult | MembersChanged
-    | LeadershipTransferred | SnapshotTaken | SnapshotsResult | Failed
+    | LeadershipTransferred | SnapshotTaken | SnapshotsResult | SnapshotPiece | Failed
 )
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
