@@ -27,10 +27,14 @@ class LogCompacted(RaftError):
 
 
 class ProposalRejected(RaftError):
-    """The leader refuses this proposal in its present state; nothing was appended."""
+    """The leader refuses this proposal; nothing was appended.
 
-    def __init__(self, reason: str) -> None:
+    `temporary`: it is only too early, and the same proposal may be taken a moment later.
+    """
+
+    def __init__(self, reason: str, *, temporary: bool = False) -> None:
         self.reason = reason
+        self.temporary = temporary
         super().__init__(reason)
 
 

@@ -162,7 +162,7 @@ def apply_changes(configuration: Configuration, changes: Sequence[ConfChange]) -
     `configuration` itself is joint.
     """
     if configuration.joint:
-        raise ProposalRejected("a membership change is still in its joint phase")
+        raise ProposalRejected("a membership change is still in its joint phase", temporary=True)
     if not changes:
         raise ProposalRejected("no membership change was given")
     if len({change.peer for change in changes}) != len(changes):

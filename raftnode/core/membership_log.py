@@ -25,16 +25,19 @@ def check_proposable(state: RaftState) -> None:
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if state.transfer_target is not None:
-        raise ProposalRejected(f"leadership is being transferred to node {state.transfer_target}")
+        raise ProposalRejected(
+            f"leadership is being transferred to node {state.transfer_target}", temporary=True
+        )
     if state.commit_index < state.term_start_index:
         raise ProposalRejected(
-            f"no entry of term {state.current_term} is committed yet (entry {state.term_start_index} is waiting)"
+            f"no entry of term {state.current_term} is committed yet (entry {state.term_start_index} is waiting)",
+            temporary=True,
         )
     pending = state.configurations[-1][0]
     if pending > state.commit_index:
-        raise ProposalRejected(f"the membership change at index {pending} is not committed yet")
+        raise ProposalRejected(f"the membership change at index {pending} is not committed yet", temporary=True)
     if state.configuration.joint:
-        raise ProposalRejected("a membership change is still in its joint phase")
+        raise ProposalRejected("a membership change is still in its joint phase", temporary=True)
 
 
 def take_effect(state: RaftState, index: int, configuration: Configuration) -> None:

@@ -176,3 +176,22 @@ def test_only_a_leader_promotes_and_only_learners() -> None:
     bench, _ = leading_with_learner()
     with pytest.raises(ProposalRejected, match="node 2 is not a learner"):
         bench.node.promote_when_caught_up(2)
+
+
+def test_a_refusal_says_whether_the_same_proposal_may_be_taken_later() -> None:
+    """`temporary`: too early, as opposed to senseless."""
+    bench = Bench(term=1)
+    bench.elect()
+    with pytest.raises(ProposalRejected) as early:
+        bench.node.propose_conf_change(ConfChange.add_learner(4))
+    for peer in (2, 3):
+        bench.ack(peer, bench.node.last_log_index)
+    with pytest.raises(ProposalRejected) as senseless:
+        bench.node.propose_conf_change(ConfChange.promote(2))
+    bench.node.propose_conf_change(ConfChange.add_learner(4))
+    with pytest.raises(ProposalRejected) as pending:
+        bench.node.propose_conf_change(ConfChange.add_learner(5))
+    bench.node.transfer_leadership(2)
+    with pytest.raises(ProposalRejected) as moving:
+        bench.node.propose(b"x")
+    assert [e.value.temporary for e in (early, senseless, pending, moving)] == [True, False, True, True]
