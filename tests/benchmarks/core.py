@@ -103,6 +103,7 @@ def _microseconds(action: Callable[[], None], count: int = 200_000) -> float:
 
 
 if __name__ == "__main__":
-    print(f"propose to commit through three nodes, batches of {BATCH} x 256 bytes: {entries_per_second():,.0f} entries/s")
+    rate = entries_per_second()
+    print(f"propose to commit through three nodes, batches of {BATCH} x 256 bytes: {rate:,.0f} entries/s")
     print(f"a proposal with 1,000,000 entries in the log against 1,000: ratio {long_log_ratio():.2f}")
     print("a tick of an idle node: {:.2f} us (follower), {:.2f} us (leader)".format(*idle_tick_microseconds()))
