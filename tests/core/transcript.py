@@ -150,6 +150,22 @@ def look_at(node: RaftNode, storage: MemStorage) -> Seen:
     )  # fmt: skip
 
 
+def describe_changes(node: NodeId, before: Seen, now: Seen, storage: MemStorage) -> list[str]:
+    """Return what is different about `node`, whose log is in `storage`, in sentences."""
+    told = []
+    voted = now.vote not in (None, node) and (now.vote, now.term) != (before.vote, before.term)
+    if voted and now.role is before.role and now.leader is None:
+        told.append(f"{node} votes for {now.vote} in term {now.term}")
+    elif (now.role, now.term, now.leader) != (before.role, before.term, before.leader):
+        told.append(_role_change(node, before, now) + (f", votes for {now.vote}" if voted else ""))
+    told += _log_change(node, before, now, storage)
+    if now.configuration != before.configuration:
+        told.append(f"{node} uses {describe_configuration(now.configuration)} (entry {now.configuration_index})")
+    if now.commit > before.commit:
+        told.append(f"{node} commits up to {now.commit}")
+    return told
+
+
 class Stage(Cluster):
     """A cluster that obeys a story's commands and tells what it does."""
 
@@ -174,29 +190,7 @@ class Stage(Cluster):
             return
         before, now = self.seen[node], look_at(self.nodes[node], self.storages[node])
         self.seen[node] = now
-        voted = now.vote not in (None, node) and (now.vote, now.term) != (before.vote, before.term)
-        if voted and now.role is before.role and now.leader is None:
-            self.tell(f"{node} votes for {now.vote} in term {now.term}")
-        elif (now.role, now.term, now.leader) != (before.role, before.term, before.leader):
-            self.tell(_role_change(node, before, now) + (f", votes for {now.vote}" if voted else ""))
-        self._tell_log(node, before, now)
-        if now.configuration != before.configuration:
-            self.tell(f"{node} uses {describe_configuration(now.configuration)} (entry {now.configuration_index})")
-        if now.commit > before.commit:
-            self.tell(f"{node} commits up to {now.commit}")
-
-    def _tell_log(self, node: NodeId, before: Seen, now: Seen) -> None:
-        if now.snapshot_index > before.snapshot_index:
-            term = self.nodes[node].log_snapshot_term
-            self.tell(f"{node}'s log now begins after {now.snapshot_index}@{term}")
-        end = max((index for index, _ in now.log), default=now.snapshot_index)
-        gone = [f"{i}@{t}" for i, t in before.log if i > now.snapshot_index and (i, t) not in now.log]
-        if gone:
-            self.tell(f"{node} discards {_run(gone)}")
-        start = max((index for index, term in before.log if (index, term) in now.log), default=before.snapshot_index)
-        start = max(start, now.snapshot_index)
-        if end > start:
-            self.tell(f"{node} appends {describe_entries(self.storages[node].load_entries(start + 1, end))}")
+        self.lines.extend(self.prefix + text for text in describe_changes(node, before, now, self.storages[node]))
 
     def take(self, node: NodeId) -> Ready:
         self.tell_changes(node)
@@ -452,6 +446,21 @@ class Stage(Cluster):
         start = f"(snapshot {index}@{term}) " if index else ""
         commit = f", commit {self.nodes[node].commit_index}" if node in self.nodes else ", down"
         return f"log of {node}: {start}{' '.join(found) or 'empty'}{commit}"
+
+
+def _log_change(node: NodeId, before: Seen, now: Seen, storage: MemStorage) -> list[str]:
+    told = []
+    if now.snapshot_index > before.snapshot_index:
+        told.append(f"{node}'s log now begins after {now.snapshot_index}@{storage.snapshot_metadata()[1]}")
+    end = max((index for index, _ in now.log), default=now.snapshot_index)
+    gone = [f"{i}@{t}" for i, t in before.log if i > now.snapshot_index and (i, t) not in now.log]
+    if gone:
+        told.append(f"{node} discards {_run(gone)}")
+    start = max((index for index, term in before.log if (index, term) in now.log), default=before.snapshot_index)
+    start = max(start, now.snapshot_index)
+    if end > start:
+        told.append(f"{node} appends {describe_entries(storage.load_entries(start + 1, end))}")
+    return told
 
 
 def _role_change(node: NodeId, before: Seen, now: Seen) -> str:
