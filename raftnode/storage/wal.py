@@ -9,7 +9,8 @@ one fsync, all of it or nothing: whatever a crash leaves, the log opens with the
 
 A truncation and a compaction are records too. A segment is removed only when a durable compaction covers all
 its entries; its successor's head repeats the hard state and the snapshot's place. After a failed write or
-fsync the log is finished: every later call raises, and the fsync is never tried again.
+fsync the log is finished: every later call raises, and the fsync is never tried again. Only a write that finds
+no room is another matter: it is taken back durably, and `sync()` may be tried again.
 """
 
 import posixpath
@@ -25,7 +26,7 @@ from raftnode.core.errors import LogCompacted, StorageError
 from raftnode.core.storage import count_within
 from raftnode.core.types import HardState, LogEntry, SnapshotMeta
 from raftnode.storage.entry_index import EntryIndex
-from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, RealFilesystem, StrPath
+from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
 from raftnode.storage.segment import (
     HEAD_BYTES,
     SALT_BYTES,
@@ -40,11 +41,15 @@ from raftnode.storage.segment import (
     split_batches,
 )
 
-__all__ = ["Cut", "Recovery", "Wal", "WalDamaged"]
+__all__ = ["Cut", "LogFullError", "Recovery", "Wal", "WalDamaged"]
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 
 _SEGMENT_NAME: Final = re.compile(r"segment-(\d{12})\.wal")
+
+
+class LogFullError(NoSpaceError):
+    """The disk has no room for what is staged. Nothing was written; `sync()` may be tried again later."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +280,11 @@ class Wal:
     # Making it durable
 
     def sync(self) -> None:
-        """Make everything staged durable, in one write and one fsync. Nothing staged, nothing done."""
+        """Make everything staged durable, in one write and one fsync. Nothing staged, nothing done.
+
+        Raises LogFullError where the disk has no room: nothing was written, all of it is still staged, and
+        `sync()` may be called again later. After any other error the log is finished.
+        """
         self._check()
         if not self.has_unsynced:
             return
@@ -283,6 +292,8 @@ class Wal:
             raise StorageError(f"the log in {self._path} was opened for reading only")
         try:
             self._write_staged()
+        except LogFullError:
+            raise
         except BaseException as error:
             self._failure = error
             raise
@@ -294,7 +305,13 @@ class Wal:
         )
         group = split_batches(staged)
         encoded = encode_group(group, self._sync_count + 1, current.head)
-        current.file.pwrite(encoded[0] if len(encoded) == 1 else b"".join(encoded), self._end)
+        try:
+            current.file.pwrite(encoded[0] if len(encoded) == 1 else b"".join(encoded), self._end)
+        except NoSpaceError as error:
+            # What did find room is taken back, durably: beneath a later, other write it would look like damage.
+            current.file.truncate(self._end)
+            current.file.sync()
+            raise LogFullError(str(error)) from error
         current.file.sync()
         self._sync_count += 1
         for batch, data in zip(group, encoded, strict=True):
@@ -319,9 +336,12 @@ class Wal:
             self._hard_state
         )
         path = self._segment_path(sequence)
-        file = self._fs.create(path + PART_SUFFIX)
         try:
-            file.pwrite(encode_head(head), 0)
+            file = self._create_part(path, encode_head(head))
+        except NoSpaceError:
+            # The segment that is written to grows on; the next sync tries again to begin another one.
+            return
+        try:
             file.sync()
         finally:
             file.close()
@@ -330,6 +350,16 @@ class Wal:
         self._fs.sync_directory(self._path)
         self._segments[sequence] = _Segment(self._fs.open(path, writable=True), head)
         self._end = HEAD_BYTES
+
+    def _create_part(self, path: str, content: bytes) -> File:
+        file = self._fs.create(path + PART_SUFFIX)
+        try:
+            file.pwrite(content, 0)
+        except BaseException:
+            file.close()
+            self._fs.remove(path + PART_SUFFIX)
+            raise
+        return file
 
     def _remove_unneeded(self) -> None:
         needed = self._index.first_segment() or max(self._segments)
