@@ -170,7 +170,7 @@ def _change(
         case MemberAction.PROMOTE:
             if node in configuration.voters:
                 return None
-            if not force:
+            if not force and node in configuration.learners:
                 _require_caught_up(node, configuration, status)
             return ConfChange.promote(node)
         case _:

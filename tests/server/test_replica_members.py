@@ -194,6 +194,7 @@ def test_several_operations_are_one_change_through_a_joint_phase() -> None:
     assert len(configuration.voters) == 3
     assert configuration.learners == (6, 7)
     assert {member.name for member in answer.members} >= {"n6", "n7"}
+    assert "outgoing" not in {member.kind for member in answer.members}
     assert answer.index == cluster.replica(leader).node.commit_index
 
 

@@ -141,3 +141,21 @@ def test_a_malformed_query_is_refused() -> None:
         answer = failed(client.ask(1, wire.Read(client.next_id(), b"rubbish", consistency)))
         assert answer.code is ErrorCode.BAD_REQUEST
     assert failed(client.ask(1, wire.Watch(client.next_id(), b"rubbish", 1000))).code is ErrorCode.BAD_REQUEST
+
+
+def test_a_confirmed_read_waits_until_its_index_is_applied() -> None:
+    """A quorum confirmed the barrier, and the machine is not there yet: the answer would be stale."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    client = cluster.client()
+    client.ask(leader, put(client, b"k"))
+    waiting = cluster.replica(leader).requests
+    at = client.send(leader, get(client, b"k"))
+    replica = cluster.replica(leader)
+    inbox, replica._client_inbox = replica._client_inbox, []
+    waiting.handle(inbox)
+    (barrier,) = waiting._reads
+    waiting.reads_confirmed([(barrier, replica.node.last_applied + 1)])
+    assert client.answer(at) is None
+    client.ask(leader, put(client, b"k", b"2"))
+    assert value_of(client.answer(at)) == b"2"

@@ -154,6 +154,7 @@ def test_a_follower_behind_the_log_gets_a_snapshot_in_chunks() -> None:
     cluster.settle()
     assert len(chunks) > 5
     assert chunks == sorted(set(chunks)), "each chunk is sent once, in order"
+    assert local_value(cluster, victim, b"k0") == b"v0"
     assert local_value(cluster, victim, b"k49") == b"v49"
     assert "snapshot.sent" in cluster.nodes[leader].event_types()
 

@@ -162,7 +162,9 @@ def test_a_write_that_a_snapshot_covers_is_unknown() -> None:
     cluster.network.heal()
     cluster.run_until(lambda: mine.answer(at))
     assert "snapshot.installed" in cluster.nodes[old].event_types()
-    assert failed(mine.answer(at)).outcome == UNKNOWN
+    answer = failed(mine.answer(at))
+    assert answer.outcome == UNKNOWN
+    assert "snapshot" in answer.message
 
 
 def test_a_session_increments_once_however_often_it_retries() -> None:

@@ -152,7 +152,7 @@ def test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns() -> None:
     cluster.run_for(0.01)
     waiting = cluster.replica(1).requests
     assert waiting.waiting_count == 10
-    client.hang_up(1)
+    client.hang_up()
     assert waiting.waiting_count == 0
     before = cluster.events
     cluster.run_for(3.0)

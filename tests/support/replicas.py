@@ -48,6 +48,8 @@ from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem
 CLUSTER_ID = "cluster-under-test"
 DATA = "/data"
 RECONNECT_SECONDS = 0.05
+AT_ONCE_MAX = 5000
+"""More events than that at one moment are a node that asks for turns and does nothing in them."""
 SETTINGS = ReplicaSettings(snapshot_entries=0, snapshot_bytes=0, snapshot_trailing=5)
 
 
@@ -250,7 +252,11 @@ class Node:
             rng=random.Random(self.cluster.rng.getrandbits(32)),
         )
         self.replica = replica
-        replica.start()
+        try:
+            replica.start()
+        except BaseException:
+            self.replica = None
+            raise
         self.applied_index = replica.node.last_applied
         self.schedule_turn(0.0)
 
@@ -298,8 +304,8 @@ class Node:
     # What the tests look at.
 
     def event_types(self) -> list[str]:
-        """Return the types of the events of this run, oldest first."""
-        return [record.type for record in self.running.events.after("", limit=100_000)[0]]
+        """Return the types of the events of this run, oldest first; none where it does not run."""
+        return [] if self.replica is None else [r.type for r in self.replica.events.after("", limit=100_000)[0]]
 
     def _note_call(self, call: str, path: str) -> None:
         if call == "sync":
@@ -351,11 +357,12 @@ class _Transport:
 
 @dataclass(frozen=True)
 class Connection:
-    """A client's connection to one run of a node."""
+    """A client's `number`th connection to one run of a node."""
 
     client: "Client"
     node: int
     boot: int
+    number: int
 
 
 @dataclass
@@ -371,6 +378,7 @@ class Client:
     on_answer: Callable[[Answer], None] = lambda answer: None
     on_lost: Callable[[int], None] = lambda request_id: None
     _count: int = 0
+    _hang_ups: int = 0
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -383,7 +391,7 @@ class Client:
     def send(self, node: int, request: Request) -> int:
         """Send a request, encoded and decoded as on the wire; return its id."""
         target = self.cluster.nodes[node]
-        connection = Connection(self, node, target._boot)
+        connection = Connection(self, node, target._boot, self._hang_ups)
         if target.replica is None:
             self.lost.add(request.id)
             self.cluster.scheduler.after(0.001, partial(self.on_lost, request.id))
@@ -394,21 +402,25 @@ class Client:
         return request.id
 
     def take(self, connection: Connection, body: bytes) -> None:
-        """Take an answer. A request has one."""
+        """Take an answer. A request has one. One to a connection that was closed is dropped, as sockets do."""
         answer = decode_answer(body)
+        if connection.number < self._hang_ups and answer.id in self.lost:
+            return
         assert answer.id not in self.answers, f"{self.name}: request {answer.id} is answered twice"
         assert self.waiting.pop(answer.id, None) == connection, f"{self.name}: {answer} to nobody's request"
         self.answers[answer.id] = [answer]
         self.on_answer(answer)
 
-    def hang_up(self, node: int) -> None:
-        """Close the connection to a node. Answers that come nevertheless are dropped by the transport."""
-        replica = self.cluster.nodes[node].running
-        connection = Connection(self, node, self.cluster.nodes[node]._boot)
-        for request_id in [at for at, there in self.waiting.items() if there == connection]:
-            del self.waiting[request_id]
-            self.lost.add(request_id)
-        replica.client_gone(connection)
+    def hang_up(self) -> None:
+        """Close every connection. What was asked there is not answered any more; the next request opens new ones."""
+        gone = dict.fromkeys(self.waiting.values())
+        self._hang_ups += 1
+        self.lost |= set(self.waiting)
+        self.waiting.clear()
+        for connection in gone:
+            replica = self.cluster.nodes[connection.node].replica
+            if replica is not None:
+                replica.client_gone(connection)
 
     def answer(self, request_id: int) -> Answer | None:
         """Return a request's answer, if it has come."""
@@ -453,6 +465,7 @@ class Cluster:
         self.leaders: dict[int, int] = {}
         """Who led each term."""
         self.events = 0
+        self._events_at_once = 0
         configuration = first_configuration(range(1, voters + 1))
         for node in range(1, voters + 1):
             self.format(node, configuration, "voter")
@@ -550,9 +563,10 @@ class Cluster:
         if isinstance(answer, Rejected):
             node.rejections.append(answer)
             return False
-        verdict = replica.check_welcome(peer, answer)
-        if verdict is not None:
-            node.rejections.append(verdict)
+        verdicts: list[Rejected | None] = []
+        node.guard(lambda here: verdicts.append(here.check_welcome(peer, answer)))
+        if verdicts != [None]:
+            node.rejections += [verdict for verdict in verdicts if verdict is not None]
             return False
         node.links[peer] = True
         node.guard(lambda here: here.peer_connected(peer))
@@ -570,7 +584,11 @@ class Cluster:
     def step(self) -> None:
         """Let the next thing happen."""
         self.events += 1
-        self.scheduler.pop()()
+        before = self.scheduler.now
+        action = self.scheduler.pop()
+        self._events_at_once = self._events_at_once + 1 if self.scheduler.now == before else 0
+        assert self._events_at_once < AT_ONCE_MAX, f"a node spins: time stands still (seed {self.seed})"
+        action()
 
     def run_for(self, seconds: float) -> None:
         """Let everything happen that falls into the next `seconds`."""

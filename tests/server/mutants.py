@@ -1,0 +1,141 @@
+"""Wrong versions of the server, one rule broken in each, and the directed tests that must notice.
+
+`mutant_runner.py` applies them.
+"""
+
+# The texts are the source's lines and stay as long as they are.
+# ruff: noqa: E501
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVER = Path(__file__).resolve().parents[2] / "raftnode" / "server"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`old` occurs once in raftnode/server/`file`; with `new` in its place one of `tests` must fail.
+
+    A test is named "replica_writes::test_x" for tests/server/test_replica_writes.py::test_x.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+    @property
+    def module(self) -> str:
+        return f"raftnode.server.{self.file.removesuffix('.py')}"
+
+    @property
+    def test_paths(self) -> list[str]:
+        """The tests as pytest names them."""
+        parts = [test.split("::") for test in self.tests]
+        return [f"tests/server/test_{file}.py::{function}" for file, function in parts]
+
+    def source(self) -> str:
+        """Return the mutated source. Raises ValueError unless the old text occurs exactly once."""
+        text = (SERVER / self.file).read_text()
+        if text.count(self.old) != 1:
+            raise ValueError(f"mutant {self.name}: its old text occurs {text.count(self.old)} times in {self.file}")
+        return text.replace(self.old, self.new)
+
+
+MUTANTS: list[Mutant] = []
+
+
+def mutant(name: str, file: str, old: str, new: str, *tests: str) -> None:
+    MUTANTS.append(Mutant(name, file, old, new, tests))
+
+
+# The order that durability asks for.
+RESPONSES = "        responses, self._responses = self._responses, []\n        for peer, response in responses:\n            self._transport.send_response(peer, response)\n"
+mutant("responses before the fsync", "replica.py", "        send = self._transport.send_request\n",
+       "        send = self._transport.send_request\n" + RESPONSES,
+       "replica_durability::test_an_acknowledgement_leaves_after_the_fsync_of_its_entries")
+mutant("vote requests before the fsync", "replica.py", "        send = self._transport.send_request\n",
+       "        send = self._transport.send_request\n        for peer, early in ready.vote_requests:\n            send(peer, early)\n",
+       "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
+mutant("the hard state is not saved", "replica.py", "            self._storage.save_hard_state(ready.hard_state)\n", "            pass\n",
+       "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
+mutant("a leader waits for its own fsync", "replica.py", "        if ready.hard_state is None:\n            # A leader", "        if False:\n            # A leader",
+       "replica_durability::test_a_leaders_entries_leave_before_its_own_fsync")
+
+# What a writer is told.
+mutant("a waiter by its index only", "requests.py", "        if waiter.term != entry.term or applied is None:\n", "        if applied is None:\n",
+       "replica_writes::test_a_waiter_of_the_same_index_in_another_term_is_not_acknowledged")
+mutant("not done before that is certain", "requests.py",
+       "                           \"be committed elsewhere\", UNKNOWN)\n", "                           \"be committed elsewhere\")\n",
+       "replica_writes::test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone")
+mutant("a timed-out write is not done", "requests.py",
+       "f\"entry {waiter.index} was not committed in time; it still may be\", UNKNOWN)", "f\"entry {waiter.index} was not committed in time; it still may be\")",
+       "replica_writes::test_a_write_that_no_quorum_takes_in_time_is_unknown")
+mutant("a deposed leader's writers wait to the end", "requests.py",
+       "        self._writes.hasten(self._replica.clock() + self._replica.settings.election_timeout_max)\n", "",
+       "replica_writes::test_a_leader_that_steps_down_lets_no_writer_wait_for_long")
+mutant("a snapshot forgets the writers it covers", "requests.py", "        for waiter in self._writes.pop_up_to(index):\n", "        for waiter in []:\n",
+       "replica_writes::test_a_write_that_a_snapshot_covers_is_unknown")
+mutant("writes are not bounded", "requests.py", "        if waiting < UNCOMMITTED_BYTES_MAX:\n", "        if True:\n",
+       "replica_writes::test_too_much_under_way_is_refused_as_busy")
+mutant("what timed out counts no more", "requests.py",
+       "        for waiter in self._writes.pop_overdue(now):\n", "        for waiter in self._writes.pop_overdue(now):\n            self._uncommitted.clear()\n",
+       "replica_writes::test_too_much_under_way_is_refused_as_busy")
+
+# Reads.
+mutant("a read without its barrier", "requests.py", "            self._new_reads.append((client, request))\n\n    def _open_barrier", "            self._serve(client, request)\n\n    def _open_barrier",
+       "replica_reads::test_a_deposed_leader_serves_no_stale_read")
+mutant("a read before its index is applied", "requests.py", "if reads.index is not None and reads.index <= applied:", "if reads.index is not None and reads.index <= applied + 10**9:",
+       "replica_reads::test_a_confirmed_read_waits_until_its_index_is_applied")
+mutant("aborted reads are forgotten", "requests.py",
+       "            if reads is not None:\n                for client, request in reads.items:\n                    if self._leads", "            if reads is None:\n                for client, request in []:\n                    if self._leads",
+       "replica_reads::test_a_deposed_leader_serves_no_stale_read")
+
+# Members.
+mutant("a change by its index only", "requests.py",
+       "            if change.joint or change.index != entry.index or change.term == entry.term:\n", "            if True:\n",
+       "replica_members::test_a_change_that_a_new_leader_overwrote_is_not_reported_as_made")
+mutant("a repeated change is confirmed at once", "requests.py", "(not plan.changes and status.configuration_committed and not plan.target.joint)", "not plan.changes",
+       "replica_members::test_a_repeated_change_is_not_confirmed_before_it_is_committed")
+mutant("a dry run is a real one", "requests.py", "        if request.dry_run or (not plan", "        if (not plan",
+       "replica_members::test_a_dry_run_changes_nothing_and_says_what_would_be")
+mutant("a joint change is done at its beginning", "requests.py", "                change.joint = configuration.joint\n", "                change.joint = False\n",
+       "replica_members::test_several_operations_are_one_change_through_a_joint_phase")
+mutant("the quorum is not checked", "members.py", "    if not force and plan.after.tolerates < 0", "    if False and plan.after.tolerates < 0",
+       "replica_members::test_a_removal_that_would_lose_the_quorum_is_refused")
+mutant("lag is not checked", "members.py", "    if progress is None or progress.promotable:\n", "    if True:\n",
+       "replica_members::test_a_learner_that_has_not_caught_up_is_not_promoted")
+mutant("an uncommitted removal shuts out", "replica.py", "check_hello(hello, self._applied_configuration, self.node.configuration)",
+       "check_hello(hello, self.node.configuration, self.node.configuration)",
+       "replica_members::test_a_removal_that_was_rolled_back_elsewhere_does_not_shut_its_node_out")
+mutant("a transfer without an end", "requests.py", "            if under_way or (leader is None and now < transfer.deadline):\n", "            if under_way or leader is None:\n",
+       "replica_members::test_a_transfer_after_which_nobody_leads_is_answered_in_the_end")
+mutant("a wiped node is welcome", "admission.py", "        if known == instance:\n", "        if True:\n",
+       "admission::test_a_wiped_node_is_refused_under_its_old_id")
+
+# Snapshots.
+mutant("the log is cut before the snapshot is durable", "replica.py", "        stored = self._taking.step(self.clock)\n",
+       "        self.node.compact(self._taking.index)\n        self._storage.sync()\n        stored = self._taking.step(self.clock)\n",
+       "replica_snapshots::test_a_crash_at_any_point_of_taking_a_snapshot_is_recovered")
+mutant("no trailing entries", "replica.py", "        keep_from = stored.index - self.settings.snapshot_trailing\n", "        keep_from = stored.index\n",
+       "replica_snapshots::test_snapshots_are_taken_by_entries_and_keep_the_trailing_ones")
+mutant("the snapshot that is sent is not pinned", "replica.py", "        self.snapshots.pin(self._newest_snapshot)\n", "        self.snapshots._pins.setdefault('', 0)\n",
+       "replica_snapshots::test_the_snapshot_that_is_being_sent_stays_while_newer_ones_are_taken")
+mutant("a last chunk alone is enough", "replica.py", "            if stored is None and request.done:\n", "            if False:\n",
+       "replica_snapshots::test_a_final_chunk_without_the_others_is_never_put_in_force")
+mutant("the machine is not loaded", "replica.py", "        self._load_machine(stored)\n        self._newest_snapshot = stored\n", "        self._newest_snapshot = stored\n",
+       "replica_snapshots::test_a_follower_behind_the_log_gets_a_snapshot_in_chunks")
+mutant("the log is not fitted to the snapshot", "replica.py", "        self._fit_log_to_snapshot(newest)\n", "",
+       "replica_snapshots::test_a_conflicting_log_gives_way_to_the_snapshot_at_the_start",
+       "replica_snapshots::test_a_missing_snapshot_is_refused")
+mutant("a chunk is never sent again", "transfers.py", "        self.resend_at = now + RESEND_SECONDS\n", "        self.resend_at = now + 10**9\n",
+       "replica_snapshots::test_a_transfer_goes_on_where_it_was_after_a_reconnect")
+
+# The end.
+mutant("a stopping leader keeps leading", "replica.py", "            self.node.transfer_leadership(target)\n", "            pass\n",
+       "requests_shutdown::test_a_leader_hands_over_before_it_ends")
+mutant("reads are dropped at the end", "requests.py", "        reads = [*self._reads.values(), *self._confirmed, _Reads(self._new_reads, 0.0)]\n", "        reads: list[_Reads] = []\n",
+       "requests_shutdown::test_every_request_is_answered_before_the_end")
+mutant("a forgotten poll keeps its deadline", "waiting.py", "            del self._polls[number]\n        self._forget_past_deadlines()\n", "            del self._polls[number]\n",
+       "requests_streams::test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns")
