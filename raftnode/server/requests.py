@@ -567,7 +567,10 @@ class Requests:
     def leadership_lost(self) -> None:
         """Let nobody wait long for entries that the next leader may replace."""
         self._uncommitted.clear()
-        self._writes.hasten(self._replica.clock() + self._replica.settings.election_timeout_max)
+        deadline = self._replica.clock() + self._replica.settings.election_timeout_max
+        self._writes.hasten(deadline)
+        for change in self._changes:
+            change.deadline = min(change.deadline, deadline)
 
     def settle(self) -> None:
         """Answer what became due in this turn: changed polls, passed deadlines, finished transfers."""

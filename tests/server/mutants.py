@@ -60,7 +60,8 @@ mutant("vote requests before the fsync", "replica.py", "        send = self._tra
        "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
 mutant("the hard state is not saved", "replica.py", "            self._storage.save_hard_state(ready.hard_state)\n", "            pass\n",
        "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
-mutant("a leader waits for its own fsync", "replica.py", "        if ready.hard_state is None:\n            # A leader", "        if False:\n            # A leader",
+mutant("a leader waits for its own fsync", "replica.py",
+       "            for peer, message in messages:\n                send(peer, message)\n            messages = []\n", "            pass\n",
        "replica_durability::test_a_leaders_entries_leave_before_its_own_fsync")
 
 # What a writer is told.
@@ -73,7 +74,7 @@ mutant("a timed-out write is not done", "requests.py",
        "f\"entry {waiter.index} was not committed in time; it still may be\", UNKNOWN)", "f\"entry {waiter.index} was not committed in time; it still may be\")",
        "replica_writes::test_a_write_that_no_quorum_takes_in_time_is_unknown")
 mutant("a deposed leader's writers wait to the end", "requests.py",
-       "        self._writes.hasten(self._replica.clock() + self._replica.settings.election_timeout_max)\n", "",
+       "        self._writes.hasten(deadline)\n", "",
        "replica_writes::test_a_leader_that_steps_down_lets_no_writer_wait_for_long")
 mutant("a snapshot forgets the writers it covers", "requests.py", "        for waiter in self._writes.pop_up_to(index):\n", "        for waiter in []:\n",
        "replica_writes::test_a_write_that_a_snapshot_covers_is_unknown")

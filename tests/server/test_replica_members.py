@@ -266,6 +266,19 @@ def test_a_change_without_a_quorum_is_unknown_in_the_end() -> None:
     assert (answer.code, answer.outcome) == (ErrorCode.TIMED_OUT, UNKNOWN)
 
 
+def test_a_leader_that_steps_down_lets_no_change_wait_for_long() -> None:
+    """As with a write: whether the next leader keeps it is not known here."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    cluster.settle()
+    cluster.network.cut(leader, *cluster.followers(leader))
+    at = client.send(leader, change(client, add_learner(4)))
+    cluster.run_until(lambda: cluster.replica(leader).node.role is not NodeRole.LEADER)
+    cluster.run_until(lambda: client.answer(at), cluster.settings.election_timeout_max + 0.1)
+    assert failed(client.answer(at)).outcome == UNKNOWN
+
+
 def test_a_second_change_waits_for_the_first() -> None:
     """One is uncommitted at a time: come back later."""
     cluster = Cluster(settings=replace(SETTINGS, check_quorum=False))

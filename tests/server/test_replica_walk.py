@@ -13,7 +13,7 @@ from tests.support.walk import Walk
 
 SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
 BLOCKS = 10
-WALKS_PER_BLOCK = 22 * SCALE
+WALKS_PER_BLOCK = 18 * SCALE
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ import msgspec
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.invariants import Observation, check, observe
 from raftnode.core.membership import Configuration, make_configuration
+from raftnode.core.messages import AppendEntriesRequest, InstallSnapshotRequest, PreVoteRequest
 from raftnode.core.types import NodeRole
 from raftnode.machine.kv import KvMachine
 from raftnode.machine.sessions import Applied, SessionMachine
@@ -206,6 +207,7 @@ class Node:
         self.settings = settings
         self.snapshot_keep = 2
         self.replica: Replica | None = None
+        self.storage: Wal | None = None
         self.failure: BaseException | None = None
         self.links: dict[int, bool] = {}
         """The members that this node dials, and whether they have welcomed it."""
@@ -235,10 +237,11 @@ class Node:
         self.fs.on_call = self._note_call
         data_dir = DataDir.open(DATA, self.fs)
         transport = _Transport(self, self._boot)
+        wal = self.storage = Wal.open(data_dir.wal_path, self.fs, self.cluster.segment_bytes)
         replica = Replica(
             identity=data_dir.identity,
             settings=self.settings,
-            storage=Wal.open(data_dir.wal_path, self.fs, self.cluster.segment_bytes),
+            storage=wal,
             snapshots=SnapshotStore(
                 data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.cluster.scheduler.clock
             ),
@@ -335,9 +338,21 @@ class _Transport:
 
     def _send(self, peer: int, message: PeerMessage, *, response: bool) -> None:
         assert self._node._boot == self._boot, "a replica that has ended still speaks"
+        self._check_durable(message)
         self._node.journal.append(("response" if response else "request", (peer, message)))
         boot = self._cluster.nodes[peer]._boot
         self._cluster.network.send(Packet(self._node.id, peer, encode_frame(message), response, boot))
+
+    def _check_durable(self, message: PeerMessage) -> None:
+        """Check that what this message promises is on the disk: the term always, and all but a leader's entries."""
+        wal = self._node.storage
+        assert wal is not None
+        if not isinstance(message, AppendEntriesRequest | InstallSnapshotRequest):
+            assert not wal.has_unsynced, f"node {self._node.id} sends {message} before its fsync"
+        assert wal._staged_hard_state is None, f"node {self._node.id} sends {message} before its term is durable"
+        if not isinstance(message, PreVoteRequest):
+            term = wal.load_hard_state().current_term
+            assert term >= message.term, f"node {self._node.id} of the durable term {term} sends {message}"
 
     def answer(self, client: Hashable, answer: Answer) -> None:
         assert isinstance(client, Connection)
