@@ -1,22 +1,31 @@
-"""raftctl log range, tail and info."""
+"""raftctl log range, tail and info: of a member, or of a data directory (log_offline.py)."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from raftctl.client import Cluster
 from raftctl.command import Arg, Opt, command
+from raftctl.commands.log_offline import (
+    COLUMNS,
+    INFO_COLUMNS,
+    entry_record,
+    entry_row,
+    show_info,
+    show_range,
+    show_tail,
+)
 from raftctl.commands.membership import the_member
 from raftctl.errors import NotFound, UsageError
 from raftctl.invocation import Invocation
-from raftctl.output import Column, Report
+from raftctl.offline import DATA_DIR
+from raftctl.output import Report
 from raftctl.survey import take_view
-from raftctl.text import bytes_field, escape_text
+from raftctl.text import escape_text
 from raftnode.wire.client import GetLog, LogEntryView, LogResult
 
 NODE: Final = Opt("--node", "Ask this member; without it, the leader, or whoever answers.", "MEMBER")
 FOLLOW: Final = Opt("-f/--follow", "Go on with what comes.")
 LONG_POLL_S: Final = 10.0
-COLUMNS: Final = (Column("INDEX"), Column("TERM"), Column("KIND"), Column("BYTES"), Column("SUMMARY"))
 
 
 @command("log range", connects=True)
@@ -26,15 +35,22 @@ def range_(
     hi: Annotated[int, Arg("HI", "The last index; beyond the commit index, it ends there.")],
     *,
     node: Annotated[str | None, NODE] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
 ) -> None:
     """Show the committed log entries LO to HI, both included.
 
-    Entries that a snapshot has replaced are exit code 3, with the first index that is still there.
+    Entries that a snapshot has replaced are exit code 3, with the first index that is still there. With
+    --data-dir, no node is asked and every entry of the log is shown: files know only of those that a snapshot
+    covers that they are committed, and COMMITTED says so; the others may still be replaced.
 
     Example: raftctl log range 1 20 -o jsonl
     """
     if not 1 <= lo <= hi:
         raise UsageError(f"{lo} to {hi} is not a range of the log", "it begins at 1 or later and goes up")
+    if data_dir is not None:
+        _check_offline(node)
+        show_range(run, data_dir, lo, hi)
+        return
     with run.cluster() as cluster:
         where = _address(cluster, node)
         entries: list[LogEntryView] = []
@@ -54,7 +70,7 @@ def range_(
                 "entries": [entry_record(e) for e in entries],
             },
             columns=COLUMNS,
-            rows=[_row(e) for e in entries],
+            rows=[entry_row(e) for e in entries],
             items="entries",
             item_schema="log.entry",
             names=[str(e.entry.index) for e in entries],
@@ -70,14 +86,23 @@ def tail(
     lines: Annotated[int, Opt("-n/--lines", "Begin with the last N entries.", "N")] = 10,
     from_: Annotated[int | None, Opt("--from", "Begin at this index instead.", "INDEX")] = None,
     node: Annotated[str | None, NODE] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
 ) -> None:
     """Show the last committed log entries, and with -f those that come.
 
     Piped, each line is a JSON object. Entries that were discarded before they could be read are reported as a
-    record with the schema raftctl.gap/1.
+    record with the schema raftctl.gap/1. With --data-dir these are the last entries of the log, committed or
+    not, and there is no -f.
 
     Example: raftctl log tail -f --from 1042 -o jsonl
     """
+    if data_dir is not None:
+        _check_offline(node)
+        if follow:
+            raise UsageError("--data-dir and -f exclude each other", "files do not tell when they change",
+                             "follow a node: raftctl log tail -f")
+        show_tail(run, data_dir, lines, from_)
+        return
     with run.cluster() as cluster:
         where = _address(cluster, node)
         if from_ is None:
@@ -85,7 +110,7 @@ def tail(
             from_ = max(1, view.commit_index - lines + 1)
         for record in _follow(cluster, where, from_, run.timeout, follow=follow):
             if isinstance(record, LogEntryView):
-                run.output.emit_record("log.entry", entry_record(record), "  ".join(_row(record)))
+                run.output.emit_record("log.entry", entry_record(record), "  ".join(entry_row(record)))
             else:
                 run.output.emit_record(
                     "gap", record, f"-- entries {record['from']} to {record['to']} are gone --"
@@ -117,11 +142,16 @@ def _follow(
 
 
 @command("log info", connects=True, timeout=2.0)
-def info(run: Invocation) -> None:
+def info(run: Invocation, *, data_dir: Annotated[str | None, DATA_DIR] = None) -> None:
     """Show where each member's log begins and ends, and what its snapshot covers.
+
+    With --data-dir, of that directory; what is committed or applied is then known up to the snapshot only.
 
     Example: raftctl log info
     """
+    if data_dir is not None:
+        show_info(run, data_dir)
+        return
     with run.cluster() as cluster:
         view = take_view(cluster)
     logs = [(m, m.status) for m in view.members]
@@ -147,10 +177,7 @@ def info(run: Invocation) -> None:
                     for m, s in logs
                 ]
             },
-            columns=[
-                Column(c)
-                for c in ("NAME", "TERM", "FIRST", "LAST", "COMMIT", "APPLIED", "SNAPSHOT", "SNAPSHOT TERM")
-            ],
+            columns=INFO_COLUMNS,
             rows=[
                 [escape_text(m.name)]
                 + (
@@ -194,25 +221,6 @@ def _fetch(cluster: Cluster, where: str, request: GetLog, wait_s: float = 0.0) -
     return answer
 
 
-def entry_record(view: LogEntryView) -> dict[str, Any]:
-    """Return an entry as JSON."""
-    entry = view.entry
-    return {
-        "index": entry.index,
-        "term": entry.term,
-        "kind": entry.kind.name.lower(),
-        "bytes": len(entry.data),
-        "summary": view.summary,
-        **bytes_field("data", entry.data),
-    }
-
-
-def _row(view: LogEntryView) -> list[str]:
-    entry = view.entry
-    return [
-        str(entry.index),
-        str(entry.term),
-        entry.kind.name.lower(),
-        str(len(entry.data)),
-        escape_text(view.summary),
-    ]
+def _check_offline(node: str | None) -> None:
+    if node is not None:
+        raise UsageError("--data-dir and --node exclude each other", "no node is asked for a data directory")

@@ -52,7 +52,7 @@ def wait(
     """Wait until every given condition holds at once, and show how long it took.
 
     At the timeout (30s unless --timeout says otherwise) the exit code is 3, or 5 where a leader is what is
-    missing, or 4 where no node answers.
+    missing, or 4 where no node answers. With --leader, -o name prints the leader's name.
 
     Example: raftctl wait --leader --voters 3 --timeout 10s
     """
@@ -65,7 +65,8 @@ def wait(
             missing: CliError | None = None
             try:
                 statuses, asked = cluster.statuses(ROUND_S)
-                missing = _missing(build_view(statuses, asked.refused), conditions, run.timeout, leader=leader)
+                view = build_view(statuses, asked.refused)
+                missing = _missing(view, conditions, run.timeout, leader=leader)
             except CliError as error:
                 missing = error
             if missing is None:
@@ -74,14 +75,15 @@ def wait(
             if not cluster.deadline.pause(POLL_S):
                 raise missing
         waited = run.timeout - cluster.deadline.remaining()
+    name = view.leader.node_name if view.leader is not None else None
     run.output.emit(
         Report(
             "wait",
-            {"waited_ms": round(waited * 1000)},
+            {"waited_ms": round(waited * 1000), "leader": name},
             f"true after {format_duration(waited)}",
             [],
             [],
-            names=["true"],
+            names=[name if leader and name is not None else "true"],
         )
     )
 

@@ -20,6 +20,8 @@ from raftnode.storage.filesystem import PART_SUFFIX, Filesystem, MissingFileErro
 from raftnode.storage.snapshots import SnapshotDamaged, StoredSnapshot, read_chunks, read_head
 from raftnode.storage.wal import Cut, Wal, WalDamaged
 
+__all__ = ["Damage", "DataDirError", "DataDirLook", "SnapshotDamaged", "StorageError", "Verification", "WalDamaged"]
+
 LOOKS: Final = 3
 PAUSE_S: Final = 0.05
 NEW_MEMBER: Final = (
