@@ -29,6 +29,7 @@ def build(runner: Callable[[Command, dict[str, RawValue]], None]) -> typer.Typer
         "rich_markup_mode": None,
         "pretty_exceptions_enable": False,
         "no_args_is_help": True,
+        "context_settings": {"help_option_names": ["-h", "--help"]},
     }
     app = typer.Typer(help=ROOT_HELP, **settings)
     app.callback()(lambda: None)

@@ -240,6 +240,11 @@ CONNECT_PARAMS: Final = (
         default=(),
     ),
     Param("context", Opt("--context", "The saved context to use.", "NAME"), str),
+    Param(
+        "cluster_id",
+        Opt("--cluster-id", "Speak to this cluster only; without it, to the one whose node answers first.", "ID"),
+        str,
+    ),
 )
 
 TIMEOUT_PARAM: Final = Param(
@@ -247,7 +252,7 @@ TIMEOUT_PARAM: Final = Param(
 )
 
 PRINT_PARAMS: Final = (
-    Param("output", Opt("-o/--output", "The form of the output.", "FORMAT", FORMATS), str, default="table"),
+    Param("output", Opt("-o/--output", "The form of the output; table, unless given.", "FORMAT", FORMATS), str),
     Param(
         "color",
         Opt(

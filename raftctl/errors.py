@@ -104,6 +104,12 @@ class Conflict(CliError):
     code = "E_CONFLICT"
 
 
+class OutputFailed(CliError):
+    """Standard output cannot be written."""
+
+    code = "E_OUTPUT"
+
+
 class InternalError(CliError):
     """The other side, or this program, did what it may not do."""
 

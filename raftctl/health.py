@@ -14,6 +14,14 @@ LAG_ENTRIES: Final = 1000
 """A member that is more entries behind is called lagging."""
 
 HEALTHY: Final = "healthy"
+REJECTED: Final = "rejected"
+FOREIGN: Final = "foreign"
+
+_EXPLAINED: Final = {
+    REJECTED: "the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",
+    "isolated": "it runs, but the leader does not hear from it",
+}
+"""What a state means, where the word alone does not say it."""
 
 
 class Member(NamedTuple):
@@ -105,20 +113,31 @@ class View(NamedTuple):
         }
 
 
-def build_view(statuses: Sequence[NodeStatus], refused: Collection[str] = ()) -> View:
+class Silent(NamedTuple):
+    """The addresses from which no status came, for a known reason: nobody listens, or another cluster answers."""
+
+    refused: Collection[str] = ()
+    foreign: Mapping[str, str] = {}
+
+
+def build_view(
+    statuses: Sequence[NodeStatus], refused: Collection[str] = (), foreign: Mapping[str, str] | None = None
+) -> View:
     """Return the cluster as the answering nodes show it. At least one answered.
 
     At the addresses in `refused` nobody listens: a member there is down, whatever the leader heard a moment ago.
+    At those in `foreign` another cluster answers.
     """
+    silent = Silent(refused, foreign or {})
     leader = find_leader(statuses)
     source = leader or max(statuses, key=lambda s: (s.configuration_index, s.term))
     own = {s.node_id: s for s in statuses}
     commit = max(s.commit_index for s in statuses)
-    members = tuple(_member(m, own.get(m.id), leader, commit, refused) for m in source.members)
+    members = tuple(_member(m, own.get(m.id), leader, commit, silent) for m in source.members)
     voters = [m for m in members if m.kind == "voter"]
     up = sum(m.up for m in voters)
     quorum = len(voters) // 2 + 1
-    health, reasons = _judge(leader, members, up, quorum)
+    health, reasons = _judge(leader, members, up, quorum, silent.foreign)
     return View(
         source.cluster_id,
         source.cluster_name,
@@ -141,16 +160,20 @@ def find_leader(statuses: Sequence[NodeStatus]) -> NodeStatus | None:
 
 
 def _member(
-    listed: MemberStatus, own: NodeStatus | None, leader: NodeStatus | None, commit: int, refused: Collection[str]
+    listed: MemberStatus, own: NodeStatus | None, leader: NodeStatus | None, commit: int, silent: Silent
 ) -> Member:
     recent = listed.last_contact_ms is not None and 0 <= listed.last_contact_ms <= FRESH_MS
-    heard = recent and listed.address not in refused
+    heard = recent and listed.address not in silent.refused
     is_leader = leader is not None and leader.node_id == listed.id
     lag = max(0, commit - own.applied_index) if own is not None else None
-    if own is None:
-        state = "unreachable" if heard else "down"
+    if own is not None:
+        cut_off = not is_leader and not heard and _cut_off(own, leader, commit)
+        state = cut_off or _state(own, lag or 0, is_leader=is_leader)
+        up = not cut_off
     else:
-        state = _state(own, lag or 0, is_leader=is_leader, heard=heard, leader=leader)
+        foreign = listed.address in silent.foreign
+        state = FOREIGN if foreign else "unreachable" if heard else "down"
+        up = heard and not foreign
     return Member(
         id=listed.id,
         name=listed.name or str(listed.id),
@@ -158,7 +181,7 @@ def _member(
         kind=listed.kind,
         role="leader" if is_leader else listed.kind,
         state=state,
-        up=own is not None or heard,
+        up=up,
         term=own.term if own else None,
         commit_index=own.commit_index if own else None,
         applied_index=own.applied_index if own else None,
@@ -170,27 +193,51 @@ def _member(
     )
 
 
-def _state(own: NodeStatus, lag: int, *, is_leader: bool, heard: bool, leader: NodeStatus | None) -> str:
+def _cut_off(own: NodeStatus, leader: NodeStatus | None, commit: int) -> str:
+    """Return the state of a node that answers us, is not heard by the leader and cannot take part; "" for none.
+
+    A node whose data directory was wiped is refused by the others. It counts as down: it can neither vote nor store.
+    """
+    dials_rejected = own.counters.get("dials_rejected", 0) > 0
+    if leader is None:
+        # Whoever has met the wiped node counts rejections too; the wiped one is the one with an empty log.
+        return REJECTED if dials_rejected and commit > 0 and own.last_log_index == 0 else ""
+    if leader.uptime_ms <= FRESH_MS or own.leader_id == leader.node_id:
+        return ""
+    return REJECTED if dials_rejected else "isolated"
+
+
+def _state(own: NodeStatus, lag: int, *, is_leader: bool) -> str:
     if own.storage_state != "ok":
         return own.storage_state
     if is_leader:
         return HEALTHY
     if own.role in ("candidate", "pre_candidate"):
         return "electing"
-    if leader is not None and not heard and leader.uptime_ms > FRESH_MS and own.leader_id != leader.node_id:
-        return "isolated"
     return "lagging" if lag > LAG_ENTRIES else HEALTHY
 
 
 def _judge(
-    leader: NodeStatus | None, members: Sequence[Member], up: int, quorum: int
+    leader: NodeStatus | None, members: Sequence[Member], up: int, quorum: int, foreign: Mapping[str, str]
 ) -> tuple[str, tuple[str, ...]]:
-    reasons = tuple(f"{m.name} is {m.state}" for m in members if m.state != HEALTHY)
+    reasons = tuple(_reason(m, foreign) for m in members if m.state != HEALTHY)
     if up < quorum:
-        return "no-quorum", (f"{up} voters are up and {quorum} are needed", *reasons)
+        return "no-quorum", (f"{count_up(up)} and {quorum} are needed", *reasons)
     if leader is None:
         return "no-leader", ("no node leads", *reasons)
     return ("degraded", reasons) if reasons else (HEALTHY, ())
+
+
+def _reason(member: Member, foreign: Mapping[str, str]) -> str:
+    if member.state == FOREIGN:
+        return f"{member.name} is not at {member.address}: {foreign[member.address]}"
+    explained = _EXPLAINED.get(member.state)
+    return f"{member.name} is {member.state}" + (f": {explained}" if explained else "")
+
+
+def count_up(voters: int) -> str:
+    """Return "1 voter is up", "2 voters are up"."""
+    return "1 voter is up" if voters == 1 else f"{voters} voters are up"
 
 
 def find_member(members: Sequence[Member], which: str) -> list[Member]:
@@ -219,12 +266,11 @@ STATUS_COLUMNS: Final = (
 
 def status_report(view: View, failures: Mapping[str, str]) -> Report:
     """Return the status table and its JSON. `failures`: the silent addresses, with the reason."""
-    more = "failure" if view.tolerates == 1 else "failures"
     word = view.health.upper().replace("-", " ")
-    title = (
-        f"cluster {escape_text(view.name)}  {word}  {view.voters_up}/{view.voters} voters up, "
-        f"quorum {view.quorum}, tolerates {view.tolerates} more {more}"
-    )
+    title = f"cluster {escape_text(view.name)}  {word}  {view.voters_up}/{view.voters} voters up, quorum {view.quorum}"
+    if view.voters_up >= view.quorum:
+        more = "failure" if view.tolerates == 1 else "failures"
+        title += f", tolerates {view.tolerates} more {more}"
     if view.joint:
         title += ", membership change in progress"
     return Report(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from raftctl.command import Command
 from raftctl.output import Output, note, progress_reporter
-from raftctl.settings import endpoint_sources
+from raftctl.settings import Source, endpoint_sources
 
 if TYPE_CHECKING:
-    from raftctl.client import Cluster
+    from raftctl.cluster import Cluster
 
 PROGRESS_S = 5.0
 
@@ -21,7 +21,7 @@ class Invocation:
     def __init__(self, command: Command, values: dict[str, Any]) -> None:
         self.command = command
         self.common = {p.name: values[p.name] for p in command.common_params}
-        self.output = Output(self.common.get("output", "table"), self.common["color"])
+        self.output = Output(self.common.get("output"), self.common["color"])
 
     @property
     def timeout(self) -> float:
@@ -30,15 +30,18 @@ class Invocation:
         return self.command.timeout if given is None else float(given)
 
     @cached_property
-    def endpoints(self) -> tuple[str, ...]:
-        """The addresses to ask first. Raises CliError."""
-        return endpoint_sources(self.common["endpoint"], self.common["context"])[0].endpoints
+    def source(self) -> Source:
+        """The addresses to ask first, and of which cluster they must be. Raises CliError."""
+        found = endpoint_sources(self.common["endpoint"], self.common["context"])[0]
+        given = self.common["cluster_id"]
+        return found._replace(cluster_id=given) if given else found
 
     def cluster(self) -> "Cluster":
         """Return the cluster at the endpoints, under a deadline that starts now. The caller closes it."""
-        from raftctl.client import Cluster, Deadline
+        from raftctl.cluster import Cluster
+        from raftctl.link import Deadline
 
-        return Cluster(self.endpoints, Deadline(self.timeout))
+        return Cluster(self.source.endpoints, Deadline(self.timeout), self.source.cluster_id)
 
     def note(self, text: str) -> None:
         """Say something to the person, on standard error; programs that read JSON are not bothered."""

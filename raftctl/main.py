@@ -10,12 +10,19 @@ from collections.abc import Sequence
 
 from raftctl import registry
 from raftctl.command import Command, RawValue, leading_options
-from raftctl.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError
+from raftctl.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError, OutputFailed
 from raftctl.invocation import run_command
+from raftctl.output import flush
 
 
 def main() -> None:
     """Run raftctl with the process's arguments and exit."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it is open until the end
+    if sys.stdout is None:
+        # Nothing is done: the first socket would take the place of the closed descriptor.
+        os._exit(report(OutputFailed("standard output is closed", "", "give it a place: raftctl ... >/dev/null"),
+                        as_json=_wants_json(sys.argv[1:])))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -29,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Data goes to stdout, errors to stderr."""
     try:
         dispatch(arguments)
-        sys.stdout.flush()
+        flush()
     except CliError as error:
         return report(error, as_json=_wants_json(arguments))
     except KeyboardInterrupt:
@@ -54,7 +61,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def dispatch(arguments: Sequence[str]) -> None:
     """Run one command line. Raises CliError."""
-    leading, rest = leading_options(arguments)
+    leading, rest = leading_options(asked_for_help(arguments))
     found = registry.find(rest)
     if found is None:
         from raftctl.app import run_typer
@@ -71,6 +78,16 @@ def dispatch(arguments: Sequence[str]) -> None:
         run_typer([*path.split(), *words])
         return
     run_raw(command, raw)
+
+
+def asked_for_help(arguments: Sequence[str]) -> list[str]:
+    """Return the command line with the other spellings of help and of the version as the ones that are commands."""
+    leading, rest = leading_options(arguments)
+    if rest[:1] == ["--version"]:
+        rest = ["version", *rest[1:]]
+    elif rest[:1] == ["help"]:
+        rest = [*rest[1:], "--help"]
+    return [*leading, *rest]
 
 
 def run_raw(command: Command, raw: dict[str, RawValue]) -> None:

@@ -5,11 +5,17 @@ are never read as markup. Everything that is not data goes to standard error thr
 """
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from raftctl.errors import OutputFailed
+
 Json = Mapping[str, Any]
+
+CELL_WHOLE: Final = 26
+"""A cell of at most this many characters is never broken on a terminal: a time has 24."""
 
 _STYLES: Final = {
     "HEALTHY": "bold green",
@@ -17,7 +23,9 @@ _STYLES: Final = {
     "leader": "bold",
     "DEGRADED": "bold yellow",
     "lagging": "yellow",
-    "isolated": "yellow",
+    "isolated": "red",
+    "rejected": "red",
+    "foreign": "red",
     "electing": "yellow",
     "full": "yellow",
     "NO QUORUM": "bold red",
@@ -65,16 +73,32 @@ def with_schema(schema: str, data: Json) -> dict[str, Any]:
 
 
 class Output:
-    """Prints reports in one format. `color` is auto, always or never."""
+    """Prints reports in one format; without one, as a table. `color` is auto, always or never."""
 
-    def __init__(self, output_format: str = "table", color: str = "auto") -> None:
-        self.format = output_format
+    def __init__(self, output_format: str | None = None, color: str = "auto") -> None:
+        self.format = output_format or "table"
+        self._chosen = output_format is not None
         self._color = color
+        self._widths: list[int] = []
 
     @property
     def structured(self) -> bool:
         """Whether the output is for programs."""
         return self.format in ("json", "jsonl", "yaml")
+
+    @property
+    def pipe(self) -> int | None:
+        """Standard output's descriptor where that is a pipe, whose reader may go away while we wait."""
+        try:
+            descriptor = sys.stdout.fileno()
+        except OSError:
+            # Something without a descriptor stands in for standard output.
+            return None
+        return descriptor if stat.S_ISFIFO(os.fstat(descriptor).st_mode) else None
+
+    @property
+    def _streams_json(self) -> bool:
+        return self.structured or (not self._chosen and not sys.stdout.isatty())
 
     def emit(self, report: Report) -> None:
         """Print the whole report."""
@@ -91,30 +115,43 @@ class Output:
                     _line(name)
             case _:
                 self._table(report)
-        sys.stdout.flush()
+        flush()
 
     def emit_record(self, schema: str, record: Json, line: str) -> None:
-        """Print one record of a stream at once: a JSON object a line when piped, `line` on a terminal."""
-        if self.structured or (self.format == "table" and not sys.stdout.isatty()):
-            _line(json_text(with_schema(schema, record)))
-        else:
-            _line(line)
-        sys.stdout.flush()
+        """Print one record of a stream at once: `line` on a terminal or with -o table, else a line of JSON."""
+        _line(json_text(with_schema(schema, record)) if self._streams_json else line)
+        flush()
+
+    def emit_row(self, schema: str, record: Json, columns: Sequence[Column], row: Sequence[str]) -> None:
+        """Print one record of a stream as `emit_record` does; in lines, aligned, and the first below a header."""
+        if not self._streams_json and not self._widths:
+            self._widths = [max(len(c.name), len(cell)) for c, cell in zip(columns, row, strict=True)]
+            _line("  ".join(c.name.ljust(w) for c, w in zip(columns, self._widths, strict=True)).rstrip())
+        line = ""
+        if not self._streams_json:
+            self._widths = [max(w, len(cell)) for w, cell in zip(self._widths[:-1], row[:-1], strict=True)] + [0]
+            line = "  ".join(cell.ljust(w) for cell, w in zip(row, self._widths, strict=True)).rstrip()
+        self.emit_record(schema, record, line)
 
     def emit_bytes(self, data: bytes) -> None:
         """Write bytes as they are."""
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        flush()
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise output_failed(error) from error
 
     def emit_text(self, text: str) -> None:
         """Print text as it is."""
         _line(text)
-        sys.stdout.flush()
+        flush()
 
     def emit_screen(self, report: Report) -> None:
         """Print a report over the last one on a terminal; piped, as one JSON object a line."""
-        if self.format == "table" and not sys.stdout.isatty():
+        if not self._chosen and self._streams_json:
             Output("jsonl").emit(report)
             return
         if sys.stdout.isatty() and not self.structured:
@@ -124,7 +161,7 @@ class Output:
     def _table(self, report: Report) -> None:
         shown = [i for i, c in enumerate(report.columns) if self.format == "wide" or not c.wide]
         header = [report.columns[i].name for i in shown]
-        rows = [[row[i] or "-" for i in shown] for row in report.rows]
+        rows = [["-" if (cell := row[i]) is None else cell for i in shown] for row in report.rows]
         if self._wants_rich():
             _rich_table(report.title, header, rows, force=self._color == "always")
             return
@@ -191,7 +228,31 @@ def progress_reporter(every_s: float, clock: Callable[[], float]) -> Callable[[s
 
 
 def _line(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_failed(error) from error
+
+
+def flush() -> None:
+    """Have everything printed reach standard output. Raises OutputFailed; BrokenPipeError where nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_failed(error) from error
+
+
+def output_failed(error: OSError) -> OutputFailed:
+    """Return the error for a standard output that cannot be written."""
+    return OutputFailed(
+        "cannot write to standard output",
+        error.strerror or str(error),
+        "what the command did stands; only its output is missing",
+    )
 
 
 def _rich_table(title: str, header: list[str], rows: list[list[str]], *, force: bool) -> None:
@@ -201,6 +262,10 @@ def _rich_table(title: str, header: list[str], rows: list[list[str]], *, force: 
 
     no_color = bool(os.environ.get("NO_COLOR")) and not force
     console = Console(file=sys.stdout, force_terminal=force or None, no_color=no_color, highlight=False)
+    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    # Ids, indexes and times stay whole: where they do not fit, the terminal breaks the line, never a cell.
+    least = [width if width <= CELL_WHOLE else CELL_WHOLE // 2 for width in widths]
+    console.width = max(console.width, sum(least) + 2 * len(least))
     if title:
         text = Text(title)
         for word, style in _STYLES.items():
@@ -209,8 +274,8 @@ def _rich_table(title: str, header: list[str], rows: list[list[str]], *, force: 
     if not header:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold", no_wrap=False)
+    for name, width in zip(header, least, strict=True):
+        table.add_column(name, overflow="fold", no_wrap=False, min_width=width)
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     console.print(table)

@@ -6,6 +6,7 @@ The contexts file is `$RAFTCTL_CONFIG`, else `$XDG_CONFIG_HOME/raftctl/config.to
     current = "demo"
     [contexts.demo]
     endpoints = ["127.0.0.1:7001", "127.0.0.1:7002"]
+    cluster_id = "3ab6f53fdd5b47c59ec74921f294066e"      # may be left out
 """
 
 import os
@@ -23,6 +24,8 @@ class Source(NamedTuple):
     place: str
     endpoints: tuple[str, ...]
     won: bool = False
+    cluster_id: str = ""
+    """Whose the endpoints must be; "" for whoever answers."""
 
 
 class Contexts:
@@ -31,6 +34,8 @@ class Contexts:
     def __init__(self, current: str = "") -> None:
         self.current = current
         self.endpoints: dict[str, tuple[str, ...]] = {}
+        self.cluster_ids: dict[str, str] = {}
+        """The contexts that say of which cluster their endpoints are."""
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -93,6 +98,9 @@ def load_contexts(path: str) -> Contexts:
                 'write endpoints = ["10.0.0.1:7001"]',
             )
         contexts.endpoints[name] = parse_endpoints(endpoints)
+        cluster_id = _text(f"{path}: contexts.{name}", entry, "cluster_id")
+        if cluster_id:
+            contexts.cluster_ids[name] = cluster_id
     return contexts
 
 
@@ -101,7 +109,11 @@ def save_contexts(path: str, contexts: Contexts) -> None:
     import tomli_w
 
     data: dict[str, Any] = {"current": contexts.current} if contexts.current else {}
-    data["contexts"] = {n: {"endpoints": list(e)} for n, e in sorted(contexts.endpoints.items())}
+    ids = contexts.cluster_ids
+    data["contexts"] = {
+        n: {"endpoints": list(e)} | ({"cluster_id": ids[n]} if n in ids else {})
+        for n, e in sorted(contexts.endpoints.items())
+    }
     part = f"{path}.part"
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -130,23 +142,23 @@ def endpoint_sources(
     if flags:
         sources.append(Source("flag --endpoint", parse_endpoints(flags)))
     if context_flag:
-        sources.append(
-            Source(f"flag --context {context_flag}", context_endpoints(contexts, context_flag, path))
-        )
+        sources.append(_context_source(f"flag --context {context_flag}", contexts, context_flag, path))
     if env.get("RAFTCTL_ENDPOINTS"):
         sources.append(Source("environment RAFTCTL_ENDPOINTS", parse_endpoints([env["RAFTCTL_ENDPOINTS"]])))
     if env.get("RAFTCTL_CONTEXT"):
         name = env["RAFTCTL_CONTEXT"]
-        sources.append(Source(f"environment RAFTCTL_CONTEXT {name}", context_endpoints(contexts, name, path)))
+        sources.append(_context_source(f"environment RAFTCTL_CONTEXT {name}", contexts, name, path))
     if contexts.current:
         sources.append(
-            Source(
-                f"context {contexts.current} of {path}", context_endpoints(contexts, contexts.current, path)
-            )
+            _context_source(f"context {contexts.current} of {path}", contexts, contexts.current, path)
         )
     sources.append(Source("default", (DEFAULT_ENDPOINT,)))
-    sources[0] = Source(sources[0].place, sources[0].endpoints, won=True)
+    sources[0] = sources[0]._replace(won=True)
     return sources
+
+
+def _context_source(place: str, contexts: Contexts, name: str, path: str) -> Source:
+    return Source(place, context_endpoints(contexts, name, path), cluster_id=contexts.cluster_ids.get(name, ""))
 
 
 def context_endpoints(contexts: Contexts, name: str, path: str) -> tuple[str, ...]:

@@ -53,7 +53,22 @@ def format_bytes(count: int) -> str:
 
 def escape_text(text: str) -> str:
     """Return `text` with everything that a terminal would act on written as an escape, on one line."""
-    return "".join(c if c.isprintable() and c != "\\" else _escape_character(c) for c in text)
+    if text.isprintable() and "\\" not in text:
+        return text
+    return text.translate(_ESCAPES)
+
+
+class _Escapes(dict[int, str]):
+    """What each character becomes, worked out when it is first met: a value may have millions of them."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        plain = character.isprintable() and character != "\\"
+        self[code] = found = character if plain else _escape_character(character)
+        return found
+
+
+_ESCAPES: Final = _Escapes()
 
 
 def _escape_character(character: str) -> str:

@@ -4,12 +4,12 @@ import signal
 from collections.abc import Sequence
 from typing import Annotated
 
-from raftctl.client import Deadline
 from raftctl.cluster_file import ClusterNode, load_cluster_file
 from raftctl.command import Opt, command
 from raftctl.commands.cluster_up import CLUSTER_FILE, NODE, POLL_S
 from raftctl.errors import OutcomeUnknown
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.output import Report, note
 from raftctl.processes import lock_held, running_pid, send_signal
 

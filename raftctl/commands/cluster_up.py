@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from raftctl.client import Cluster, Deadline, ask_all
+from raftctl.cluster import Cluster
 from raftctl.cluster_file import ClusterNode, load_cluster_file
 from raftctl.command import Opt, command
 from raftctl.errors import CliError, InternalError, NoLeader, OutcomeUnknown
-from raftctl.health import build_view, status_report
+from raftctl.exchange import ask_all
+from raftctl.health import count_up, status_report
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.output import Report, note
 from raftctl.processes import Child, raftnode_command, running_pid, start_node
+from raftctl.survey import view_of
 from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
 
 CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
@@ -64,7 +67,8 @@ def up(
         run.output.emit(Report("cluster.up", result, title, names=started))
         return
     wait_for_answers(chosen, file.id, children, deadline)
-    report = wait_for_leader([n.address for n in file.nodes], children, deadline, required=not node)
+    with Cluster([n.address for n in file.nodes], deadline, file.id) as cluster:
+        report = wait_for_leader(cluster, children, required=not node)
     run.output.emit(
         Report(
             "cluster.up",
@@ -75,6 +79,7 @@ def up(
             names=started,
         )
     )
+    run.note(f"export RAFTCTL_ENDPOINTS={','.join(n.address for n in file.nodes)}")
 
 
 def wait_for_answers(
@@ -113,33 +118,32 @@ def check_identity(node: ClusterNode, cluster_id: str, status: NodeStatus) -> No
 
 
 def wait_for_leader(
-    addresses: Sequence[str], children: Sequence[Child], deadline: Deadline, *, required: bool
+    cluster: Cluster, children: Sequence[Child], *, required: bool
 ) -> Report:
     """Return the status report when a node leads. Not `required`: too few nodes for one are fine."""
-    with Cluster(addresses, deadline) as cluster:
-        while True:
-            check_alive(children)
-            statuses, asked = cluster.statuses(1.0)
-            view = build_view(statuses, asked.refused)
-            report = status_report(view, {a: f.reason for a, f in asked.failures.items()})
-            members = {m.id for m in view.members}
-            if view.leader is not None and all(
-                s.leader_id == view.leader.node_id for s in statuses if s.node_id in members
-            ):
-                for stranger in (s for s in statuses if s.node_id not in members):
-                    note(f"{stranger.node_name} runs, but is no longer a member of the cluster")
-                return report
-            if not required and view.voters_up < view.quorum:
-                note(
-                    f"no leader can be elected: {view.voters_up} voters are up, {view.quorum} are needed"
-                )
-                return report
-            if not deadline.pause(POLL_S):
-                raise NoLeader(
-                    f"the nodes answer, but none leads after {deadline.seconds:g} s",
-                    "; ".join(view.reasons),
-                    "look closer: raftctl status; raftctl events list",
-                )
+    while True:
+        check_alive(children)
+        statuses, asked = cluster.statuses(1.0)
+        view = view_of(statuses, asked)
+        report = status_report(view, {a: f.reason for a, f in asked.failures.items()})
+        members = {m.id for m in view.members}
+        if view.leader is not None and all(
+            s.leader_id == view.leader.node_id for s in statuses if s.node_id in members
+        ):
+            for stranger in (s for s in statuses if s.node_id not in members):
+                note(f"{stranger.node_name} runs, but is no longer a member of the cluster")
+            return report
+        if not required and view.voters_up < view.quorum:
+            note(
+                f"no leader can be elected: {count_up(view.voters_up)}, {view.quorum} are needed"
+            )
+            return report
+        if not cluster.deadline.pause(POLL_S):
+            raise NoLeader(
+                f"the nodes answer, but none leads after {cluster.deadline.seconds:g} s",
+                "; ".join(view.reasons),
+                "look closer: raftctl status; raftctl events list",
+            )
 
 
 def check_alive(children: Sequence[Child]) -> None:

@@ -48,6 +48,9 @@ def set_(
     endpoint: Annotated[
         tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")
     ] = (),
+    cluster_id: Annotated[
+        str | None, Opt("--cluster-id", "Of which cluster they are: no other is then spoken to.", "ID")
+    ] = None,
     use_: Annotated[bool, Opt("--use", "Make it the current one as well.")] = False,
 ) -> None:
     """Save a context: a name for a cluster's endpoints. The first one that is saved becomes the current one.
@@ -64,9 +67,11 @@ def set_(
             f"raftctl context set {name} --endpoint HOST:PORT",
         )
     current = name if use_ or not contexts.endpoints else contexts.current
-    changed = contexts.endpoints.get(name) != addresses or contexts.current != current
+    ids = {n: i for n, i in contexts.cluster_ids.items() if n != name} | ({name: cluster_id} if cluster_id else {})
+    changed = (contexts.endpoints.get(name), contexts.current, contexts.cluster_ids) != (addresses, current, ids)
     if changed:
         contexts.endpoints[name] = addresses
+        contexts.cluster_ids = ids
         contexts.current = current
         save_contexts(path, contexts)
     _emit(run, "context.set", name, changed=changed)
@@ -106,6 +111,7 @@ def delete(
         return
     context_endpoints(contexts, name, path)
     del contexts.endpoints[name]
+    contexts.cluster_ids.pop(name, None)
     if contexts.current == name:
         contexts.current = ""
     save_contexts(path, contexts)
@@ -130,9 +136,14 @@ def show(
     run.output.emit(
         Report(
             "context.show",
-            {"name": chosen, "endpoints": list(endpoints), "current": chosen == contexts.current},
-            columns=[Column("NAME"), Column("ENDPOINTS")],
-            rows=[[chosen, ",".join(endpoints)]],
+            {
+                "name": chosen,
+                "endpoints": list(endpoints),
+                "cluster_id": contexts.cluster_ids.get(chosen),
+                "current": chosen == contexts.current,
+            },
+            columns=[Column("NAME"), Column("ENDPOINTS"), Column("CLUSTER ID")],
+            rows=[[chosen, ",".join(endpoints), contexts.cluster_ids.get(chosen)]],
             names=[chosen],
         )
     )

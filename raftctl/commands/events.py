@@ -5,12 +5,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
-from raftctl.client import Cluster, Deadline, ask_all, failure_error
+from raftctl.cluster import Cluster
 from raftctl.command import Opt, command
 from raftctl.commands.log import FOLLOW
 from raftctl.commands.membership import the_member
 from raftctl.errors import Unreachable, UsageError
+from raftctl.failures import failure_error
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.output import Column, Report, json_text, note
 from raftctl.survey import take_view
 from raftctl.text import escape_text, format_time, parse_duration
@@ -56,7 +58,7 @@ def list_events(
     with run.cluster() as cluster:
         sources = _sources(cluster, node, cursor)
         for source in sources:
-            _drain(source, type_, cluster.deadline)
+            _drain(cluster, source, type_)
     events = merge(sources, earliest)
     events = events[max(0, len(events) - limit) :] if limit is not None else events
     lost = {s.name: s.lost for s in sources if s.lost and cursor}
@@ -106,14 +108,15 @@ def tail(
     with run.cluster() as cluster:
         sources = _sources(cluster, node, cursor)
         for source in sources:
-            _drain(source, type_, cluster.deadline)
+            _drain(cluster, source, type_)
     if since is None:
         for source in sources:
             source.lost = 0
     first = merge(sources, earliest)
     _emit(run, sources, first if since is not None else first[max(0, len(first) - lines) :])
+    cluster.pipe = run.output.pipe
     while follow:
-        if not _poll(sources, type_):
+        if not _poll(cluster, sources, type_):
             time.sleep(RETRY_S)
         _emit(run, sources, merge(sources, 0.0))
 
@@ -156,10 +159,10 @@ def _sources(cluster: Cluster, node: str | None, cursor: str) -> list[Source]:
     return [Source(m.name, m.address) for m in view.members if m.status is not None]
 
 
-def _drain(source: Source, types: str, deadline: Deadline) -> None:
+def _drain(cluster: Cluster, source: Source, types: str) -> None:
     """Read what the node has now. Raises Unreachable."""
     while True:
-        asked = ask_all([source.address], GetEvents(1, source.cursor, types, PAGE), deadline)
+        asked = cluster.ask([source.address], GetEvents(1, source.cursor, types, PAGE), cluster.deadline)
         if source.address in asked.failures:
             raise Unreachable(
                 f"{source.name} does not answer",
@@ -170,10 +173,10 @@ def _drain(source: Source, types: str, deadline: Deadline) -> None:
             return
 
 
-def _poll(sources: list[Source], types: str) -> bool:
+def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
     """Wait until a node has something new. Returns False at once where no node answers."""
     waiting = {s.address: s for s in sources}
-    asked = ask_all(
+    asked = cluster.ask(
         waiting,
         lambda address: GetEvents(1, waiting[address].cursor, types, PAGE, round(LONG_POLL_S * 1000)),
         Deadline(LONG_POLL_S + 2.0),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from raftctl.client import Cluster
+from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.kv_values import (
     HEX,

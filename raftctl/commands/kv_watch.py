@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from raftctl.client import Cluster, Deadline
+from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.kv_read import read
 from raftctl.commands.kv_values import HEX, decode_key, key_record, kv_result
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.text import bytes_field, escape_bytes
 from raftnode.wire import kv
 from raftnode.wire.client import ReadResult, Watch

@@ -1,8 +1,8 @@
 """raftctl member add: a learner that catches up and is then promoted."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from raftctl.client import Cluster
+from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.membership import (
     DRY_RUN,
@@ -15,11 +15,16 @@ from raftctl.commands.membership import (
     propose,
     wait_everywhere,
 )
-from raftctl.errors import Conflict, OutcomeUnknown, UsageError
+from raftctl.errors import Conflict, OutcomeUnknown, Refused, UsageError
+from raftctl.exchange import ask_all
 from raftctl.health import Member, View
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.settings import split_address
-from raftnode.wire.client import MemberAction, MemberOperation
+from raftnode.wire.client import GetStatus, MemberAction, MemberOperation, StatusResult
+
+STRANGER_S: Final = 1.0
+"""How long we wait to hear who listens at a new member's address; most often nobody does yet."""
 
 
 @command("member add", connects=True, timeout=60.0)
@@ -55,13 +60,16 @@ def add(
     first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER
     operation = MemberOperation(first, name=name, address=address)
     with run.cluster() as cluster:
-        present = existing(led_view(cluster), name, address)
+        view = led_view(cluster)
+        present = existing(view, name, address)
         if observer and present is not None and present.kind != "observer":
             raise Conflict(
                 f"{name} is already a {present.kind}",
                 "a member is one thing at a time",
                 f"remove it first: raftctl member remove {name}",
             )
+        if present is None:
+            check_stranger(view, address)
         if dry_run:
             _evaluate(run, cluster, name, operation, present)
             return
@@ -100,6 +108,25 @@ def existing(view: View, name: str, address: str) -> Member | None:
                 "give another name or address, or remove that member first",
             )
     return None
+
+
+def check_stranger(view: View, address: str) -> None:
+    """Raise Refused where another cluster's node, or another member, answers at a new member's address."""
+    answer = ask_all([address], GetStatus(1), Deadline(STRANGER_S)).answers.get(address)
+    if not isinstance(answer, StatusResult):
+        return
+    there = answer.status
+    listens = f"node {there.node_name} of cluster {there.cluster_name} ({there.cluster_id}) listens there"
+    if there.cluster_id != view.cluster_id:
+        raise Refused(
+            f"another cluster answers at {address}",
+            f"{listens}; this is cluster {view.name} ({view.cluster_id})",
+            "give the address at which the new node will listen",
+        )
+    if any(m.id == there.node_id and m.address != address for m in view.members):
+        raise Refused(
+            f"a member answers at {address} already", listens, "give the address at which the new node will listen"
+        )
 
 
 def _evaluate(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from raftctl.client import Repeat
+from raftctl.cluster import Repeat
 from raftctl.command import Arg, command
 from raftctl.commands.membership import (
     DRY_RUN,

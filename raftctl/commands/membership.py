@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from raftctl.client import Cluster, Repeat
+from raftctl.cluster import Cluster, Repeat
 from raftctl.command import Opt
-from raftctl.errors import CliError, NoLeader, NotFound, OutcomeUnknown, UsageError
+from raftctl.errors import CliError, NoLeader, NotFound, OutcomeUnknown, Unreachable, UsageError
 from raftctl.health import Member, View, build_view, find_member
 from raftctl.invocation import Invocation
 from raftctl.output import Report
-from raftctl.survey import take_view
+from raftctl.survey import take_view, view_of
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
@@ -19,17 +19,20 @@ WAIT: Final = Opt(
 FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never those that Raft needs.")
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
+LEADER_S: Final = 5.0
+"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
 
 
 def led_view(cluster: Cluster) -> View:
-    """Return the cluster as its leader sees it. Raises NoLeader where none leads by the deadline."""
+    """Return the cluster as its leader sees it. Raises NoLeader where none leads within LEADER_S, or the deadline."""
+    patience = cluster.deadline.capped(LEADER_S)
     while True:
         view = take_view(cluster, ROUND_S)
         if view.leader is not None:
             return view
-        if not cluster.deadline.pause(POLL_S):
+        if not patience.pause(POLL_S):
             raise NoLeader(
-                f"no leader within {cluster.deadline.seconds:g} s",
+                f"no leader within {patience.seconds:.3g} s",
                 "; ".join(view.reasons),
                 "see who is up: raftctl status; wait for one: raftctl wait --leader",
             )
@@ -68,16 +71,21 @@ def change_until(
 
     A lost answer is no reason to give up: the membership itself says whether the change was made.
     """
-    proposed = False
+    lost: OutcomeUnknown | None = None
     while True:
-        if holds(led_view(cluster)):
-            return proposed
-        proposed = True
         try:
+            if holds(led_view(cluster)):
+                return lost is not None
             return propose(cluster, [operation], force=force).changed
-        except OutcomeUnknown:
-            if not cluster.deadline.pause(POLL_S):
+        except OutcomeUnknown as error:
+            lost = error
+        except (NoLeader, Unreachable):
+            # Once a proposal was sent, it is no longer true that nothing was done.
+            if lost is None:
                 raise
+        if not cluster.deadline.pause(POLL_S):
+            assert lost is not None, "every other way out has been taken"
+            raise lost
 
 
 def in_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
@@ -90,17 +98,21 @@ def wait_everywhere(
 ) -> View:
     """Return the view when `holds` of every member that answers. Raises OutcomeUnknown in the end."""
     report = run.progress()
+    waiting = ""
+    last: CliError | None = None
     while True:
-        last: CliError | None = None
         try:
             statuses, asked = cluster.statuses(ROUND_S)
-            view = build_view(statuses, asked.refused)
-            members = {m.id for m in view.members}
-            if view.leader is not None and all(holds(s) for s in statuses if s.node_id in members):
+        except Unreachable as error:
+            # A round that the timeout cut short takes nothing back of what an earlier one saw.
+            last, waiting = error, waiting or error.what
+        else:
+            view = view_of(statuses, asked)
+            members = {m.id: m.name for m in view.members}
+            behind = [members[s.node_id] for s in statuses if s.node_id in members and not holds(s)]
+            if view.leader is not None and not behind:
                 return view
-            waiting = "not every member has heard of it"
-        except CliError as error:
-            last, waiting = error, error.what
+            waiting = f"not yet on {', '.join(behind)}" if behind else "no node leads"
         report(f"still waiting: {what}: {waiting}")
         if not cluster.deadline.pause(POLL_S):
             raise OutcomeUnknown(

@@ -1,13 +1,15 @@
 """raftctl status: the main view."""
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 from raftctl.command import Opt, command
 from raftctl.errors import Unreachable
-from raftctl.health import build_view, status_report
+from raftctl.health import View, status_report
 from raftctl.invocation import Invocation
 from raftctl.output import Report, note
+from raftctl.survey import view_of
 from raftctl.text import parse_duration
 
 
@@ -29,25 +31,41 @@ def status(
     """Show the cluster's health, its leader, and each member with its lag.
 
     All nodes are asked at the same time; one that does not answer is `down` and has its numbers from the
-    leader. COMMIT is then what the leader knows to be in its log. The command succeeds where any node
-    answers: a script that wants a verdict uses `cluster health` or `wait`. With --watch and a pipe, each line
-    is a JSON object.
+    leader. COMMIT is then what the leader knows to be in its log. Once the leader and a majority have
+    answered, silent nodes are not waited for much longer. The command succeeds where any node answers: a
+    script that wants a verdict uses `cluster health` or `wait`. With --watch and a pipe, each line is a JSON
+    object.
+
+    STATE is healthy; lagging: more than 1000 entries behind; electing; full: its disk is. The leader still hears
+    from an unreachable one, and it counts as up. These do not: down; isolated: it answers, but the leader does not
+    hear from it; rejected: the others refuse it, since it was wiped or replaced; foreign: another cluster answers
+    at its address. What is wrong is said on standard error.
 
     Example: raftctl status --watch=5s
     """
     if watch is None:
-        run.output.emit(fetch(run))
+        show(run, fetch(run), run.output.emit)
         return
     while True:
         try:
-            run.output.emit_screen(fetch(run))
+            show(run, fetch(run), run.output.emit_screen)
         except Unreachable as error:
             note("\n".join(error.lines()))
         time.sleep(watch)
 
 
-def fetch(run: Invocation) -> Report:
-    """Ask every node and return the report. Raises Unreachable."""
+def fetch(run: Invocation) -> tuple[View, Report]:
+    """Ask every node and return the view and its report. Raises Unreachable."""
     with run.cluster() as cluster:
         statuses, asked = cluster.statuses()
-    return status_report(build_view(statuses, asked.refused), {a: f.reason for a, f in asked.failures.items()})
+    view = view_of(statuses, asked)
+    return view, status_report(view, {a: f.reason for a, f in asked.failures.items()})
+
+
+def show(run: Invocation, fetched: tuple[View, Report], emit: Callable[[Report], None]) -> None:
+    """Print the report; below a table, say on standard error why the cluster is not healthy."""
+    view, report = fetched
+    emit(report)
+    if run.output.format in ("table", "wide"):
+        for reason in view.reasons:
+            note(f"reason: {reason}")

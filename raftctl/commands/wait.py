@@ -6,14 +6,17 @@ from collections.abc import Callable
 from typing import Annotated, Final
 
 from raftctl.command import Opt, command
-from raftctl.errors import CliError, ConditionFalse, NoLeader, UsageError
-from raftctl.health import View, build_view
+from raftctl.errors import CliError, ConditionFalse, NoLeader, Unreachable, UsageError
+from raftctl.health import View, count_up
 from raftctl.invocation import Invocation
 from raftctl.output import Report
+from raftctl.survey import take_view
 from raftctl.text import format_duration
 
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
+ONCE_S: Final = 0.5
+"""How long the nodes have for their first answers, so that --timeout 0 is one look."""
 
 Condition = Callable[[View], str]
 """Says what is missing in a view; empty where the condition holds."""
@@ -61,20 +64,23 @@ def wait(
     )
     with run.cluster() as cluster:
         report_progress = run.progress()
+        missing: CliError | None = None
+        at_least = ONCE_S
         while True:
-            missing: CliError | None = None
             try:
-                statuses, asked = cluster.statuses(ROUND_S)
-                view = build_view(statuses, asked.refused)
+                view = take_view(cluster, ROUND_S, at_least=at_least)
+            except Unreachable as error:
+                # A round that the timeout cut short takes nothing back of what an earlier one saw.
+                missing = missing or error
+            else:
                 missing = _missing(view, conditions, run.timeout, leader=leader)
-            except CliError as error:
-                missing = error
-            if missing is None:
-                break
+                if missing is None:
+                    break
+            at_least = 0.0
             report_progress(f"still waiting: {missing.why or missing.what}")
             if not cluster.deadline.pause(POLL_S):
                 raise missing
-        waited = run.timeout - cluster.deadline.remaining()
+        waited = cluster.deadline.elapsed
     name = view.leader.node_name if view.leader is not None else None
     run.output.emit(
         Report(
@@ -142,7 +148,7 @@ def _leader_missing(view: View) -> str:
     if view.leader is None:
         return "no node leads"
     if view.voters_up < view.quorum:
-        return f"{view.leader.node_name} leads, but {view.voters_up} voters are up and {view.quorum} are needed"
+        return f"{view.leader.node_name} leads, but {count_up(view.voters_up)} and {view.quorum} are needed"
     return ""
 
 

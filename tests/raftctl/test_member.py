@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from raftnode.wire import client as wire
+from raftnode.wire import kv
 from tests.raftctl.conftest import Cli
-from tests.support.fake_node import HANG_UP, FakeCluster, FakeNode, Reply
+from tests.support.fake_node import HANG_UP, FakeCluster, Reply
 
 ADDRESS = "127.0.0.1:9"
 
@@ -191,6 +192,55 @@ def test_a_change_with_no_leader_is_exit_5(cluster: FakeCluster, cli: Cli) -> No
 
 def test_endpoints_of_two_clusters_are_refused(cluster: FakeCluster, cli: Cli) -> None:
     """A typing mistake in an endpoint list must not mix two clusters into one view."""
-    other = msgspec.structs.replace(cluster.status(1), cluster_id="other", cluster_name="other", node_id=9, members=[])
-    with FakeNode(lambda _request: wire.StatusResult(0, other)) as stranger:
-        assert cli("member list -e", f"{cluster.endpoints},{stranger.address}").code == 2
+    with FakeCluster(1, cluster_id="other") as stranger:
+        lists = (f"{cluster.endpoints},{stranger.endpoints}", f"{stranger.endpoints},{cluster.endpoints}")
+        for command in ("member list", "status", "kv put k v", "kv get k", "kv get k --consistency local",
+                        "wait --leader", "member remove n3 --yes"):
+            for endpoints in lists:
+                got = cli(command, "-e", endpoints)
+                assert got.code == 2, command
+                assert f"demo (c0ffee) at {cluster.nodes[1].address}, " in got.err
+                assert f"other (other) at {stranger.nodes[1].address}" in got.err
+        assert cluster.count(wire.Write) + stranger.count(wire.Write) == 0
+        assert cluster.count(wire.ChangeMembers) + stranger.count(wire.ChangeMembers) == 0
+
+
+def test_a_member_address_at_which_another_cluster_answers_is_never_used(cluster: FakeCluster, cli: Cli) -> None:
+    """The address is learned from the members: it is shown as foreign, neither read nor written, and can be removed."""
+    with FakeCluster(1, cluster_id="other") as stranger:
+        stranger.machine.apply(1, kv.encode(kv.Put(b"who", b"other")))
+        mistyped = wire.MemberStatus(4, "o1", stranger.nodes[1].address, "learner")
+        cluster.members = [*cluster.members, mistyped]
+        assert cli("kv put who demo").code == 0
+        for _ in range(5):
+            assert cli("kv get who --consistency local").out == "demo\n"
+            assert cli("kv put who demo").code == 0
+        assert stranger.count(wire.Write) + stranger.count(wire.Read) == 0
+        shown = cli("status -o json").json
+        assert [m["state"] for m in shown["members"]] == ["healthy"] * 3 + ["foreign"]
+        assert "another cluster answers there: this is cluster other, not " in cli("status").err
+        assert cli("member remove o1 --yes").code == 0
+
+
+def test_a_cluster_id_that_was_given_is_the_only_one_that_is_spoken_to(cluster: FakeCluster, cli: Cli) -> None:
+    """By flag or by context: also where every endpoint is of one other cluster."""
+    assert cli("kv put k v --cluster-id c0ffee").code == 0
+    got = cli("kv put k v --cluster-id other")
+    assert got.code == 2
+    assert "the endpoints do not belong to cluster other" in got.err
+    assert cli("context set demo --cluster-id other -e", cluster.endpoints).code == 0
+    assert cli("kv put k v --context demo").code == 2
+    assert cli("context set demo --cluster-id c0ffee -e", cluster.endpoints).code == 0
+    assert cli("kv put k v --context demo").code == 0
+    assert cli("context show demo -o json").json["cluster_id"] == "c0ffee"
+    assert cluster.count(wire.Write) == 2
+
+
+def test_add_refuses_an_address_at_which_someone_else_answers(cluster: FakeCluster, cli: Cli) -> None:
+    """One mistyped address would make a stranger a member: exit 6, naming its cluster, and nothing is proposed."""
+    with FakeCluster(1, cluster_id="other") as stranger:
+        for more in ("", "--dry-run", "--no-wait"):
+            got = cli(f"member add o1 {more} --address", stranger.nodes[1].address)
+            assert got.code == 6
+            assert "node n1 of cluster other (other) listens there; this is cluster demo (c0ffee)" in got.err
+    assert cluster.count(wire.ChangeMembers) == 0

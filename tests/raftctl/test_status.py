@@ -1,5 +1,8 @@
 """The main view: raftctl status, wait and cluster health, and the pure functions under them."""
 
+import socket
+import time
+
 import msgspec
 import pytest
 
@@ -7,9 +10,9 @@ from raftctl.commands.wait import parse_comparison
 from raftctl.errors import UsageError
 from raftctl.health import build_view, find_member, status_report
 from raftctl.output import align
-from raftnode.wire.client import GetStatus, MemberStatus
+from raftnode.wire.client import GetStatus, MemberStatus, StatusResult
 from tests.raftctl.conftest import Cli
-from tests.support.fake_node import SILENCE, FakeCluster, make_status
+from tests.support.fake_node import SILENCE, FakeCluster, Reply, make_status
 
 MEMBERS = [
     MemberStatus(1, "n1", "10.0.0.1:1", "voter"),
@@ -62,6 +65,35 @@ def test_a_silent_member_that_the_leader_hears_is_unreachable_not_down() -> None
     leader = msgspec.structs.replace(LEADER, members=heard)
     assert build_view([leader, FOLLOWER]).members[2].state == "unreachable"
     assert build_view([leader, FOLLOWER], {"10.0.0.3:1"}).members[2].state == "down"
+
+
+def test_a_wiped_member_is_rejected_and_does_not_count_as_up() -> None:
+    """It runs and answers us, but the others refuse it: it has no vote to give, so the tolerance is without it."""
+    wiped = make_status(3, MEMBERS, term=0, role="pre_candidate", counters={"dials_rejected": 105})
+    view = build_view([LEADER, FOLLOWER, wiped])
+    assert (view.members[2].state, view.members[2].up) == ("rejected", False)
+    assert (view.voters_up, view.tolerates, view.health) == (2, 0, "degraded")
+    assert view.reasons == (
+        "n3 is rejected: the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",)
+
+
+def test_a_wiped_member_is_rejected_also_while_nobody_leads() -> None:
+    """Both have met rejections by then: the wiped one is the one whose log is empty though entries were committed."""
+    wiped = make_status(3, MEMBERS, term=0, counters={"dials_rejected": 9})
+    met = msgspec.structs.replace(FOLLOWER, leader_id=None, last_log_index=10485, counters={"dials_rejected": 3})
+    view = build_view([met, wiped])
+    assert [m.state for m in view.members] == ["down", "healthy", "rejected"]
+    assert view.health == "no-quorum"
+
+
+def test_a_member_that_the_leader_does_not_hear_and_that_does_not_follow_is_isolated_and_not_up() -> None:
+    """A young leader has not heard from everyone yet, and whoever follows it is not cut off."""
+    alone = make_status(3, MEMBERS, term=12)
+    assert [(m.state, m.up) for m in build_view([LEADER, FOLLOWER, alone]).members][2] == ("isolated", False)
+    follows = msgspec.structs.replace(alone, leader_id=1, applied_index=10485)
+    assert build_view([LEADER, FOLLOWER, follows]).members[2].up
+    young = msgspec.structs.replace(LEADER, uptime_ms=500)
+    assert build_view([young, FOLLOWER, alone]).members[2].up
 
 
 def test_a_member_is_named_by_name_id_or_address() -> None:
@@ -138,6 +170,54 @@ def test_wait_sees_a_leader_that_comes_later(cluster: FakeCluster, cli: Cli) -> 
     assert cli("wait --leader").code == 0
 
 
+def test_wait_says_what_was_missing_although_the_last_round_was_cut_short(cluster: FakeCluster, cli: Cli) -> None:
+    """A member that never answers fills each round: at the timeout the others' answers still count, exit 3 not 4."""
+    cluster.interfere = lambda node, request: SILENCE if node == 3 and isinstance(request, GetStatus) else None
+    got = cli("wait --applied-to 99 --timeout 1.2s")
+    assert got.code == 3
+    assert "n1 has applied 0, not 99" in got.err
+
+
+def test_a_change_that_is_not_seen_everywhere_in_time_names_who_lacks_it(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit 7, and never the text of a cluster that does not answer."""
+    monkeypatch.setattr("raftctl.commands.membership.ROUND_S", 0.2)
+    old = cluster.members
+
+    def stay_behind(node: int, request: object) -> Reply | None:
+        if node == 3 or not isinstance(request, GetStatus):
+            return SILENCE if node == 3 else None
+        if node == 2:
+            return StatusResult(0, msgspec.structs.replace(cluster.status(2), members=old))
+        return None
+
+    cluster.interfere = stay_behind
+    got = cli("member remove n3 --yes --timeout 1.2s")
+    assert got.code == 7
+    assert got.err.splitlines()[1] == "  not yet on n2"
+
+
+def test_wait_with_no_time_looks_once(cluster: FakeCluster, cli: Cli) -> None:
+    """--timeout 0 asks whether it is so now."""
+    assert cli("wait --leader --timeout 0").code == 0
+    cluster.leader = 0
+    assert cli("wait --leader --timeout 0").code == 5
+
+
+def test_a_silent_member_costs_little_once_the_leader_and_a_majority_have_answered(
+    cluster: FakeCluster, cli: Cli
+) -> None:
+    """The leader knows how it is; the others' word is not waited for until the timeout."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"127.0.0.1:{mute.getsockname()[1]}"
+        cluster.members = [*cluster.members, MemberStatus(4, "n4", address, "voter")]
+        started = time.monotonic()
+        got = cli("status -o json --timeout 30s")
+        assert time.monotonic() - started < 10
+    assert got.json["members"][3]["state"] == "unreachable"
+
+
 @pytest.mark.parametrize(("condition", "code"), [
     ("--leader", 5), ("--members 4", 3), ("--applied-to 99", 3), ("--lag '>5'", 3), ("--health healthy", 3),
 ])
@@ -176,6 +256,6 @@ def test_a_leader_without_a_quorum_is_not_waited_for_in_vain(cluster: FakeCluste
     cluster.stop(3)
     got = cli("wait --leader --timeout 0.1s")
     assert got.code == 5
-    assert "n1 leads, but 1 voters are up and 2 are needed" in got.err
+    assert "n1 leads, but 1 voter is up and 2 are needed" in got.err
     assert all(address in cli("status -o json").out for address in followers)
     assert "NO QUORUM  1/3 voters up" in cli("status").out

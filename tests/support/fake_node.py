@@ -16,7 +16,7 @@ from raftnode.core.types import EntryKind, LogEntry
 from raftnode.machine.kv import KvMachine
 from raftnode.wire import client as wire
 from raftnode.wire.frame import FrameDecoder, encode_frame
-from raftnode.wire.hello import PROTOCOL_VERSION, Rejected, Welcome, decode_hello
+from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, Welcome, decode_hello
 
 CLUSTER_ID: Final = "c0ffee"
 HANG_UP: Final = "hang up"
@@ -29,11 +29,13 @@ Handler = Callable[[Any], Reply]
 class FakeNode:
     """A loopback server in threads. `requests` holds what it was asked, in order."""
 
-    def __init__(self, handler: Handler, *, node_id: int = 1, rejects: str = "") -> None:
+    def __init__(
+        self, handler: Handler, *, node_id: int = 1, rejects: str = "", cluster_id: str = CLUSTER_ID
+    ) -> None:
         self.handler = handler
         self.requests: list[wire.Request] = []
         self._welcome: Welcome | Rejected = (
-            Rejected("cluster", rejects) if rejects else Welcome(PROTOCOL_VERSION, CLUSTER_ID, node_id, "instance")
+            Rejected("cluster", rejects) if rejects else Welcome(PROTOCOL_VERSION, cluster_id, node_id, "instance")
         )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
@@ -77,11 +79,18 @@ class FakeNode:
             bodies = self._bodies(sock)
             hello = next(bodies, None)
             if hello is not None:
-                decode_hello(hello)
-                sock.sendall(encode_frame(self._welcome))
-                self._converse(sock, bodies)
+                answer = self._answer_hello(decode_hello(hello))
+                sock.sendall(encode_frame(answer))
+                if isinstance(answer, Welcome):
+                    self._converse(sock, bodies)
         with self._lock:
             self._sockets.discard(sock)
+
+    def _answer_hello(self, hello: Hello) -> Welcome | Rejected:
+        own = self._welcome
+        if isinstance(own, Welcome) and hello.cluster_id not in ("", own.cluster_id):
+            return Rejected(REJECT_CLUSTER, f"this is cluster {own.cluster_id}, not cluster {hello.cluster_id}")
+        return own
 
     def _converse(self, sock: socket.socket, bodies: Iterator[bytes]) -> None:
         for body in bodies:
@@ -119,7 +128,8 @@ class FakeCluster:
     `interfere` may be set to a function (node id, request) that gives a reply instead of the usual one, or None.
     """
 
-    def __init__(self, count: int = 3, leader: int = 1) -> None:
+    def __init__(self, count: int = 3, leader: int = 1, cluster_id: str = CLUSTER_ID) -> None:
+        self.cluster_id = cluster_id
         self.machine = KvMachine()
         self.leader = leader
         self.term = 7
@@ -130,7 +140,7 @@ class FakeCluster:
         self.interfere: Callable[[int, Any], Reply | None] = lambda _node, _request: None
         self.results: dict[tuple[int, int], wire.Written] = {}
         self.sessions = 0
-        self.nodes = {i: FakeNode(self._handler(i), node_id=i) for i in range(1, count + 1)}
+        self.nodes = {i: FakeNode(self._handler(i), node_id=i, cluster_id=cluster_id) for i in range(1, count + 1)}
         self.members = [wire.MemberStatus(i, f"n{i}", n.address, "voter") for i, n in self.nodes.items()]
 
     def __enter__(self) -> Self:
@@ -165,7 +175,8 @@ class FakeCluster:
                 last_contact_ms=120, promotable=m.kind == "learner") for m in members]
         leader = next((m.address for m in self.members if m.id == self.leader), "")
         return make_status(
-            node_id, members, role="leader" if leads else "follower", term=self.term,
+            node_id, members, role="leader" if leads else "follower", term=self.term, cluster_id=self.cluster_id,
+            cluster_name="demo" if self.cluster_id == CLUSTER_ID else self.cluster_id,
             leader_id=self.leader or None, leader_address=leader, commit_index=len(self.log),
             applied_index=len(self.log), last_log_index=len(self.log), first_log_index=self.first_log_index,
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from raftnode.wire import client as wire
 from raftnode.wire.hello import PROTOCOL_VERSION, Welcome
-from tests.support.fake_node import CLUSTER_ID, FakeNode, make_status
+from tests.support.fake_node import FakeNode, make_status
 
 
 class FixedNode(FakeNode):
@@ -28,7 +28,7 @@ class FixedNode(FakeNode):
         host, _, port = address.rpartition(":")
         self.handler = lambda _request: wire.StatusResult(0, status)
         self.requests = []
-        self._welcome = Welcome(PROTOCOL_VERSION, CLUSTER_ID, status.node_id, "instance")
+        self._welcome = Welcome(PROTOCOL_VERSION, status.cluster_id, status.node_id, "instance")
         self._listener = socket.create_server((host, int(port)))
         self._sockets = set()
         self._lock = threading.Lock()
