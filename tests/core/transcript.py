@@ -9,7 +9,7 @@ it did. A message is shown when it arrives (`1 => 2`), and, where it is still un
 it was sent (`1 -> 2`). `4@2` is the entry with index 4 and term 2.
 
 `python -m tests.core.transcript --rewrite [files]` writes what happens now; without `--rewrite` it shows the
-difference. The commands are the methods `do_*` of `Stage`.
+difference. `--help` lists the commands, which are the methods `do_*` of `Stage`.
 """
 
 import argparse
@@ -364,7 +364,7 @@ class Stage(Cluster):
         self.tell(f"{node} is down")
 
     def do_restart(self, words: list[str]) -> None:
-        """`restart 1`"""
+        """`restart 1`: it starts from its log, its term and its vote."""
         node = int(words[0])
         self.restart(node)
         now = self.seen[node] = look_at(self.nodes[node], self.storages[node])
@@ -558,7 +558,12 @@ def difference(path: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="compare protocol stories with what the core does, or rewrite them")
+    commands = [make_stage, *(method for name, method in vars(Stage).items() if name.startswith("do_"))]
+    parser = argparse.ArgumentParser(
+        description="compare protocol stories with what the core does, or rewrite them",
+        epilog="commands:\n" + "\n".join(f"  {' '.join((command.__doc__ or '').split())}" for command in commands),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rewrite", action="store_true", help="write what happens now into the files")
     parser.add_argument("files", nargs="*", type=Path, help=f"stories (all in {STORIES.name}/)")
     arguments = parser.parse_args()
