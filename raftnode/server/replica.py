@@ -49,6 +49,9 @@ from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 READIES_PER_TURN: Final = 4
 """How often one turn asks the core again for what its own fsync made possible."""
 
+READY_BYTES_MAX: Final = 256 * 1024
+"""How much committed data is applied before the next Ready: a node with a long log to apply stays responsive."""
+
 
 COMMIT_BROADCAST_DELAY: Final = 0.005
 """Seconds: followers learn of a commit with the next entry, or after so long."""
@@ -616,5 +619,6 @@ def _core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
         pre_vote=settings.pre_vote,
         check_quorum=settings.check_quorum,
         contexts=first.contexts,
+        ready_bytes_max=READY_BYTES_MAX,
         commit_broadcast_delay=COMMIT_BROADCAST_DELAY,
     )

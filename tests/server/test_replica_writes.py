@@ -324,3 +324,22 @@ def test_a_bad_command_is_refused_before_the_log() -> None:
     assert answer.code is ErrorCode.TOO_LARGE
     assert cluster.replica(leader).node.last_log_index == last
     assert SETTINGS.request_timeout > 0
+
+
+def test_a_long_log_is_applied_in_pieces_after_a_restart() -> None:
+    """One turn applies about a megabyte: a node that starts answers its leader and its clients meanwhile."""
+    cluster = Cluster(1)
+    cluster.leader()
+    client = cluster.client()
+    for _ in range(5000):
+        client.send(1, put(client, b"k", bytes(1024)))
+    cluster.run_until(lambda: len(client.answers) == 5000)
+    cluster.kill(1)
+    cluster.restart(1)
+    node = cluster.replica(1).node
+    steps: list[int] = []
+    while node.last_applied < 5000:
+        before = node.last_applied
+        cluster.step()
+        steps.append(node.last_applied - before)
+    assert max(steps) < 1500
