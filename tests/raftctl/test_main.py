@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_a_refused_connection_names_the_reason(cli: Cli) -> None:
 
 def test_a_closed_pipe_ends_quietly() -> None:
     """Rule 14: `raftctl ... | head -1` leaves no message."""
-    script = f"{sys.executable} -c 'from raftctl.main import main; main()' completion words '' | true"
+    script = f"{shlex.quote(sys.executable)} -c 'from raftctl.main import main; main()' completion words '' | true"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -104,7 +105,28 @@ def test_output_that_cannot_be_written_is_not_exit_0() -> None:
         done = subprocess.run([sys.executable, "-m", "raftctl.main", "version"], stdout=full, stderr=subprocess.PIPE,
                               text=True, check=False)
     assert done.returncode == 1
-    assert "No space left on device" in done.stderr
+    assert done.stderr.splitlines()[:2] == [
+        "error: cannot write to standard output  [E_OUTPUT, exit 1]", "  No space left on device"]
+
+
+def test_a_closed_standard_output_is_a_plain_error() -> None:
+    """Nothing is done: the first socket would take the closed descriptor's place."""
+    script = f"{sys.executable} -m raftctl.main version >&-"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output is closed  [E_OUTPUT, exit 1]")
+
+
+@pytest.mark.parametrize(("line", "plain"), [
+    ("--version", "version"), ("-h", "--help"), ("help", "--help"), ("help kv get", "kv get --help"),
+    ("kv get -h", "kv get --help"), ("kv -h", "kv --help"), ("-o json --version", "version -o json"),
+])
+def test_help_and_version_may_be_asked_for_as_elsewhere(cli: Cli, line: str, plain: str) -> None:
+    """What other tools take is not an error here."""
+    got = cli(line)
+    assert got == cli(plain)
+    assert got.code == 0
+    assert got.out
 
 
 def test_version_says_the_protocol_too(cli: Cli) -> None:
