@@ -41,7 +41,7 @@ class Progress:
         "must_send",
         "next_index",
         "peer",
-        "probe_sent",
+        "probe",
         "sent_commit",
         "snapshot_asked_at",
         "snapshot_index",
@@ -62,7 +62,8 @@ class Progress:
         self.must_send = True
         """Send a request even if it is empty: a heartbeat, a read's round, a commit index."""
         self.sent_commit = 0
-        self.probe_sent = False
+        self.probe: tuple[int, int] | None = None
+        """In PROBE: (last index, bytes) of the one request that is under way."""
         self.inflight: deque[tuple[int, int]] = deque()
         """(last index, bytes) of each unacknowledged request in REPLICATE."""
         self.inflight_bytes = 0
@@ -82,7 +83,7 @@ class Progress:
             return (
                 len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
             )
-        return self.state is ProgressState.PROBE and not self.probe_sent
+        return self.state is ProgressState.PROBE and self.probe is None
 
     def answers(self, now: float, within: float) -> bool:
         """Whether it answered this leader in the last `within` seconds."""
@@ -95,7 +96,7 @@ class Progress:
             self.inflight.append((last_index, size_bytes))
             self.inflight_bytes += size_bytes
         else:
-            self.probe_sent = True
+            self.probe = (last_index, size_bytes)
 
     def acknowledged(self, index: int) -> bool:
         """Record that its log matches up to `index`. Return whether that is news. Match only grows."""
@@ -131,10 +132,10 @@ class Progress:
             if rejected_index:
                 self.next_index = max(self.match_index + 1, min(rejected_index, next_hint))
             return True
-        if not self.probe_sent or (rejected_index and rejected_index != self.next_index - 1):
+        if self.probe is None or (rejected_index and rejected_index != self.next_index - 1):
             return False
         self.next_index = max(self.match_index + 1, min(self.next_index - 1, next_hint))
-        self.probe_sent = False
+        self.probe = None
         return True
 
     def become_probe(self) -> None:
@@ -142,17 +143,23 @@ class Progress:
         self._clear_window()
         self.state = ProgressState.PROBE
         self.next_index = self.match_index + 1
-        self.probe_sent = False
+        self.probe = None
 
     def become_replicate(self) -> None:
-        """Send without waiting, from after the match."""
+        """Send without waiting, from after the match, or after the entries of a probe that is still under way."""
         self._clear_window()
         self.state = ProgressState.REPLICATE
         self.next_index = self.match_index + 1
+        probe, self.probe = self.probe, None
+        if probe is not None and probe[0] > self.match_index:
+            self.next_index = probe[0] + 1
+            self.inflight.append(probe)
+            self.inflight_bytes = probe[1]
 
     def become_snapshot(self, snapshot_index: int, now: float) -> None:
         """Wait for a snapshot that covers `snapshot_index` to be acknowledged."""
         self._clear_window()
+        self.probe = None
         self.state = ProgressState.SNAPSHOT
         self.snapshot_index = snapshot_index
         self.snapshot_asked_at = now

@@ -32,7 +32,7 @@ def tick(state: RaftState, now: float) -> None:
     state.round_wanted = True
     for progress in state.progress.values():
         if progress.state is ProgressState.PROBE:
-            progress.probe_sent = False
+            progress.probe = None
 
 
 def collect(state: RaftState, ready: Ready) -> None:

@@ -116,6 +116,7 @@ class Replica:
         self._sending: dict[NodeId, SnapshotSending] = {}
         self._receiving = SnapshotReceiving(snapshots)
         self._applied_configuration: Configuration = identity.configuration
+        self._is_known_member = identity.capacity == "voter"
         self._bytes_since_snapshot = 0
         self._newest_snapshot: StoredSnapshot | None = None
         self._seen: tuple[NodeRole, int, NodeId | None] = (NodeRole.FOLLOWER, 0, None)
@@ -470,7 +471,10 @@ class Replica:
     def _apply_configuration(self, entry: LogEntry) -> None:
         before, after = self._applied_configuration, decode_configuration(entry.data)
         self._applied_configuration = after
-        for event, node, kind in describe_changes(before, after):
+        self._is_known_member = self._is_known_member or self.identity.node_id in after.members()
+        # What a node that joined reads of the time before its own addition is no news.
+        news = describe_changes(before, after) if self._is_known_member else []
+        for event, node, kind in news:
             known = member_context(after if event != "member.removed" else before, node)
             self.events.emit(
                 event, entry.term, member=known.name or str(node), id=node, kind=kind, address=known.address,
@@ -509,6 +513,7 @@ class Replica:
         except SerializationError as error:
             raise StorageError(f"{stored.path} does not fit this program's machine: {error}") from error
         self._applied_configuration = stored.configuration
+        self._is_known_member = self._is_known_member or self.identity.node_id in stored.configuration.members()
 
     def _fit_log_to_snapshot(self, newest: StoredSnapshot | None) -> None:
         """Bring log and snapshot together after a crash between writing the one and cutting the other."""

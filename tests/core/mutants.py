@@ -339,9 +339,9 @@ mutant("a stale refusal throws a follower back", "progress.py",
        "        if rejected_index and rejected_index <= self.match_index:\n            return False\n", "",
        "progress::test_a_refusal_older_than_what_matches_changes_nothing")
 mutant("every rejection sends a probe", "progress.py",
-       "        if not self.probe_sent or (rejected_index and rejected_index != self.next_index - 1):\n            return False\n", "",
+       "        if self.probe is None or (rejected_index and rejected_index != self.next_index - 1):\n            return False\n", "",
        "progress::test_one_probe_is_in_flight_however_many_rejections_arrive")
-mutant("probing does not wait", "progress.py", "return self.state is ProgressState.PROBE and not self.probe_sent",
+mutant("probing does not wait", "progress.py", "return self.state is ProgressState.PROBE and self.probe is None",
        "return self.state is ProgressState.PROBE",
        "progress::test_a_probing_leader_sends_nothing_more_until_an_answer_or_a_heartbeat")
 mutant("the window of messages is endless", "progress.py",

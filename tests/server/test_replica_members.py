@@ -67,6 +67,26 @@ def test_a_node_is_added_catches_up_and_is_promoted() -> None:
     assert "member.promoted" in types
 
 
+def test_what_happened_before_a_node_joined_is_no_news_of_it() -> None:
+    """It reads configurations without itself, which are history; it tells of its own addition and what came after."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    changed(client.ask(leader, change(client, MemberOperation(MemberAction.ADD_OBSERVER, 0, "n9", "127.0.0.1:9"))))
+    (observer,) = [m.id for m in cluster.replica(leader).status().members if m.name == "n9"]
+    changed(client.ask(leader, change(client, remove(observer))))
+    added = changed(client.ask(leader, change(client, MemberOperation(MemberAction.ADD_LEARNER, 0, "n5", "h:5"))))
+    (node,) = [m.id for m in added.members if m.name == "n5"]
+    cluster.join(node, added.members)
+    cluster.run_until(lambda: promotable(cluster, leader, node), what="the learner's catch-up")
+    assert [t for t in cluster.nodes[node].event_types() if t.startswith("member.")] == ["member.added"]
+    changed(client.ask(leader, change(client, promote(node))))
+    cluster.settle()
+    assert [t for t in cluster.nodes[node].event_types() if t.startswith("member.")] == [
+        "member.added", "member.promoted",
+    ]
+
+
 def test_a_learner_that_has_not_caught_up_is_not_promoted() -> None:
     """The refusal has the arithmetic: which entry it has, of how many."""
     cluster = Cluster()
