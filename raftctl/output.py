@@ -117,21 +117,32 @@ class Output:
                 self._table(report)
         flush()
 
-    def emit_record(self, schema: str, record: Json, line: str) -> None:
-        """Print one record of a stream at once: `line` on a terminal or with -o table, else a line of JSON."""
-        _line(json_text(with_schema(schema, record)) if self._streams_json else line)
+    def emit_record(self, schema: str, record: Json, line: str, name: str = "") -> None:
+        """Print one record of a stream at once: `line` on a terminal or with -o table, else a line of JSON.
+
+        `name` is what -o name prints of it; a record without one, such as a gap, then goes to standard error.
+        """
+        if self.format == "name":
+            _line(name) if name else note(line)
+        else:
+            _line(json_text(with_schema(schema, record)) if self._streams_json else line)
         flush()
 
-    def emit_row(self, schema: str, record: Json, columns: Sequence[Column], row: Sequence[str]) -> None:
+    def emit_row(
+        self, schema: str, record: Json, columns: Sequence[Column], row: Sequence[str], name: str
+    ) -> None:
         """Print one record of a stream as `emit_record` does; in lines, aligned, and the first below a header."""
-        if not self._streams_json and not self._widths:
-            self._widths = [max(len(c.name), len(cell)) for c, cell in zip(columns, row, strict=True)]
+        if self._streams_json or self.format == "name":
+            self.emit_record(schema, record, "", name)
+            return
+        begins = not self._widths
+        if begins:
+            self._widths = [len(c.name) for c in columns]
+        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, row, strict=True)]
+        self._widths[-1] = 0
+        if begins:
             _line("  ".join(c.name.ljust(w) for c, w in zip(columns, self._widths, strict=True)).rstrip())
-        line = ""
-        if not self._streams_json:
-            self._widths = [max(w, len(cell)) for w, cell in zip(self._widths[:-1], row[:-1], strict=True)] + [0]
-            line = "  ".join(cell.ljust(w) for cell, w in zip(row, self._widths, strict=True)).rstrip()
-        self.emit_record(schema, record, line)
+        self.emit_record(schema, record, "  ".join(c.ljust(w) for c, w in zip(row, self._widths, strict=True)).rstrip())
 
     def emit_bytes(self, data: bytes) -> None:
         """Write bytes as they are."""

@@ -23,6 +23,14 @@ SINCE: Final = Opt(
 )
 TYPE: Final = Opt("--type", "Only types that match, such as 'member.*'.", "GLOB")
 NODE: Final = Opt("--node", "Only what this member saw; without it, every member.", "MEMBER")
+COLUMNS: Final = (
+    Column("TIME"),
+    Column("NODE"),
+    Column("TERM"),
+    Column("TYPE"),
+    Column("DATA"),
+    Column("CURSOR", True),
+)
 LONG_POLL_S: Final = 10.0
 RETRY_S: Final = 0.5
 PAGE: Final = 1000
@@ -69,14 +77,7 @@ def list_events(
                 "events": [event_record(e) for e in events],
                 "gaps": [{"node": n, "lost": count} for n, count in lost.items()],
             },
-            columns=[
-                Column("TIME"),
-                Column("NODE"),
-                Column("TERM"),
-                Column("TYPE"),
-                Column("DATA"),
-                Column("CURSOR", True),
-            ],
+            columns=COLUMNS,
             rows=[_row(e) for e in events],
             items="events",
             item_schema="event",
@@ -145,7 +146,14 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
                 "give --node as well; each event names its node",
             )
         return since, 0.0
-    return "", time.time() - parse_duration(since)
+    try:
+        return "", time.time() - parse_duration(since)
+    except UsageError:
+        raise UsageError(
+            f"--since cannot be {since!r}",
+            "it is how long ago, a time, or the cursor of an event",
+            "write 10m, 2026-11-23T03:10:00Z, or a cursor such as 1:4411",
+        ) from None
 
 
 def _sources(cluster: Cluster, node: str | None, cursor: str) -> list[Source]:
@@ -218,7 +226,7 @@ def _emit(run: Invocation, sources: list[Source], events: list[EventRecord]) -> 
             )
             source.lost = 0
     for event in events:
-        run.output.emit_record("event", event_record(event), "  ".join(_row(event)[:-1]))
+        run.output.emit_row("event", event_record(event), COLUMNS[:-1], _row(event)[:-1], event.cursor)
 
 
 def _lost_text(count: int) -> str:

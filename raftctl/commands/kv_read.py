@@ -13,6 +13,7 @@ from raftctl.commands.kv_values import (
     kv_result,
     pair_record,
     read_only_one_of,
+    show_value,
 )
 from raftctl.errors import NotFound
 from raftctl.invocation import Invocation
@@ -96,13 +97,16 @@ def list_keys(
 ) -> None:
     """List keys in byte order, with their values.
 
-    More than a thousand keys are read in parts, each part at its own revision.
+    A table shows the first 256 bytes of a value, and of a longer one how many it has; JSON has all of it. More
+    than a thousand keys are read in parts, each part at its own revision.
 
     Example: raftctl kv list users/ --limit 20
     """
     start = decode_key(prefix, hex_=hex_) if prefix else b""
+    # Where only the names are printed, the values are not fetched.
+    bare = keys_only or run.output.format == "name"
     with run.cluster() as cluster:
-        items = list(_pages(cluster, start, limit, consistency, keys_only=keys_only))
+        items = list(_pages(cluster, start, limit, consistency, keys_only=bare))
     show = bytes.hex if hex_ else escape_bytes
     columns = [
         Column("KEY"),
@@ -116,7 +120,12 @@ def list_keys(
             {"items": [_listed(item, keys_only=keys_only) for item in items]},
             columns=columns,
             rows=[
-                [show(i.key), *([] if keys_only else [show(i.value)]), str(i.mod_revision), str(i.version)]
+                [
+                    show(i.key),
+                    *([] if keys_only else [show_value(i.value, hex_=hex_)]),
+                    str(i.mod_revision),
+                    str(i.version),
+                ]
                 for i in items
             ],
             items="items",

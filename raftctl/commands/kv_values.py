@@ -1,7 +1,7 @@
 """Keys and values between the command line and bytes: shared by the kv commands."""
 
 import sys
-from typing import Any
+from typing import Any, Final
 
 from raftctl.command import Opt
 from raftctl.errors import Conflict, UsageError
@@ -11,6 +11,9 @@ from raftnode.wire import kv
 RAW = Opt("--raw", "Write the value's bytes as they are, without a line end.")
 HEX = Opt("--hex", "Keys and values are hexadecimal, given and printed.")
 HEX_IN = Opt("--hex", "The key and the value are given in hexadecimal.")
+CELL_BYTES: Final = 256
+"""How much of a value a table shows: one of 8 MiB would fill ten thousand lines."""
+
 FILE = Opt("--file", "Read the value from a file; - is standard input.", "FILE")
 
 
@@ -48,8 +51,9 @@ def take_value(text: str | None, file: str | None, *, hex_: bool) -> bytes:
         )
     value = decode_text(text, hex_=hex_, what="value") if text is not None else _read_file(file or "")
     if len(value) > kv.VALUE_BYTES_MAX:
+        # A file is not read to its end.
         raise UsageError(
-            f"the value has {len(value)} bytes",
+            f"the value has {f'{len(value)} bytes' if file is None else f'more than {kv.VALUE_BYTES_MAX} bytes'}",
             f"the limit is {kv.VALUE_BYTES_MAX} bytes",
             code="E_TOO_LARGE",
         )
@@ -89,16 +93,39 @@ def pair_record(item: kv.KeyValue) -> dict[str, Any]:
     }
 
 
-def kv_result(data: bytes) -> kv.KvResult:
-    """Return the store's result. Raises what a result that is a refusal means: Conflict or UsageError."""
+def kv_result(data: bytes, key: bytes = b"") -> kv.KvResult:
+    """Return the store's result. Raises what a result that is a refusal means: Conflict or UsageError.
+
+    `key` is the one that was written, which the error's next step names.
+    """
     result = kv.decode_result(data)
     if isinstance(result, kv.Conflict):
         raise Conflict(
-            result.reason, current_text(result.current), "read it again: raftctl kv get KEY -o json"
+            result.reason, current_text(result.current), f"read it again: {get_command(key)}"
         )
     if isinstance(result, kv.BadCommand):
-        raise UsageError(result.reason)
+        raise UsageError(
+            result.reason, "", f"see what is there: {get_command(key)}" if key else ""
+        )
     return result
+
+
+def get_command(key: bytes) -> str:
+    """Return the command that shows a key, as it is typed in a shell; in hexadecimal what cannot be typed."""
+    from shlex import quote
+
+    text = escape_bytes(key)
+    if text.encode() != key:
+        return f"raftctl kv get {key.hex()} --hex -o json"
+    return f"raftctl kv get -o json -- {quote(text)}" if text[0] == "-" else f"raftctl kv get {quote(text)} -o json"
+
+
+def show_value(value: bytes, *, hex_: bool) -> str:
+    """Return a value for a table's cell: escaped or in hexadecimal, and of a long one the beginning."""
+    show = bytes.hex if hex_ else escape_bytes
+    if len(value) <= CELL_BYTES:
+        return show(value)
+    return f"{show(value[:CELL_BYTES])}... ({len(value)} bytes)"
 
 
 def current_text(current: kv.KeyValue | None) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.kv_read import read
-from raftctl.commands.kv_values import HEX, decode_key, key_record, kv_result
+from raftctl.commands.kv_values import HEX, decode_key, key_record, kv_result, show_value
 from raftctl.invocation import Invocation
 from raftctl.link import Deadline
 from raftctl.text import bytes_field, escape_bytes
@@ -28,12 +28,13 @@ def watch(
     """Show changes of keys as they happen, until interrupted. --after resumes after a revision.
 
     Piped, each line is a JSON object. Changes that are no longer known are reported as a record with the
-    schema raftctl.gap/1; read the keys anew then.
+    schema raftctl.gap/1; read the keys anew then. It ends when nobody reads the pipe any more.
 
     Example: raftctl kv watch users/ --after 1042 -o jsonl
     """
     wanted = decode_key(prefix, hex_=hex_) if prefix else b""
     with run.cluster() as cluster:
+        cluster.pipe = run.output.pipe
         if after is None:
             now = read(cluster, kv.List(wanted, limit=1, keys_only=True), "linearizable")
             assert isinstance(now, kv.ListResult), "List is answered by ListResult"
@@ -59,8 +60,8 @@ def _next(run: Invocation, cluster: Cluster, prefix: bytes, after: int, *, hex_:
     show = bytes.hex if hex_ else escape_bytes
     for change in result.changes:
         words = [str(change.revision), "delete" if change.value is None else "put", show(change.key)]
-        words += [] if change.value is None else [show(change.value)]
-        run.output.emit_record("kv.change", _record(change), "  ".join(words))
+        words += [] if change.value is None else [show_value(change.value, hex_=hex_)]
+        run.output.emit_record("kv.change", _record(change), "  ".join(words), show(change.key))
     return max(after, result.through)
 
 

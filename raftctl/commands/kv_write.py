@@ -140,7 +140,7 @@ def incr(
 
 def _write(run: Invocation, change: kv.KvCommand) -> kv.KvResult:
     with run.cluster() as cluster:
-        return kv_result(cluster.write(kv.encode(change)).result)
+        return kv_result(cluster.write(kv.encode(change)).result, change.key)
 
 
 def _emit(run: Invocation, schema: str, key: bytes, *, changed: bool, **numbers: int) -> None:

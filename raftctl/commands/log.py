@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-from raftctl.client import Cluster
+from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.log_offline import (
     COLUMNS,
@@ -17,6 +17,7 @@ from raftctl.commands.log_offline import (
 from raftctl.commands.membership import the_member
 from raftctl.errors import NotFound, UsageError
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.offline import DATA_DIR
 from raftctl.output import Report
 from raftctl.survey import take_view
@@ -76,6 +77,8 @@ def range_(
             names=[str(e.entry.index) for e in entries],
         )
     )
+    if hi > result.commit_index:
+        run.note(f"the log ends at entry {result.commit_index}: nothing after it is committed")
 
 
 @command("log tail", connects=True)
@@ -104,13 +107,15 @@ def tail(
         show_tail(run, data_dir, lines, from_)
         return
     with run.cluster() as cluster:
+        cluster.pipe = run.output.pipe
         where = _address(cluster, node)
         if from_ is None:
             view = take_view(cluster)
             from_ = max(1, view.commit_index - lines + 1)
         for record in _follow(cluster, where, from_, run.timeout, follow=follow):
             if isinstance(record, LogEntryView):
-                run.output.emit_record("log.entry", entry_record(record), "  ".join(entry_row(record)))
+                index = str(record.entry.index)
+                run.output.emit_row("log.entry", entry_record(record), COLUMNS, entry_row(record), index)
             else:
                 run.output.emit_record(
                     "gap", record, f"-- entries {record['from']} to {record['to']} are gone --"
@@ -120,8 +125,6 @@ def tail(
 def _follow(
     cluster: Cluster, where: str, index: int, timeout: float, *, follow: bool
 ) -> Iterator[LogEntryView | dict[str, Any]]:
-    from raftctl.client import Deadline
-
     while True:
         cluster.deadline = Deadline(timeout + (LONG_POLL_S if follow else 0.0))
         request = GetLog(0, index, index + 999, round(LONG_POLL_S * 1000) if follow else 0)

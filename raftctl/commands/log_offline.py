@@ -74,7 +74,8 @@ def show_tail(run: Invocation, data_dir: str, lines: int, first: int | None) -> 
             first = max(log.first_index, log.last_index - lines + 1)
         _check_first(log, first)
         for view in log.read(first, log.last_index):
-            run.output.emit_record("log.entry", _record(log, view), "  ".join(_row(log, view)))
+            index = str(view.entry.index)
+            run.output.emit_row("log.entry", _record(log, view), OFFLINE_COLUMNS, _row(log, view), index)
         _end(run, log, log.last_index)
 
 

@@ -71,15 +71,15 @@ def add(
         if present is None:
             check_stranger(view, address)
         if dry_run:
-            _evaluate(run, cluster, name, operation, present)
+            _evaluate(run, cluster, view, name, operation, present)
             return
         changed = False
         if present is None:
-            changed = change_until(cluster, operation, lambda view: existing(view, name, address) is not None)
+            changed = change_until(cluster, [operation], lambda view: existing(view, name, address) is not None)
         if learner or observer or not wait or (present is not None and present.kind == "voter"):
             view = _seen(run, cluster, name, address) if wait else led_view(cluster)
         else:
-            view = _promote(run, cluster, name, address)
+            view = _promote(run, cluster, name, address, added=changed)
             changed = True
     member = existing(view, name, address)
     kind = member.kind if member is not None else "observer" if observer else "learner"
@@ -130,7 +130,7 @@ def check_stranger(view: View, address: str) -> None:
 
 
 def _evaluate(
-    run: Invocation, cluster: Cluster, name: str, operation: MemberOperation, present: Member | None
+    run: Invocation, cluster: Cluster, view: View, name: str, operation: MemberOperation, present: Member | None
 ) -> None:
     if present is None:
         result = propose(cluster, [operation], dry_run=True)
@@ -140,9 +140,13 @@ def _evaluate(
                 "the promotion that follows gives it a vote: the quorum is then counted over one voter more"
             )
         return
-    if present.kind == "learner":
+    if present.kind == "learner" and operation.action is MemberAction.ADD_LEARNER:
+        # Behind, it would be refused now; the command itself waits until it has caught up, and so asks later.
         promotion = MemberOperation(MemberAction.PROMOTE, node_id=present.id)
-        emit_evaluation(run, "member.add", name, propose(cluster, [promotion], dry_run=True))
+        result = propose(cluster, [promotion], dry_run=True, force=not present.promotable)
+        emit_evaluation(run, "member.add", name, result)
+        if not present.promotable:
+            run.note(f"{name} is a learner and is promoted when it has caught up: {progress_text(view, present)}")
         return
     emit_change(
         run,
@@ -164,8 +168,24 @@ def _seen(run: Invocation, cluster: Cluster, name: str, address: str) -> View:
     )
 
 
-def _promote(run: Invocation, cluster: Cluster, name: str, address: str) -> View:
-    """Wait until the learner has caught up, promote it, and wait until every member knows it as a voter."""
+def _promote(run: Invocation, cluster: Cluster, name: str, address: str, *, added: bool) -> View:
+    """Wait until the learner has caught up, promote it, and wait until every member knows it as a voter.
+
+    `added`: this command made it a member, so that raftnode join has not run yet.
+    """
+    again = f"raftctl member add {name} --address {address}"
+    member = await_catch_up(run, cluster, name, address, again, added=added)
+    promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
+    change_until(cluster, [promotion], lambda v: is_kind(v, member.id, "voter"))
+    return wait_everywhere(
+        run, cluster, in_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
+    )
+
+
+def await_catch_up(
+    run: Invocation, cluster: Cluster, name: str, address: str, again: str, *, added: bool
+) -> Member:
+    """Return the member when it has caught up, or is a voter. Raises OutcomeUnknown, which names `again`."""
     report = run.progress()
     hinted = False
     while True:
@@ -176,24 +196,19 @@ def _promote(run: Invocation, cluster: Cluster, name: str, address: str) -> View
                 f"{name} was removed while it was catching up", "someone else changed the membership"
             )
         if member.kind == "voter" or member.promotable:
-            break
+            return member
         if not member.up and not hinted:
             hinted = True
-            run.note(f"{name} does not answer yet; on its machine run:\n" + join_command(view, name, address))
-        waiting = f"{name} has {member.match_index or 0} of {view.commit_index} entries"
+            run.note(start_hint(view, name, address, added=added))
+        waiting = progress_text(view, member)
         report(f"catching up: {waiting}")
         if not cluster.deadline.pause(POLL_S):
             raise OutcomeUnknown(
                 f"{name} is a learner and had not caught up within {run.timeout:g} s",
                 waiting,
-                f"repeat the command to go on waiting: raftctl member add {name} --address {address}",
+                f"repeat the command to go on waiting: {again}",
                 code="E_TIMEOUT",
             )
-    promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
-    change_until(cluster, promotion, lambda v: is_kind(v, member.id, "voter"))
-    return wait_everywhere(
-        run, cluster, in_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
-    )
 
 
 def is_kind(view: View, node_id: int, kind: str) -> bool:
@@ -201,10 +216,20 @@ def is_kind(view: View, node_id: int, kind: str) -> bool:
     return not view.joint and any(m.id == node_id and m.kind == kind for m in view.members)
 
 
-def join_command(view: View, name: str, address: str) -> str:
+def progress_text(view: View, member: Member) -> str:
+    """Return how far a learner is."""
+    silent = "" if member.up else ", and does not answer"
+    return f"{member.name} has {member.match_index or 0} of {view.commit_index} entries{silent}"
+
+
+def start_hint(view: View, name: str, address: str, *, added: bool) -> str:
     """Return what starts the new node on its machine."""
     there = ",".join(m.address for m in view.members if m.up and m.address != address)
+    join = f"  raftnode join --cluster {there} --name {name} --address {address} --data-dir DIR\n"
+    start = "  raftnode run --data-dir DIR"
+    if added:
+        return f"{name} does not answer yet; on its machine run:\n{join}{start}"
     return (
-        f"  raftnode join --cluster {there} --name {name} --address {address} --data-dir DIR\n"
-        "  raftnode run --data-dir DIR"
+        f"{name} does not answer yet; start it on its machine:\n{start}\n"
+        f"or, where it has not joined yet:\n{join}{start}"
     )

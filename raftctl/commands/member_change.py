@@ -21,7 +21,8 @@ from raftctl.commands.membership import (
 from raftctl.errors import NotFound, Refused, UsageError
 from raftctl.health import View, find_member
 from raftctl.invocation import Invocation
-from raftnode.wire.client import MemberAction, MemberOperation
+from raftctl.link import Deadline
+from raftnode.wire.client import MemberAction, MemberOperation, MembersChanged
 
 MEMBER: Final = Arg("MEMBER", "The member's name, id or address.")
 YES: Final = Opt("-y/--yes", "Do not ask.")
@@ -90,7 +91,7 @@ def _turn(
         def holds(view: View) -> bool:
             return is_kind(view, found.id, kind)
 
-        changed = change_until(cluster, operation, holds, force=force)
+        changed = change_until(cluster, [operation], holds, force=force)
         if wait:
             wait_everywhere(run, cluster, in_each(holds), f"{found.name} as a {kind}")
     emit_change(
@@ -111,8 +112,8 @@ def remove(
 ) -> None:
     """Remove a member. Its id is never used again; its data stays on its disk.
 
-    It asks first on a terminal; without a terminal it needs --yes. What would cost the cluster its quorum is
-    refused (exit code 6).
+    It asks first on a terminal, with what follows for quorum and tolerance; without a terminal it needs --yes.
+    What would cost the cluster its quorum is refused (exit code 6).
 
     Example: raftctl member remove n4 --yes
     """
@@ -135,16 +136,16 @@ def remove(
             )
             return
         if not yes:
-            _ask(
-                f"remove {found.name} (id {found.id}, {found.role}) from cluster {view.name}: "
-                f"{view.voters} voters, {view.voters_up} up?"
-            )
+            effect = propose(cluster, [operation], dry_run=True, force=force)
+            ask(f"remove {found.name} (id {found.id}, {found.role}) from cluster {view.name}: "
+                f"{effect_text(effect, leads=found.role == 'leader')}?")
+            cluster.deadline = Deadline(run.timeout)
 
         def gone(now: View) -> bool:
             return not now.joint and all(m.id != found.id for m in now.members)
 
         try:
-            changed = change_until(cluster, operation, gone, force=force)
+            changed = change_until(cluster, [operation], gone, force=force)
         except NotFound:
             # Someone else removed it between our look and our proposal.
             changed = False
@@ -155,7 +156,17 @@ def remove(
     )
 
 
-def _ask(question: str) -> None:
+def effect_text(effect: MembersChanged, *, leads: bool) -> str:
+    """Return what a removal does to the voters, from what the leader says of it."""
+    text = (
+        f"voters {effect.voters_before} -> {effect.voters_after}, quorum {effect.quorum_before} -> "
+        f"{effect.quorum_after}, tolerates {effect.tolerates_before} -> {effect.tolerates_after} more failures"
+    )
+    return f"{text}; it leads, so another voter takes over" if leads else text
+
+
+def ask(question: str) -> None:
+    """Ask the person at the terminal. Raises UsageError unless the answer is yes."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -65,9 +65,9 @@ def propose(
 
 
 def change_until(
-    cluster: Cluster, operation: MemberOperation, holds: Callable[[View], bool], *, force: bool = False
+    cluster: Cluster, operations: Sequence[MemberOperation], holds: Callable[[View], bool], *, force: bool = False
 ) -> bool:
-    """Propose `operation` until it is so, and return whether this changed anything.
+    """Propose `operations`, as one change, until it is so, and return whether this changed anything.
 
     A lost answer is no reason to give up: the membership itself says whether the change was made.
     """
@@ -76,7 +76,7 @@ def change_until(
         try:
             if holds(led_view(cluster)):
                 return lost is not None
-            return propose(cluster, [operation], force=force).changed
+            return propose(cluster, operations, force=force).changed
         except OutcomeUnknown as error:
             lost = error
         except (NoLeader, Unreachable):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raftnode.wire import client as wire
+from raftnode.wire import kv
 from tests.raftctl.conftest import Cli, interrupt_the_command
 from tests.support.fake_node import HANG_UP, SILENCE, FakeCluster, Reply
 
@@ -95,6 +96,35 @@ def test_list_gives_keys_of_a_prefix_in_order(cluster: FakeCluster, cli: Cli) ->
     assert cli("kv list a/").out.splitlines() == ["KEY  VALUE  REVISION", "a/1  v      2", "a/2  v      1"]
 
 
+def test_a_long_value_is_shown_by_its_beginning_and_its_length(cluster: FakeCluster, cli: Cli, tmp_path: Path) -> None:
+    """A table is for reading; JSON has the whole value, and names need none."""
+    (tmp_path / "value").write_bytes(b"x" * 8 * 1024 * 1024)
+    assert cli("kv put big --file", str(tmp_path / "value")).code == 0
+    assert cli("kv list").out.splitlines()[1].split("  ")[:2] == ["big", "x" * 256 + "... (8388608 bytes)"]
+    assert len(cli("kv list -o json").json["items"][0]["value"]) == 8 * 1024 * 1024
+    assert cli("kv list -o name").out == "big\n"
+    asked = [kv.decode_query(r.query) for r in cluster.nodes[1].requests if isinstance(r, wire.Read)]
+    assert [q.keys_only for q in asked if isinstance(q, kv.List)] == [False, False, True]
+
+
+def test_an_empty_value_is_not_shown_as_a_dash(cluster: FakeCluster, cli: Cli) -> None:
+    """A dash is a value too."""
+    cli("kv put a", "")
+    cli("kv put b -- -")
+    assert [line.split() for line in cli("kv list").out.splitlines()[1:]] == [["a", "1"], ["b", "-", "2"]]
+
+
+def test_the_next_step_after_a_refusal_names_the_key(cluster: FakeCluster, cli: Cli) -> None:
+    """As it is typed in a shell, in hexadecimal where it cannot be typed."""
+    cli("kv put 'my key' abc")
+    assert "raftctl kv get 'my key' -o json" in cli("kv put 'my key' x --expected-revision 9").err
+    assert "see what is there: raftctl kv get 'my key' -o json" in cli("kv incr 'my key'").err
+    cli("kv put ff00 00 --hex")
+    assert "raftctl kv get ff00 --hex -o json" in cli("kv cas ff00 01 02 --hex").err
+    cli("kv put -- -k v")
+    assert "raftctl kv get -o json -- -k" in cli("kv cas -- -k a b").err
+
+
 def test_watch_streams_changes_until_it_is_interrupted(cluster: FakeCluster, cli: Cli) -> None:
     """kv watch: one JSON object a line when piped, resumable by revision; control-c is exit 130."""
     cli("kv put w/1 one")
@@ -140,9 +170,13 @@ def test_a_write_without_an_answer_in_time_is_exit_7(cluster: FakeCluster, cli: 
 
 
 def test_a_write_with_no_leader_is_exit_5_in_time(cluster: FakeCluster, cli: Cli) -> None:
-    """No leader within the timeout: nothing was done, and the script may try again."""
+    """No leader within the timeout: nothing was done, and the script may try again. It says who is down."""
     cluster.leader = 0
-    assert cli("kv put k v --timeout 0.3s").code == 5
+    cluster.stop(2)
+    cluster.stop(3)
+    got = cli("kv put k v --timeout 0.3s")
+    assert got.code == 5
+    assert "1 voter is up and 2 are needed; n2 is down; n3 is down" in got.err
 
 
 def test_a_session_that_the_cluster_forgot_is_opened_again(cluster: FakeCluster, cli: Cli) -> None:
@@ -184,3 +218,4 @@ def test_a_value_over_the_limit_is_refused_before_it_is_sent(cluster: FakeCluste
     got = cli("kv put k --file", str(tmp_path / "big"))
     assert got.code == 2
     assert "E_TOO_LARGE" in got.err
+    assert "the value has more than 8388608 bytes" in got.err

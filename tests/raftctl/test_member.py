@@ -14,6 +14,13 @@ from tests.support.fake_node import HANG_UP, FakeCluster, Reply
 ADDRESS = "127.0.0.1:9"
 
 
+class Terminal(io.StringIO):
+    """A standard input at which someone sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_add_makes_a_learner_and_then_a_voter(cluster: FakeCluster, cli: Cli) -> None:
     """Rule 9. The node does not answer yet, so the command says what to run on the new machine."""
     got = cli("member add n4 --address", ADDRESS)
@@ -62,6 +69,30 @@ def test_add_tells_how_to_start_the_new_node_and_gives_up_with_exit_7(cluster: F
     assert f"raftctl member add n4 --address {ADDRESS}" in got.err
 
 
+def test_a_dry_run_of_an_addition_under_way_says_what_would_happen(cluster: FakeCluster, cli: Cli) -> None:
+    """A learner that is behind is no refusal: the command itself waits for it."""
+    cli("member add n4 --learner --address", ADDRESS)
+
+    def behind(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetStatus):
+            status = cluster.status(node)
+            listed = [msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
+                      for m in status.members]
+            return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        if isinstance(request, wire.ChangeMembers) and not request.force:
+            return wire.Failed(0, wire.ErrorCode.REFUSED, "n4 has not caught up: it has entry 0 of 3")
+        return None
+
+    cluster.interfere = behind
+    got = cli("member add n4 --dry-run --address", ADDRESS)
+    assert got.code == 0
+    assert "voters     3 -> 4" in got.out
+    assert "n4 is a learner and is promoted when it has caught up: n4 has 0 of 0 entries, and does not " in got.err
+    waits = cli("member add n4 --timeout 0.3s --address", ADDRESS)
+    assert waits.code == 7
+    assert "n4 does not answer yet; start it on its machine:\n  raftnode run --data-dir DIR\nor, " in waits.err
+
+
 def test_a_name_or_address_in_use_is_a_conflict(cluster: FakeCluster, cli: Cli) -> None:
     """One name, one address, one member."""
     assert cli("member add n2 --address", ADDRESS).code == 8
@@ -98,16 +129,34 @@ def test_remove_asks_on_a_terminal(
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: int
 ) -> None:
     """Rule 8: the question names the effect; anything but yes is no."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     got = cli("member remove n3")
     assert got.code == code
-    assert "remove n3 (id 3, voter) from cluster demo: 3 voters, 3 up?" in got.err
+    assert (
+        "remove n3 (id 3, voter) from cluster demo: voters 3 -> 2, quorum 2 -> 2, tolerates 1 -> 0 more failures?"
+    ) in got.err
     assert len(cluster.members) == left
+
+
+def test_the_question_says_that_the_leader_is_to_be_removed(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leadership moves then."""
+    monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    assert "more failures; it leads, so another voter takes over?" in cli("member remove n1").err
+
+
+def test_a_removal_that_would_be_refused_is_not_asked_about(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader evaluates it first: exit 6 at once, before the question."""
+    cluster.interfere = lambda _node, request: (
+        wire.Failed(0, wire.ErrorCode.REFUSED, "node 1 is the last voter")
+        if isinstance(request, wire.ChangeMembers) else None)
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    got = cli("member remove n3")
+    assert got.code == 6
+    assert "[y/N]" not in got.err
 
 
 def test_remove_of_a_stranger_is_exit_3_unless_that_is_fine(cluster: FakeCluster, cli: Cli) -> None:
@@ -188,6 +237,19 @@ def test_a_change_with_no_leader_is_exit_5(cluster: FakeCluster, cli: Cli) -> No
     cluster.leader = 0
     assert cli("member demote n3 --timeout 0.3s").code == 5
     assert cluster.count(wire.ChangeMembers) == 0
+
+
+def test_a_change_gives_a_cluster_without_a_leader_a_few_seconds_and_says_who_is_down(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the change's own timeout of half a minute, and with the reason that status has."""
+    monkeypatch.setattr("raftctl.commands.membership.LEADER_S", 0.2)
+    cluster.leader = 0
+    cluster.stop(2)
+    cluster.stop(3)
+    got = cli("member remove n3 --yes")
+    assert got.code == 5
+    assert "1 voter is up and 2 are needed; n2 is down; n3 is down" in got.err
 
 
 def test_endpoints_of_two_clusters_are_refused(cluster: FakeCluster, cli: Cli) -> None:

@@ -258,4 +258,7 @@ def test_a_leader_without_a_quorum_is_not_waited_for_in_vain(cluster: FakeCluste
     assert got.code == 5
     assert "n1 leads, but 1 voter is up and 2 are needed" in got.err
     assert all(address in cli("status -o json").out for address in followers)
-    assert "NO QUORUM  1/3 voters up" in cli("status").out
+    shown = cli("status")
+    assert shown.out.splitlines()[0] == "cluster demo  NO QUORUM  1/3 voters up, quorum 2"
+    assert shown.err.splitlines() == [
+        "reason: 1 voter is up and 2 are needed", "reason: n2 is down", "reason: n3 is down"]

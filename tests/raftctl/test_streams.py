@@ -1,5 +1,7 @@
 """Rule 14 and what reads without changing: raftctl log, snapshot and events, against scripted nodes."""
 
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -28,6 +30,14 @@ def test_range_shows_entries_and_never_reads_markup(cluster: FakeCluster, cli: C
     assert [e["index"] for e in record["entries"]] == [1, 2, 3, 4, 5]
     assert record["commit_index"] == 5
     assert cli("log range 2 3 -o name --node n2").out == "2\n3\n"
+
+
+def test_a_range_beyond_the_end_says_where_the_log_ends(cluster: FakeCluster, cli: Cli) -> None:
+    """An empty table alone would leave one guessing."""
+    fill(cluster, 5)
+    got = cli("log range 900 990")
+    assert (got.code, got.err) == (0, "the log ends at entry 5: nothing after it is committed\n")
+    assert cli("log range 4 5").err == ""
 
 
 def test_a_range_is_read_in_parts(cluster: FakeCluster, cli: Cli) -> None:
@@ -127,6 +137,47 @@ def test_events_of_all_nodes_are_merged_by_time(cluster: FakeCluster, cli: Cli) 
         "2026-11-23T03:10:03.000Z  n1    7     leader.changed  from=null to=[n1]")
     assert cli("events list --since 2026-11-23T03:10:02Z -o name").out == "2:2\n1:3\n"
     assert cli("events list --since 1:1 --node n1 -o name").out == "1:3\n"
+
+
+def test_a_since_that_is_none_of_the_three_says_what_it_may_be(cluster: FakeCluster, cli: Cli) -> None:
+    """A duration, a time or a cursor."""
+    got = cli("events list --since yesterday")
+    assert got.code == 2
+    assert "write 10m, 2026-11-23T03:10:00Z, or a cursor such as 1:4411" in got.err
+
+
+@pytest.mark.parametrize("form", ["-o table", "-o wide"])
+def test_a_form_that_was_asked_for_is_kept_when_piped(cluster: FakeCluster, cli: Cli, form: str) -> None:
+    """JSON is what a pipe gets unless -o says something else; a table has its header."""
+    fill(cluster, 2)
+    cluster.events = [event(1, 1), event(2, 2)]
+    lines = cli(f"log tail {form}").out.splitlines()
+    assert lines[-1].split() == ["2", "7", "command", "4", "put", "[bold]key2[/bold]"]
+    assert cli(f"events tail {form}").out.splitlines() == [
+        "TIME                      NODE  TERM  TYPE            DATA",
+        "2026-11-23T03:10:01.000Z  n1    7     leader.changed  from=null to=[n1]",
+        "2026-11-23T03:10:02.000Z  n2    7     leader.changed  from=null to=[n1]",
+    ]
+    assert cli(f"status {form}").out.startswith("cluster demo  HEALTHY")
+    assert cli("log tail -o name").out == "1\n2\n"
+    assert cli("events tail -o name").out == "1:1\n2:2\n"
+
+
+@pytest.mark.parametrize("words", ["kv watch", "events tail -f", "log tail -f"])
+def test_a_stream_ends_when_nobody_reads_it_any_more(cluster: FakeCluster, words: str) -> None:
+    """At once and quietly, not with the next change, which may never come."""
+    program = "import sys; from raftctl.main import main; sys.argv[1:] = sys.argv[1:]; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as stream:
+        assert stream.stdout is not None
+        assert stream.stderr is not None
+        stream.stdout.close()
+        try:
+            assert stream.wait(8) == 0
+        finally:
+            stream.kill()
+        assert stream.stderr.read() == b""
 
 
 def test_events_tail_follows_every_node(cluster: FakeCluster, cli: Cli) -> None:
