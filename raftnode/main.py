@@ -1,10 +1,12 @@
 """The raftnode command: format a data directory, run the node in it, join a cluster, check settings."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 import raftnode
 from raftnode.server.problem import EXIT_INTERRUPTED, EXIT_USAGE, Problem
@@ -14,6 +16,7 @@ from raftnode.server.settings import (
     NodeSettings,
     SettingsError,
     parse_address,
+    parse_duration,
     parse_node_name,
     read_values,
 )
@@ -21,6 +24,7 @@ from raftnode.server.settings import (
 app = typer.Typer(
     name="raftnode", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
     pretty_exceptions_enable=False, help="Run one node of a Raft cluster.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check a node's settings.")
 app.add_typer(config_app, name="config")
@@ -93,7 +97,9 @@ def join(
     observer: Annotated[
         bool, typer.Option("--observer", help="A permanent read-only copy, instead of a learner.")
     ] = False,
-    timeout: Annotated[float, typer.Option("--timeout", help="Give up after so many seconds.")] = 10.0,
+    timeout: Annotated[
+        str, typer.Option("--timeout", metavar="DURATION", help="Give up after this time: 500ms, 1.5s, 4m2s.")
+    ] = "10s",
 ) -> None:
     """Make a running cluster take this node in as a learner, and format its data directory.
 
@@ -109,9 +115,10 @@ def join(
     for option, value in (*(("--cluster", endpoint) for endpoint in endpoints), ("--address", address)):
         _usage(option, value, parse_address)
     _usage("--name", name, parse_node_name)
+    _usage("--timeout", timeout, parse_timeout)
     if not endpoints:
         raise typer.BadParameter("give at least one HOST:PORT", param_hint="--cluster")
-    node_id, changed = join(JoinRequest(endpoints, name, address, data_dir, observer, timeout))
+    node_id, changed = join(JoinRequest(endpoints, name, address, data_dir, observer, parse_timeout(timeout)))
     say = "joined as" if changed else "has already joined as"
     typer.echo(f"{name} {say} node {node_id}, in {data_dir}; changed: {str(changed).lower()}", err=True)
     if changed:
@@ -143,6 +150,14 @@ def config_check(
         typer.echo(f"{setting.key} = {setting.show(setting.value_in(settings))}  # {origin}")
 
 
+def parse_timeout(text: str) -> float:
+    """Return the seconds in "500ms", "1.5s", "4m2s" or a plain number of seconds. Raises ValueError."""
+    parts = re.findall(r"[0-9.]+[a-z]+", text)
+    if parts and "".join(parts) == text:
+        return sum(parse_duration(part) for part in parts)
+    return parse_duration(float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
+
+
 def _usage(option: str, value: str, parse: object) -> None:
     assert callable(parse)
     try:
@@ -153,8 +168,11 @@ def _usage(option: str, value: str, parse: object) -> None:
 
 def main() -> None:
     """Run the command line; every expected failure is three lines and an exit code."""
+    command = typer.main.get_command(app)
     try:
-        app()
+        sys.exit(command.main(prog_name="raftnode", standalone_mode=False))
+    except TyperException as error:
+        _fail(_usage_problem(error))
     except SettingsError as error:
         _fail(Problem(
             f"cannot use {error.subject}", error.allowed, "correct the file, then repeat the command",
@@ -162,8 +180,24 @@ def main() -> None:
         ))
     except Problem as problem:
         _fail(problem)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _usage_problem(error: TyperException) -> Problem:
+    """Return what a command line that makes no sense is told."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "raftnode"
+    describe = getattr(error, "format_message", None)
+    message = str(describe()) if describe is not None else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        typer.echo(message, err=True)
+        message = "a command is missing"
+    usage = " ".join(context.get_usage().split()) if context is not None else "Usage: raftnode COMMAND"
+    return Problem(
+        message[:1].lower() + message[1:].rstrip("."), usage[:1].lower() + usage[1:], f"see: {path} --help",
+        code="E_USAGE", exit_code=EXIT_USAGE,
+    )
 
 
 def _fail(problem: Problem) -> None:

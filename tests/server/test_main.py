@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from raftnode.core.membership import Configuration
-from raftnode.main import main
+from raftnode.main import main, parse_timeout
 from raftnode.server.daemon import open_data_dir
 from raftnode.server.problem import Problem
 from raftnode.storage.data_dir import DataDir, read_identity
@@ -497,3 +497,38 @@ def test_join_checks_its_options(raftnode: Command, tmp_path: Path, option: str,
     flat = [part for pair in options.items() for part in pair]
     assert raftnode("join", *flat, "--data-dir", tmp_path / "d") == 2
     assert option in raftnode.err
+
+
+@pytest.mark.parametrize(("words", "what"), [
+    ("", "a command is missing"), ("jion", "no such command 'jion'"), ("join", "missing option '--cluster'"),
+    ("run --frob", "no such option: --frob"), ("config", "a command is missing"),
+    ("join --cluster a:1 --name n4 --address a:2 --data-dir d --timeout 2x", "invalid value for --timeout: '2x'"),
+])
+def test_a_command_line_that_makes_no_sense_is_three_lines(raftnode: Command, words: str, what: str) -> None:
+    """As every other error: what, why, and what to do next, with exit code 2."""
+    assert raftnode(*words.split()) == 2
+    first, second, third = raftnode.err.splitlines()[-3:]
+    assert first.startswith(f"error: {what}")
+    assert first.endswith("[E_USAGE, exit 2]")
+    assert second.startswith("  usage: raftnode")
+    assert third.startswith("  see: raftnode")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2s", 2), ("500ms", 0.5), ("4m2s", 242), ("1.5", 1.5), ("10", 10)])
+def test_a_timeout_is_written_as_for_raftctl(text: str, seconds: float) -> None:
+    """With a unit, with several, or as a number of seconds."""
+    assert parse_timeout(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "s", "2x", "0", "-1", "nan", "1s 2s", "1..5s"])
+def test_a_timeout_that_is_none_is_refused(text: str) -> None:
+    """A typing mistake is not taken for another time."""
+    with pytest.raises(ValueError, match="must be a duration"):
+        parse_timeout(text)
+
+
+def test_help_may_be_asked_for_with_h(raftnode: Command) -> None:
+    """As with raftctl."""
+    assert raftnode("-h") == 0
+    assert "Run one node" in raftnode.out
+    assert raftnode("join", "-h") == 0
