@@ -176,9 +176,9 @@ def test_every_module_imports_only_what_its_room_may() -> None:
         ("raftnode/server/replica.py", "import time", "imports time"),
         ("raftnode/server/runtime.py", "import raftctl.output", "imports raftctl"),
         ("raftnode/__init__.py", "from raftnode.server import replica", "imports raftnode.server"),
-        ("raftctl/client.py", "from raftnode.core.types import LogEntry", "imports raftnode.core"),
-        ("raftctl/client.py", "from raftnode.storage import wal", "imports raftnode.storage"),
-        ("raftctl/client.py", "async def f():\n    import asyncio", "imports asyncio"),
+        ("raftctl/cluster.py", "from raftnode.core.types import LogEntry", "imports raftnode.core"),
+        ("raftctl/cluster.py", "from raftnode.storage import wal", "imports raftnode.storage"),
+        ("raftctl/cluster.py", "async def f():\n    import asyncio", "imports asyncio"),
         ("raftctl/commands/kv.py", "class C:\n    from raftnode.server import x", "imports raftnode.server"),
     ],
 )

@@ -2,10 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from raftctl.client import Asked, Cluster, ask_all, failure_error, unreachable
+from raftctl.cluster import Cluster
 from raftctl.command import Opt, command
 from raftctl.commands.membership import the_member
 from raftctl.errors import NoLeader, Unreachable
+from raftctl.exchange import Asked
+from raftctl.failures import failure_error, unreachable
 from raftctl.health import Member, View
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report
@@ -121,7 +123,7 @@ def list_snapshots(
 
 def _ask(cluster: Cluster, chosen: list[Member], request: Request) -> Asked:
     """Ask these members and return every answer. Raises CliError for one that fails or does not answer."""
-    asked = ask_all([m.address for m in chosen], request, cluster.deadline)
+    asked = cluster.ask([m.address for m in chosen], request, cluster.deadline)
     if asked.failures and not asked.answers:
         raise unreachable(asked)
     for member in chosen:

@@ -8,7 +8,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from raftctl.client import Cluster, Deadline
+from raftctl.cluster import Cluster
+from raftctl.link import Deadline
 from raftnode.wire import kv
 from tests.support.processes import running_cluster
 

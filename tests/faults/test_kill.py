@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.client import Cluster, Deadline
+from raftctl.cluster import Cluster
+from raftctl.link import Deadline
 from tests.support.load import Writer
 from tests.support.processes import READY_SECONDS, running_cluster
 

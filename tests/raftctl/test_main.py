@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raftctl import errors
-from raftctl.client import failure_error
+from raftctl.failures import failure_error
 from raftctl.main import run
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
 from tests.raftctl.conftest import Cli

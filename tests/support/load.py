@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Sequence
 
-from raftctl.client import Cluster, Deadline
+from raftctl.cluster import Cluster
+from raftctl.link import Deadline
 from raftnode.wire import kv
 from raftnode.wire.client import Read, ReadResult
 

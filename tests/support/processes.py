@@ -11,7 +11,8 @@ from pathlib import Path
 
 import tomli_w
 
-from raftctl.client import Deadline, ask_all
+from raftctl.exchange import ask_all
+from raftctl.link import Deadline
 from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
 
 READY_SECONDS = 30.0
