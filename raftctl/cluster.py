@@ -35,6 +35,12 @@ ATTEMPT_S: Final = 2.0
 DIAL_S: Final = 1.0
 """How long one round of finding the leader may take."""
 
+MOMENT_S: Final = 0.05
+"""How long a node may take to say that it is another cluster's, where the members say that it is this one's."""
+
+NEVER_MS: Final = -1
+"""What `last_contact_ms` is for a member that the leader has not heard from."""
+
 ONCE_S: Final = 0.5
 """How long the nodes get to say how things are when the deadline leaves them nothing."""
 
@@ -150,13 +156,21 @@ class Cluster:
             "name the endpoints of one cluster: raftctl config explain shows where they come from",
         )
 
-    def _vouched(self, asked: Asked) -> bool:
+    def _look_for(self, found: Callable[[Asked], bool]) -> Asked:
+        """Ask around until `found`, and until it is known that every endpoint is of the same cluster."""
+        moment = Deadline(MOMENT_S)
+        return self.survey(DIAL_S, enough=lambda asked: found(asked) and self._vouched(asked, moment))
+
+    def _vouched(self, asked: Asked, moment: Deadline) -> bool:
         """Return whether every endpoint is known to be of the answering cluster: its members name it, or it spoke.
 
-        Whoever answers first must not decide alone: of endpoints that belong to two clusters, neither is used.
+        Whoever answers first must not decide alone: of endpoints that belong to two clusters, neither is used. One
+        that the leader lists but has never heard from may be another cluster's: it has until `moment` to say so.
         """
-        listed = {m.address for _, status in _statuses(asked) for m in status.members}
-        return all(e in listed or asked.settled(e) for e in self.endpoints)
+        members = [m for _, status in _statuses(asked) for m in status.members]
+        listed = {m.address for m in members}
+        unheard = set() if moment.passed else {m.address for m in members if m.last_contact_ms == NEVER_MS}
+        return all(asked.settled(e) or (e in listed and e not in unheard) for e in self.endpoints)
 
     def _learn(self, answer: Answer) -> list[str]:
         if not isinstance(answer, StatusResult):
@@ -290,7 +304,7 @@ class Cluster:
                 # It was only a preference; the survey below finds another node.
                 self._leader_hint = ""
         while self._connection is None:
-            asked = self.survey(DIAL_S, enough=lambda a: bool(a.answers) and self._vouched(a))
+            asked = self._look_for(lambda a: bool(a.answers))
             for address in asked.answers:
                 try:
                     self._connection = self._connect(address)
@@ -303,7 +317,7 @@ class Cluster:
         return self._connection
 
     def _find_leader(self) -> str:
-        asked = self.survey(DIAL_S, enough=lambda a: _leader_itself(a) != "" and self._vouched(a))
+        asked = self._look_for(lambda a: _leader_itself(a) != "")
         self._check_reachable(asked)
         return _leader_itself(asked) or _leader_as_told(asked)
 

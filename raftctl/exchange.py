@@ -17,6 +17,9 @@ GRACE_S: Final = 0.4
 A node on the other side of the world needs two round trips to say one; after that it has the whole deadline.
 """
 
+LOOK_S: Final = 0.05
+"""How often `enough` is asked while nothing comes."""
+
 
 class Asked:
     """What came back: an answer or a reason for every address."""
@@ -54,8 +57,9 @@ def ask_all(
     """Put `request` to all addresses at the same time and return what came by the deadline.
 
     The request may be a function of the address. `more` gives further addresses that an answer names. `enough`
-    ends the wait at once; `suffices` ends it GRACE_S later, for nodes that have not said a word. Without a `pin`,
-    nodes of any cluster are heard. Raises BrokenPipeError when nobody reads `pipe` any more.
+    ends the wait at once, and may look at the clock; `suffices` ends it GRACE_S later, for nodes that have not
+    said a word. Without a `pin`, nodes of any cluster are heard. Raises BrokenPipeError when nobody reads `pipe`
+    any more.
     """
     with selectors.DefaultSelector() as selector:
         if pipe is not None:
@@ -189,7 +193,7 @@ class _Round:
                 waiting = grace
             if waiting.passed:
                 return
-            for key, _ in self._selector.select(waiting.remaining()):
+            for key, _ in self._selector.select(min(waiting.remaining(), LOOK_S)):
                 if key.data is None:
                     raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
                 exchange: _Exchange = key.data

@@ -180,6 +180,15 @@ def test_a_stream_ends_when_nobody_reads_it_any_more(cluster: FakeCluster, words
         assert stream.stderr.read() == b""
 
 
+def test_a_narrow_terminal_breaks_no_time(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rule 3: what a person copies stays in one piece, and the terminal breaks the line."""
+    monkeypatch.setenv("COLUMNS", "40")
+    cluster.events = [event(1, 1)]
+    assert "2026-11-23T03:10:01.000Z" in cli("events list --color always").out
+
+
 def test_events_tail_follows_every_node(cluster: FakeCluster, cli: Cli) -> None:
     """events tail -f: what comes is printed as it comes; control-c ends it."""
     cluster.events = [event(1, 1)]
