@@ -5,8 +5,10 @@ from collections.abc import Callable
 from raftnode.core.membership import Configuration
 from raftnode.core.types import NodeId
 from raftnode.storage.data_dir import Identity
+from raftnode.storage.filesystem import NoSpaceError
 from raftnode.wire.hello import (
     PROTOCOL_VERSION,
+    REJECT_BUSY,
     REJECT_CLUSTER,
     REJECT_INSTANCE,
     REJECT_NODE,
@@ -80,7 +82,10 @@ class Admission:
         known = self._known.get(node)
         if known is None:
             if remember:
-                self._remember(node, instance)
+                try:
+                    self._remember(node, instance)
+                except NoSpaceError as error:
+                    return Rejected(REJECT_BUSY, f"node {node} cannot be admitted now: {error}")
                 self._known[node] = instance
             return None
         if known == instance:

@@ -34,17 +34,22 @@ from raftnode.core.ready import Ready
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 from raftnode.machine.sessions import SessionMachine
 from raftnode.server.admission import Admission
+from raftnode.server.durability import Durability
 from raftnode.server.events import EventLog, rfc3339
 from raftnode.server.members import NEVER_MS, addresses, describe_changes, member_context, member_statuses
 from raftnode.server.requests import Requests
 from raftnode.server.settings import ReplicaSettings
 from raftnode.server.transfers import SnapshotReceiving, SnapshotSending, SnapshotTaking
 from raftnode.storage.data_dir import Identity
+from raftnode.storage.filesystem import NoSpaceError
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
 from raftnode.wire.client import Answer, MemberStatus, NodeStatus, Request
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
+
+SNAPSHOT_RETRY_SECONDS: Final = 10.0
+"""How long after a snapshot that found no room the next one is due at the earliest."""
 
 READIES_PER_TURN: Final = 4
 """How often one turn asks the core again for what its own fsync made possible."""
@@ -102,6 +107,7 @@ class Replica:
         self.clock = clock
         self.snapshots = snapshots
         self._storage = storage
+        self.durability = Durability(storage, clock, self._storage_changed)
         self._transport = transport
         self._admission = Admission(identity, known_instances, remember_instance)
         self._started_at, self._started = rfc3339(wall_clock()), clock()
@@ -118,6 +124,7 @@ class Replica:
         self._applied_configuration: Configuration = identity.configuration
         self._is_known_member = identity.capacity == "voter"
         self._bytes_since_snapshot = 0
+        self._no_snapshot_before = 0.0
         self._newest_snapshot: StoredSnapshot | None = None
         self._seen: tuple[NodeRole, int, NodeId | None] = (NodeRole.FOLLOWER, 0, None)
         self._addressed: Configuration | None = None
@@ -275,7 +282,7 @@ class Replica:
             members=[self._with_contact(member) for member in member_statuses(core, core.configuration)],
             started_at=self._started_at,
             uptime_ms=round((self.clock() - self._started) * 1000),
-            storage_state="ok",
+            storage_state="full" if self.durability.full else "ok",
             no_leader_reason=core.no_leader_reason,
             counters=dict(self.counters),
         )
@@ -295,9 +302,13 @@ class Replica:
         if (self._newest_snapshot is not None and self._newest_snapshot.index >= index) or index == 0:
             return False
         term = self.node.term_at(index)
-        self._taking = SnapshotTaking(
-            self.snapshots, self.machine, index, term, self.node.configuration_at(index)
-        )
+        try:
+            self._taking = SnapshotTaking(
+                self.snapshots, self.machine, index, term, self.node.configuration_at(index)
+            )
+        except NoSpaceError as error:
+            self._snapshot_failed(error)
+            return False
         self._bytes_since_snapshot = 0
         return True
 
@@ -325,6 +336,9 @@ class Replica:
         node = self.node
         match message:
             case AppendEntriesRequest():
+                if self.durability.full and message.entries:
+                    # No room: hear the leader, and leave its entries for later.
+                    message = replace(message, entries=[])
                 return node.handle_append_entries(message)
             case AppendEntriesResponse():
                 node.handle_append_entries_response(peer, message)
@@ -337,7 +351,7 @@ class Replica:
             case PreVoteResponse():
                 node.handle_pre_vote_response(peer, message)
             case InstallSnapshotRequest():
-                return self._handle_install_snapshot(message)
+                return None if self.durability.full else self._handle_install_snapshot(message)
             case InstallSnapshotResponse():
                 self._handle_install_snapshot_response(peer, message)
             case TimeoutNowRequest():
@@ -384,6 +398,11 @@ class Replica:
         except InvalidRequest:
             self.node.abort_incoming_snapshot()
             raise
+        except NoSpaceError as error:
+            # The chunk is not counted, so the leader is asked for the snapshot from its beginning again.
+            self._receiving.abort()
+            self.node.abort_incoming_snapshot()
+            raise InvalidRequest(f"there is no room for the snapshot of entry {request.last_included_index}") from error
         return stored
 
     def _install(self, stored: StoredSnapshot) -> None:
@@ -413,40 +432,45 @@ class Replica:
 
     # The core's wishes.
 
+    def _storage_changed(self, full: bool, reason: str) -> None:
+        if full:
+            self.events.emit("storage.full", self.node.current_term, reason=reason)
+        else:
+            self.events.emit("storage.recovered", self.node.current_term)
+
     def _work_off_readies(self) -> bool:
         """Act on what the core wants. Return whether it still wants more."""
         for _ in range(READIES_PER_TURN):
             ready = self.node.take_ready()
-            if ready.is_empty() and not self._responses and not self._storage.has_unsynced:
+            if ready.is_empty() and not self._responses and not self.durability.wants_sync:
                 return False
             self._act(ready)
         return True
 
     def _act(self, ready: Ready) -> None:
         """Send, write, send, apply: the order that durability asks for."""
-        send = self._transport.send_request
-        messages = ready.messages
-        if ready.hard_state is None:
+        send, durability = self._transport.send_request, self.durability
+        requests: list[tuple[NodeId, PeerRequest]] = [
+            *ready.vote_requests, *ready.pre_vote_requests, *ready.timeout_now
+        ]
+        if ready.hard_state is not None:
+            durability.save_hard_state(ready.hard_state)
+        if durability.hard_state_durable:
             # A leader's entries promise nothing of its own disk: they may leave before its fsync (thesis 10.2.1).
-            for peer, message in messages:
+            for peer, message in ready.messages:
                 send(peer, message)
-            messages = []
         else:
-            self._storage.save_hard_state(ready.hard_state)
-        if self._storage.has_unsynced:
-            self._storage.sync()
+            requests[:0] = ready.messages
+        if durability.wants_sync and durability.sync():
             self.node.on_storage_progress()
-        for peer, message in messages:
-            send(peer, message)
-        for peer, vote_request in ready.vote_requests:
-            send(peer, vote_request)
-        for peer, pre_vote_request in ready.pre_vote_requests:
-            send(peer, pre_vote_request)
-        for peer, timeout_now in ready.timeout_now:
-            send(peer, timeout_now)
+        if not self._storage.has_unsynced:
+            for peer, request in requests:
+                send(peer, request)
         responses, self._responses = self._responses, []
         for peer, response in responses:
-            self._transport.send_response(peer, response)
+            # What the disk had no room for is not promised: it is asked for again.
+            if durability.may_leave(response):
+                self._transport.send_response(peer, response)
         if ready.committed_entries:
             self._apply(ready.committed_entries)
         self.requests.reads_confirmed(ready.reads)
@@ -542,7 +566,11 @@ class Replica:
         if self._taking is None and (not self._snapshot_is_due() or not self.start_snapshot()):
             return False
         assert self._taking is not None
-        stored = self._taking.step(self.clock)
+        try:
+            stored = self._taking.step(self.clock)
+        except NoSpaceError as error:
+            self._snapshot_failed(error)
+            return False
         if stored is None:
             return True
         self._taking = None
@@ -557,8 +585,17 @@ class Replica:
         self.requests.snapshot_taken(stored)
         return True
 
+    def _snapshot_failed(self, error: NoSpaceError) -> None:
+        """Give up a snapshot that finds no room: the log goes on without it, and it is tried again later."""
+        if self._taking is not None:
+            self._taking.abort()
+            self._taking = None
+        self._no_snapshot_before = self.clock() + SNAPSHOT_RETRY_SECONDS
+        self.events.emit("snapshot.failed", self.node.current_term, reason=str(error))
+        self.requests.snapshot_failed(str(error))
+
     def _snapshot_is_due(self) -> bool:
-        if self.stopping:
+        if self.stopping or self.clock() < self._no_snapshot_before:
             return False
         settings = self.settings
         covered = 0 if self._newest_snapshot is None else self._newest_snapshot.index
@@ -600,6 +637,8 @@ class Replica:
             deadlines.append(waiting)
         if self._stop_deadline is not None:
             deadlines.append(self._stop_deadline)
+        if (retry := self.durability.next_deadline()) is not None:
+            deadlines.append(retry)
         deadlines += [sending.resend_at for sending in self._sending.values()]
         return max(0.0, min(deadlines) - self.clock())
 

@@ -214,11 +214,21 @@ class Requests:
 
     def _has_room(self, client: Hashable, request: Request) -> bool:
         """Whether one more entry may wait for a quorum. If not, the client is told to come back."""
+        if self._is_full(client, request):
+            return False
         waiting = self._uncommitted.size_bytes + self._batch_bytes
         if waiting < UNCOMMITTED_BYTES_MAX:
             return True
         self._fail(client, request.id, ErrorCode.BUSY, f"{waiting} bytes of writes wait for a quorum already")
         return False
+
+    def _is_full(self, client: Hashable, request: Request) -> bool:
+        """Whether this leader's disk has no room for an entry. Then the client is told so."""
+        if not self._replica.durability.full:
+            return False
+        name = self._replica.identity.node_name
+        self._fail(client, request.id, ErrorCode.NO_SPACE, f"the disk of {name}, which leads, is full: free some room")
+        return True
 
     def _add_to_batch(self, client: Hashable, request_id: int, data: bytes) -> None:
         self._batch.append((client, request_id, data))
@@ -405,7 +415,7 @@ class Requests:
     # Members and leadership.
 
     def _change_members(self, client: Hashable, request: wire.ChangeMembers) -> None:
-        if not self._leads(client, request):
+        if not self._leads(client, request) or self._is_full(client, request):
             return
         node, status = self._replica.node, self._replica.node.status()
         limit = self._replica.settings.election_timeout_max
@@ -416,7 +426,7 @@ class Requests:
             return
         except (ChangeRefused, ProposalRejected) as error:
             # A change makes no sense to the core now: later perhaps, while the last one is in its joint phase.
-            later = isinstance(error, ProposalRejected) and status.configuration.joint
+            later = isinstance(error, ProposalRejected) and error.temporary
             self._fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
             return
         if request.dry_run or (not plan.changes and status.configuration_committed and not plan.target.joint):
@@ -534,9 +544,12 @@ class Requests:
 
     def _trigger_snapshot(self, client: Hashable, request: wire.TriggerSnapshot) -> None:
         replica = self._replica
-        if replica.start_snapshot():
-            self._snapshots.append((client, request.id))
-        elif replica.newest_snapshot is not None:
+        self._snapshots.append((client, request.id))
+        if replica.start_snapshot() or not self._snapshots:
+            # Under way; or it found no room, and everybody who waits for one was told.
+            return
+        self._snapshots.pop()
+        if replica.newest_snapshot is not None:
             replica.answer(
                 client, wire.SnapshotTaken(request.id, False, snapshot_info(replica.newest_snapshot))
             )
@@ -547,6 +560,11 @@ class Requests:
         """Answer whoever asked for a snapshot."""
         for client, request_id in self._take_snapshots():
             self._replica.answer(client, wire.SnapshotTaken(request_id, True, snapshot_info(stored)))
+
+    def snapshot_failed(self, reason: str) -> None:
+        """Tell whoever asked for a snapshot that there is no room for it."""
+        for client, request_id in self._take_snapshots():
+            self._fail(client, request_id, ErrorCode.NO_SPACE, reason)
 
     def snapshot_installed(self, index: int) -> None:
         """Answer what the entries up to `index` would have answered: they came inside a snapshot."""

@@ -52,16 +52,16 @@ def mutant(name: str, file: str, old: str, new: str, *tests: str) -> None:
 
 # The order that durability asks for.
 RESPONSES = "        responses, self._responses = self._responses, []\n        for peer, response in responses:\n            self._transport.send_response(peer, response)\n"
-mutant("responses before the fsync", "replica.py", "        send = self._transport.send_request\n",
-       "        send = self._transport.send_request\n" + RESPONSES,
+SENDER = "        send, durability = self._transport.send_request, self.durability\n"
+mutant("responses before the fsync", "replica.py", SENDER, SENDER + RESPONSES,
        "replica_durability::test_an_acknowledgement_leaves_after_the_fsync_of_its_entries")
-mutant("vote requests before the fsync", "replica.py", "        send = self._transport.send_request\n",
-       "        send = self._transport.send_request\n        for peer, early in ready.vote_requests:\n            send(peer, early)\n",
+mutant("vote requests before the fsync", "replica.py", SENDER,
+       SENDER + "        for peer, early in ready.vote_requests:\n            send(peer, early)\n",
        "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
-mutant("the hard state is not saved", "replica.py", "            self._storage.save_hard_state(ready.hard_state)\n", "            pass\n",
+mutant("the hard state is not saved", "replica.py", "            durability.save_hard_state(ready.hard_state)\n", "            pass\n",
        "replica_durability::test_what_leaves_survives_a_power_loss_at_that_moment")
 mutant("a leader waits for its own fsync", "replica.py",
-       "            for peer, message in messages:\n                send(peer, message)\n            messages = []\n", "            pass\n",
+       "            for peer, message in ready.messages:\n                send(peer, message)\n", "            requests[:0] = ready.messages\n",
        "replica_durability::test_a_leaders_entries_leave_before_its_own_fsync")
 
 # What a writer is told.
@@ -116,8 +116,8 @@ mutant("a wiped node is welcome", "admission.py", "        if known == instance:
        "admission::test_a_wiped_node_is_refused_under_its_old_id")
 
 # Snapshots.
-mutant("the log is cut before the snapshot is durable", "replica.py", "        stored = self._taking.step(self.clock)\n",
-       "        self.node.compact(self._taking.index)\n        self._storage.sync()\n        stored = self._taking.step(self.clock)\n",
+mutant("the log is cut before the snapshot is durable", "replica.py", "            stored = self._taking.step(self.clock)\n",
+       "            self.node.compact(self._taking.index)\n            self._storage.sync()\n            stored = self._taking.step(self.clock)\n",
        "replica_snapshots::test_a_crash_at_any_point_of_taking_a_snapshot_is_recovered")
 mutant("no trailing entries", "replica.py", "        keep_from = stored.index - self.settings.snapshot_trailing\n", "        keep_from = stored.index\n",
        "replica_snapshots::test_snapshots_are_taken_by_entries_and_keep_the_trailing_ones")
@@ -140,3 +140,19 @@ mutant("reads are dropped at the end", "requests.py", "        reads = [*self._r
        "requests_shutdown::test_every_request_is_answered_before_the_end")
 mutant("a forgotten poll keeps its deadline", "waiting.py", "            del self._polls[number]\n        self._forget_past_deadlines()\n", "            del self._polls[number]\n",
        "requests_streams::test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns")
+
+# A full disk.
+mutant("what has no room is promised", "replica.py", "            if durability.may_leave(response):\n", "            if True:\n",
+       "replica_full::test_a_follower_without_room_acknowledges_nothing_and_catches_up_later")
+mutant("a full leader takes writes", "requests.py", "        if not self._replica.durability.full:\n            return False\n", "        return False\n",
+       "replica_full::test_a_leader_without_room_refuses_writes_and_serves_reads")
+mutant("a full follower stores entries", "replica.py", "if self.durability.full and message.entries:", "if False:",
+       "replica_full::test_a_follower_without_room_keeps_no_more_in_memory")
+mutant("no room is forever", "durability.py", "        if self.full:\n            self.full = False\n            self._on_change(False, \"\")\n", "",
+       "replica_full::test_a_follower_without_room_acknowledges_nothing_and_catches_up_later")
+mutant("a term without room", "durability.py", "        if self._hard_state_staged:\n            return False\n", "",
+       "replica_full::test_another_node_leads_when_the_leaders_disk_stays_full")
+mutant("a vote without room", "durability.py", "            case _:\n                return False\n", "            case _:\n                return True\n",
+       "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")
+mutant("a campaign without room", "replica.py", "        if not self._storage.has_unsynced:\n            for peer, request in requests:\n", "        if True:\n            for peer, request in requests:\n",
+       "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")

@@ -152,8 +152,7 @@ def test_a_leader_without_its_own_fsync_does_not_count_itself() -> None:
     assert cluster.replica(follower).node.commit_index < cluster.replica(follower).node.last_log_index
 
 
-@pytest.mark.parametrize("call", ["pwrite", "sync"])
-@pytest.mark.parametrize("error", [errno.EIO, errno.ENOSPC])
+@pytest.mark.parametrize(("call", "error"), [("pwrite", errno.EIO), ("sync", errno.EIO), ("sync", errno.ENOSPC)])
 def test_after_a_storage_error_nothing_leaves_and_nothing_is_tried_again(call: str, error: int) -> None:
     """A failed write or fsync ends the node: no acknowledgement, no vote, no answer, no second fsync."""
     cluster = Cluster()

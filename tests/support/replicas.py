@@ -20,7 +20,13 @@ import msgspec
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.invariants import Observation, check, observe
 from raftnode.core.membership import Configuration, make_configuration
-from raftnode.core.messages import AppendEntriesRequest, InstallSnapshotRequest, PreVoteRequest
+from raftnode.core.messages import (
+    AppendEntriesRequest,
+    AppendEntriesResponse,
+    InstallSnapshotRequest,
+    InstallSnapshotResponse,
+    PreVoteRequest,
+)
 from raftnode.core.types import NodeRole
 from raftnode.machine.kv import KvMachine
 from raftnode.machine.sessions import Applied, SessionMachine
@@ -347,8 +353,16 @@ class _Transport:
         """Check that what this message promises is on the disk: the term always, and all but a leader's entries."""
         wal = self._node.storage
         assert wal is not None
-        if not isinstance(message, AppendEntriesRequest | InstallSnapshotRequest):
-            assert not wal.has_unsynced, f"node {self._node.id} sends {message} before its fsync"
+        match message:
+            case AppendEntriesRequest() | InstallSnapshotRequest():
+                durable = True
+            case AppendEntriesResponse(success=True, last_log_index=last):
+                durable = last <= wal.stable_index
+            case AppendEntriesResponse() | InstallSnapshotResponse(installed=False):
+                durable = True
+            case _:
+                durable = not wal.has_unsynced
+        assert durable, f"node {self._node.id} sends {message} before its fsync"
         assert wal._staged_hard_state is None, f"node {self._node.id} sends {message} before its term is durable"
         if not isinstance(message, PreVoteRequest):
             term = wal.load_hard_state().current_term

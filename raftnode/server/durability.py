@@ -1,0 +1,85 @@
+"""Makes durable what the core staged, and says what may leave while the disk has no room.
+
+A node on a full disk goes on as far as it can without promising anything: it leads and sends heartbeats, follows,
+serves reads; it takes no writes and stores no entries. Every other failure of the disk ends it.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from raftnode.core.messages import AppendEntriesResponse, InstallSnapshotResponse
+from raftnode.core.types import HardState
+from raftnode.storage.wal import LogFullError, Wal
+from raftnode.wire.peer import PeerResponse
+
+RETRY_SECONDS: Final = 1.0
+"""How long a node waits for room before it tries to write again."""
+
+
+class Durability:
+    """One node's log as the replica writes it. `on_change` is told when the disk becomes full or has room again."""
+
+    def __init__(self, storage: Wal, clock: Callable[[], float], on_change: Callable[[bool, str], None]) -> None:
+        self._storage = storage
+        self._clock = clock
+        self._on_change = on_change
+        self._hard_state_staged = False
+        self._retry_at = 0.0
+        self.full = False
+        """Whether the last write found no room."""
+
+    @property
+    def hard_state_durable(self) -> bool:
+        """Whether the term and the vote are on the disk: before that nothing of this term may leave."""
+        return not self._hard_state_staged
+
+    @property
+    def wants_sync(self) -> bool:
+        """Whether `sync()` has something to write, and may try."""
+        return self._storage.has_unsynced and not (self.full and self._clock() < self._retry_at)
+
+    def next_deadline(self) -> float | None:
+        """Return when to try again for room."""
+        return self._retry_at if self.full else None
+
+    def save_hard_state(self, state: HardState) -> None:
+        """Stage the term and the vote."""
+        self._storage.save_hard_state(state)
+        self._hard_state_staged = True
+
+    def sync(self) -> bool:
+        """Write and fsync once what is staged. Return whether all of it is durable.
+
+        False: the disk has no room, and what is staged waits. Raises StorageError: the node must end.
+        """
+        if not self.wants_sync:
+            return not self._storage.has_unsynced
+        try:
+            self._storage.sync()
+        except LogFullError as error:
+            self._retry_at = self._clock() + RETRY_SECONDS
+            if not self.full:
+                self.full = True
+                self._on_change(True, str(error))
+            return False
+        self._hard_state_staged = False
+        if self.full:
+            self.full = False
+            self._on_change(False, "")
+        return True
+
+    def may_leave(self, response: PeerResponse) -> bool:
+        """Whether everything that `response` promises is on the disk. A node without room promises no vote."""
+        if not self._storage.has_unsynced:
+            return True
+        if self._hard_state_staged:
+            return False
+        match response:
+            case AppendEntriesResponse(success=True, last_log_index=last):
+                return last <= self._storage.stable_index
+            case AppendEntriesResponse():
+                return True
+            case InstallSnapshotResponse(installed=installed):
+                return not installed
+            case _:
+                return False
