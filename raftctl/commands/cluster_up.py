@@ -35,7 +35,8 @@ def up(
     """Start the nodes of a cluster file that do not run yet, wait for a leader, and show the status.
 
     Each node runs on after this command, in a session of its own; what it says is in raftnode.log in its data
-    directory. A node that ends at once is reported with the last lines of its log.
+    directory. A node that ends at once is reported with the last lines of its log. The last line, on standard
+    error, is the one that lets the shell's next commands talk to this cluster.
 
     Example: raftctl cluster up -f demo/cluster.toml
     """

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Final
 
-from raftctl.client import Cluster, Deadline
+from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.membership import the_member
 from raftctl.errors import Conflict, InternalError, NoLeader, Refused, Unreachable, UsageError
 from raftctl.health import View
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.offline import storage_told
 from raftctl.output import Report
 from raftctl.progress import Progress

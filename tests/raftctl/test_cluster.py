@@ -108,6 +108,8 @@ def test_up_starts_what_does_not_run_and_down_stops_it(cli: Cli, made: Path) -> 
     assert (up["changed"], up["started"], up["status"]["health"]) == (True, ["n1", "n2", "n3"], "healthy")
     again = cli("cluster up -o json -f", str(made)).json
     assert (again["changed"], again["running"]) == (False, ["n1", "n2", "n3"])
+    endpoints = ",".join(n.address for n in load_cluster_file(str(made)).nodes)
+    assert cli("cluster up -f", str(made)).err == f"export RAFTCTL_ENDPOINTS={endpoints}\n"
     listed = cli("cluster list -o json -f", str(made)).json["nodes"]
     assert all(n["running"] for n in listed)
     assert cli("cluster down --dry-run -o json -f", str(made)).json["would_stop"] == ["n1", "n2", "n3"]
