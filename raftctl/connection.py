@@ -87,6 +87,11 @@ class Connection:
         if any(found == self._pipe for found, _ in poll.poll(deadline.remaining() * 1000)):
             raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
 
+    def detach(self) -> socket.socket:
+        """Return the socket, which blocks no more and now is the caller's. No answer may be outstanding."""
+        self._socket.setblocking(False)
+        return self._socket
+
     def close(self) -> None:
         """Close the socket. A second call does nothing."""
         self._socket.close()

@@ -236,7 +236,7 @@ class FakeCluster:
 
     def _write(self, request: wire.Write) -> wire.Written:
         key = (request.session, request.sequence)
-        if key not in self.results:
+        if not request.session or key not in self.results:
             index = self.append(request.command, self.machine.describe(request.command))
             self.results[key] = wire.Written(0, index, self.machine.apply(index, request.command))
         return self.results[key]
