@@ -611,7 +611,9 @@ class Replica:
         if self._newest_snapshot is None:
             raise StorageError("the log was compacted, and there is no snapshot to send")
         self.snapshots.pin(self._newest_snapshot)
-        self._sending[peer] = SnapshotSending(peer, self._newest_snapshot)
+        self._sending[peer] = SnapshotSending(
+            peer, self._newest_snapshot, self.settings.snapshot_send_rate
+        )
         self.events.emit(
             "snapshot.sending", self.node.current_term, peer=self.name_of(peer),
             index=self._newest_snapshot.index, size_bytes=self._newest_snapshot.size_bytes,
@@ -665,4 +667,5 @@ def _core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
         contexts=first.contexts,
         ready_bytes_max=READY_BYTES_MAX,
         commit_broadcast_delay=COMMIT_BROADCAST_DELAY,
+        log_cache_bytes_max=settings.log_cache_bytes,
     )

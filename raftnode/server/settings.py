@@ -16,6 +16,8 @@ import raftnode
 
 FILE_NAME: Final = "node.toml"
 
+LOG_CACHE_BYTES_MIN: Final = 1 << 20
+
 
 class SettingsError(Exception):
     """A settings file that cannot be used. `key` is dotted ("raft.heartbeat_interval"); empty: the file."""
@@ -47,6 +49,10 @@ class ReplicaSettings:
     """Take a snapshot after so many bytes of applied commands since the last; 0: never for this reason."""
     snapshot_trailing: int = 10_000
     """How many entries up to a snapshot stay in the log, for followers that are a little behind."""
+    snapshot_send_rate: int = 64 * 1024 * 1024
+    """How many bytes of a snapshot a second go to one member at the most; 0: without a limit."""
+    log_cache_bytes: int = 64 * 1024 * 1024
+    """How much of the log's newest part stays in memory; the rest is read from the disk."""
     request_timeout: float = 10.0
     """After that long a request that still waits is answered: a write with an unknown outcome."""
     no_leader_timeout: float = 3.0
@@ -110,7 +116,7 @@ class Setting:
             return '""'
         if self.parse is parse_duration:
             return f'"{format_duration(value)}"'
-        if self.parse in (_size, _segment_size) and value and value % (1 << 20) == 0:
+        if self.parse in (_size, _segment_size, _cache_size) and value and value % (1 << 20) == 0:
             return f'"{value >> 20}MiB"'
         return _toml(value)
 
@@ -259,6 +265,13 @@ def _segment_size(value: object) -> int:
     return size
 
 
+def _cache_size(value: object) -> int:
+    size = _size(value)
+    if size < LOG_CACHE_BYTES_MIN:
+        raise ValueError(f"must be at least {LOG_CACHE_BYTES_MIN >> 20}MiB")
+    return size
+
+
 def _one_of(*options: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if not isinstance(value, str) or value not in options:
@@ -314,6 +327,10 @@ SETTINGS: Final = (
     Setting("snapshot.trailing_entries", "snapshot_trailing", _count(0),
             "How many entries stay in the log after a snapshot, for members a little behind.", True),
     Setting("snapshot.keep", "snapshot_keep", _count(1), "How many snapshots to keep."),
+    Setting("snapshot.send_rate", "snapshot_send_rate", _size,
+            "How many bytes of a snapshot go to one member in a second at the most; 0: without a limit.", True),
+    Setting("storage.log_cache_bytes", "log_cache_bytes", _cache_size,
+            "How much of the log's newest part stays in memory; the rest is read from the disk.", True),
     Setting("storage.segment_bytes", "segment_bytes", _segment_size,
             "The size at which a log file ends and the next one begins."),
     Setting("log.level", "log_level", _one_of("debug", "info", "warn", "error"),

@@ -54,9 +54,12 @@ class SnapshotSending:
 
     peer: NodeId
     stored: StoredSnapshot
+    bytes_per_second: int = 0
+    """How fast to send at the most; 0: as fast as the member answers."""
     offset: int = 0
     resend_at: float = 0.0
     """When the chunk at `offset` is to be sent, for the first time or again."""
+    _next_at: float = 0.0
 
     def request(
         self, store: SnapshotStore, term: int, leader: NodeId, group: int
@@ -76,6 +79,7 @@ class SnapshotSending:
     def sent(self, now: float) -> None:
         """Record that the chunk at the present offset has left."""
         self.resend_at = now + RESEND_SECONDS
+        self._next_at = now + (CHUNK_BYTES / self.bytes_per_second if self.bytes_per_second else 0.0)
 
     def answered(self, response: InstallSnapshotResponse) -> bool:
         """Take an answer: go on where the member says. Return whether it was about this snapshot.
@@ -87,7 +91,7 @@ class SnapshotSending:
             return False
         wanted = min(response.next_offset, self.stored.size_bytes)
         if wanted != self.offset:
-            self.offset, self.resend_at = wanted, 0.0
+            self.offset, self.resend_at = wanted, self._next_at
         return True
 
 

@@ -482,3 +482,21 @@ def test_a_doubled_answer_does_not_double_the_stream() -> None:
     assert sending.answered(answer)
     assert not sending.is_due(5.2)
     assert sending.is_due(5.1 + transfers.RESEND_SECONDS)
+
+
+@pytest.mark.parametrize("rate", [0, 500])
+def test_a_snapshot_is_sent_no_faster_than_its_rate_allows(rate: int, small_chunks: None) -> None:
+    """`snapshot.send_rate`: chunks of 50 bytes at 500 bytes a second leave a tenth of a second apart."""
+    cluster = Cluster(settings=replace(SETTINGS, snapshot_send_rate=rate, snapshot_trailing=0))
+    client = cluster.client()
+    leader = cluster.leader()
+    lagging, _ = cluster.followers(leader)
+    cluster.kill(lagging)
+    fill(cluster, client, leader, 20)
+    size = trigger(client, leader).snapshot.size_bytes
+    cluster.restart(lagging)
+    cluster.run_until(lambda: "snapshot.sending" in cluster.nodes[leader].event_types(), 10.0, "the first chunk")
+    began = cluster.scheduler.now
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[lagging].event_types(), 60.0, "the last chunk")
+    seconds = cluster.scheduler.now - began
+    assert seconds >= (size / 50 - 2) / 10 if rate else seconds < 1.0
