@@ -2,12 +2,17 @@
 
 A file is a sequence of blocks, numbers little-endian:
 
-    magic "raftsnap" | head block | data block ... | end block
+    magic "raftsnap" | head block | data block ... | end block | trailer block
     block:  u32 length | u32 crc32 | payload
 
 Each crc starts from the one before it (the first from the magic's) and covers length and payload, so that a
 flipped bit, a lost, a doubled and an exchanged block are all found. The head is MessagePack `_Head`; a data
-block is one chunk as the machine gave it; the end block is empty, and nothing follows it.
+block is one chunk as the machine gave it; the end block is empty. The trailer is the time at which the snapshot
+was taken, and nothing follows it.
+
+All before the trailer depends only on the state, so nodes that take a snapshot after the same entry write the
+same bytes, and the end block's crc, which stands for all of them, is the snapshot's checksum: a transfer that one
+node began another one can finish.
 
 A snapshot is written under a `.part` name, fsynced, renamed, and its directory is fsynced. The same holds for
 one that is received from another node: the bytes are the file's own, checked as they arrive.
@@ -36,6 +41,9 @@ CHUNK_BYTES_MAX: Final = 16 * 1024 * 1024
 
 _MAGIC: Final = b"raftsnap"
 _BLOCK: Final = struct.Struct("<II")
+_TIME_BYTES: Final = 24
+_END: Final = struct.Struct(f"<IIII{_TIME_BYTES}s")
+"""The end block and the trailer, which are the last bytes of every snapshot."""
 _READ_BYTES: Final = 1 << 20
 _SYNC_BYTES: Final = 4 << 20
 _NAME: Final = re.compile(r"snapshot-(\d{20})-(\d{20})\.snap")
@@ -68,6 +76,8 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     size_bytes: int
     created_at: str
     path: str
+    checksum: int
+    """Equal where all but `created_at` is: two nodes' files with one checksum differ in their trailers only."""
     cluster_id: str = ""
     """The cluster whose state it is; empty where the node that took it did not say."""
     format_version: int = FORMAT_VERSION
@@ -78,7 +88,6 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     index: int
     term: int
     configuration: bytes
-    created_at: str
     cluster_id: str = ""
 
 
@@ -98,6 +107,8 @@ class _BlockReader:
         self._crc = zlib.crc32(_MAGIC)
         self._begun = False
         self.head: _Head | None = None
+        self.checksum: int | None = None
+        """The end block's crc, once that has come."""
         self.finished = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -106,10 +117,13 @@ class _BlockReader:
         while (payload := self._next_block()) is not None:
             if self.head is None:
                 self.head = self._decode_head(payload)
+            elif self.checksum is not None:
+                self._check_trailer(payload)
+                self.finished = True
             elif payload:
                 chunks.append(payload)
             else:
-                self.finished = True
+                self.checksum = self._crc
         return chunks
 
     def finish(self) -> None:
@@ -147,6 +161,10 @@ class _BlockReader:
         del self._buffer[:size]
         self._offset += size
 
+    def _check_trailer(self, payload: bytes) -> None:
+        if len(payload) != _TIME_BYTES or not payload.isascii():
+            raise _Malformed(self._offset - len(payload), "its trailer is not a time")
+
     def _decode_head(self, payload: bytes) -> _Head:
         try:
             head = _head_decoder.decode(payload)
@@ -161,7 +179,7 @@ class _BlockReader:
 
 
 def read_head(path: str, fs: Filesystem) -> StoredSnapshot:
-    """Return what the head of a snapshot file says, whatever the file is called. Raises SnapshotDamaged."""
+    """Return what a snapshot file's head and end say, whatever the file is called. Raises SnapshotDamaged."""
     reader = _BlockReader()
     file = fs.open(path)
     try:
@@ -171,17 +189,28 @@ def read_head(path: str, fs: Filesystem) -> StoredSnapshot:
         if len(begin) == len(_MAGIC) + _BLOCK.size:
             head_bytes += min(_BLOCK.unpack_from(begin, len(_MAGIC))[0], CHUNK_BYTES_MAX)
         reader.feed(file.pread(head_bytes, 0))
+        if reader.head is None or size < head_bytes + _END.size:
+            raise _Malformed(size, "the file ends early")
+        checksum, created_at = _read_end(file.pread(_END.size, size - _END.size), size - _END.size)
     except _Malformed as error:
         raise SnapshotDamaged(path, error.offset, error.reason) from error
     finally:
         file.close()
     head = reader.head
-    if head is None:
-        raise SnapshotDamaged(path, size, "the file ends early")
     return StoredSnapshot(
-        head.index, head.term, decode_configuration(head.configuration), size, head.created_at, path,
+        head.index, head.term, decode_configuration(head.configuration), size, created_at, path, checksum,
         head.cluster_id, head.format_version,
     )
+
+
+def _read_end(data: bytes, offset: int) -> tuple[int, str]:
+    """Return the checksum and the time in a file's last bytes, which stand at `offset`. Raises _Malformed."""
+    if len(data) != _END.size:
+        raise _Malformed(offset + len(data), "the file ends early")
+    end_length, checksum, length, crc, created_at = _END.unpack(data)
+    if end_length != 0 or length != _TIME_BYTES or _block_crc(created_at, checksum) != crc or not created_at.isascii():
+        raise _Malformed(offset, "its end makes no sense")
+    return checksum, created_at.decode("ascii")
 
 
 def read_chunks(stored: StoredSnapshot, fs: Filesystem) -> Iterator[bytes]:
@@ -198,8 +227,10 @@ def read_chunks(stored: StoredSnapshot, fs: Filesystem) -> Iterator[bytes]:
         raise SnapshotDamaged(stored.path, error.offset, error.reason) from error
     finally:
         file.close()
-    if reader.head is None or (reader.head.index, reader.head.term) != (stored.index, stored.term):
-        raise SnapshotDamaged(stored.path, len(_MAGIC), "its head is of another snapshot")
+    head = reader.head
+    found = head and (head.index, head.term, reader.checksum)
+    if found != (stored.index, stored.term, stored.checksum):
+        raise SnapshotDamaged(stored.path, len(_MAGIC), "it is another snapshot than before")
 
 
 class SnapshotStore:
@@ -250,8 +281,8 @@ class SnapshotStore:
     def writer(self, index: int, term: int, configuration: Configuration) -> "SnapshotWriter":
         """Begin a snapshot of the state after entry `index`, in which `configuration` is committed."""
         created_at = _rfc3339(self._wall_clock())
-        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), created_at, self._cluster_id)
-        return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head))
+        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), self._cluster_id)
+        return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head), created_at)
 
     def receiver(self, index: int, term: int, size_hint: int = 0) -> "SnapshotReceiver":
         """Begin to take in another node's snapshot file. `size_hint` is its length where known, else 0."""
@@ -330,9 +361,10 @@ class SnapshotStore:
 class SnapshotWriter:
     """Writes one snapshot, chunk by chunk. It counts for nothing before `finish()` has returned."""
 
-    def __init__(self, store: SnapshotStore, path: str, head: bytes) -> None:
+    def __init__(self, store: SnapshotStore, path: str, head: bytes, created_at: str) -> None:
         self._store = store
         self._path = path
+        self._trailer = created_at.encode("ascii")
         self._file: File | None = store._create_part(path)
         self._part = self._file.path
         self._file.pwrite(_MAGIC, 0)
@@ -356,6 +388,7 @@ class SnapshotWriter:
     def finish(self) -> StoredSnapshot:
         """Make the snapshot durable and remove the oldest beyond those to keep."""
         self._write_block(b"")
+        self._write_block(self._trailer)
         file = self._open_file()
         file.sync()
         self._close()

@@ -153,7 +153,7 @@ def test_each_other_damage_is_told(tmp_path: Path, cli: Cli) -> None:
     flip(make_data_dir(tmp_path / "identity") / "identity.json", 60)
     assert "identity.json is damaged" in told("identity")
     (snapshot,) = (make_data_dir(tmp_path / "snapshot") / "snapshots").iterdir()
-    flip(snapshot, snapshot.stat().st_size - 30)
+    flip(snapshot, snapshot.stat().st_size - 60)
     assert "a block does not match its checksum" in told("snapshot")
     (snapshot,) = (make_data_dir(tmp_path / "cover", compact=5) / "snapshots").iterdir()
     snapshot.unlink()

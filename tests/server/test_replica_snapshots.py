@@ -472,7 +472,7 @@ def test_a_doubled_answer_does_not_double_the_stream() -> None:
     """Each chunk that is answered twice is followed by one next chunk."""
     from raftnode.storage.snapshots import StoredSnapshot
     from tests.support.replicas import first_configuration
-    stored = StoredSnapshot(10, 1, first_configuration([1]), 1000, "", "/x")
+    stored = StoredSnapshot(10, 1, first_configuration([1]), 1000, "", "/x", 0)
     sending = transfers.SnapshotSending(2, stored)
     sending.sent(now=5.0)
     answer = InstallSnapshotResponse(1, 10, 300)

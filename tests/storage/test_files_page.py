@@ -106,6 +106,14 @@ class PageReader:
             offset += layout.size + length + 1
         return head, batches
 
+    def read_end(self, data: bytes) -> tuple[int, bytes]:
+        """Return a snapshot's checksum and time from its last bytes."""
+        layout = table("So the file ends, whatever is in it, in 40 bytes:")
+        assert layout.size == 40
+        zero, checksum, length, crc, time = layout.unpack(data[-layout.size :])
+        assert (zero, length, crc) == (0, 24, zlib.crc32(data[-32:-28] + time, checksum))
+        return checksum, time
+
     def read_snapshot(self, data: bytes) -> tuple[list[Any], list[Any], list[Any]]:
         """Return the head, the sessions' records and the keys' records."""
         assert data[:8] == b"raftsnap"
@@ -118,8 +126,8 @@ class PageReader:
             assert crc == found
             payloads.append(payload)
             offset += layout.size + length
-        assert payloads[-1] == b""
-        header, *parts = self.frames(b"".join(payloads[1:]))
+        assert payloads[-2:] == [b"", self.read_end(data)[1]]
+        header, *parts = self.frames(b"".join(payloads[1:-1]))
         assert header[:2] == [1, 1]
         assert parts.pop() == [4, sum(part[0] == 3 for part in parts)]
         sessions = [record for part in parts if part[0] == 2 for record in part[1]]
@@ -186,8 +194,10 @@ def test_a_reader_written_from_the_page_reads_a_real_snapshot(tmp_path: Path) ->
         writer.write(chunk)
     stored = writer.finish()
     assert Path(stored.path).name == f"snapshot-{400:020d}-{7:020d}.snap"
-    head, sessions, keys = PageReader().read_snapshot(Path(stored.path).read_bytes())
-    assert head == [1, 400, 7, CONFIGURATION.encode(), "2023-11-14T22:13:20.250Z", "c1"]
+    data = Path(stored.path).read_bytes()
+    head, sessions, keys = PageReader().read_snapshot(data)
+    assert head == [1, 400, 7, CONFIGURATION.encode(), "c1"]
+    assert PageReader().read_end(data) == (stored.checksum, b"2023-11-14T22:13:20.250Z")
     assert sessions[0] == [1, 1, 199]
     assert [record[1] for record in sessions[1:]] == list(range(200, 400))
     assert sorted(record[0] for record in keys) == sorted(b"key/%03d" % n for n in range(300))

@@ -1,6 +1,7 @@
 """Snapshots: whole or not there, checked to the bit, kept and received."""
 
 import random
+import zlib
 
 import pytest
 
@@ -141,12 +142,42 @@ def test_a_lost_doubled_or_exchanged_block_is_damage() -> None:
     store = open_store(fs)
     stored = write(store, 10, chunks=[b"aaaa", b"bbbb"])
     data = fs.contents(stored.path)
-    end, tail = data[-8:], data[:-8]
+    end, tail = data[-40:], data[:-40]
     first, second, head = tail[-24:-12], tail[-12:], tail[:-24]
     for blocks in ([first, end], [first, first, second, end], [second, first, end]):
         fs.put(stored.path, head + b"".join(blocks))
         with pytest.raises(SnapshotDamaged):
             store.verify(stored)
+
+
+def test_what_differs_between_two_nodes_is_only_the_trailer() -> None:
+    """Taken at other times, the files are equal to the byte up to their last 32, and so are their checksums."""
+    fs = SimulatedFilesystem()
+    one = write(open_store(fs), 10)
+    other = write(SnapshotStore("/disk/other", fs, wall_clock=lambda: 1_800_000_000.0), 10)
+    changed = write(SnapshotStore("/disk/third", fs, wall_clock=lambda: 1_800_000_000.0), 10, chunks=[b"x"])
+    assert one.created_at != other.created_at
+    assert fs.contents(one.path)[:-32] == fs.contents(other.path)[:-32]
+    assert one.checksum == other.checksum != changed.checksum
+
+
+def test_a_trailer_that_is_no_time_is_refused_though_its_checksum_is_right() -> None:
+    """A peer may send anything."""
+    fs = SimulatedFilesystem()
+    store = open_store(fs)
+    stored = write(store, 10)
+    data = fs.contents(stored.path)
+    for trailer in (b"\xff" * 24, b"2023", b""):
+        length = len(trailer).to_bytes(4, "little")
+        crc = zlib.crc32(trailer, zlib.crc32(length, stored.checksum)).to_bytes(4, "little")
+        forged = data[:-32] + length + crc + trailer
+        fs.put(stored.path, forged)
+        with pytest.raises(SnapshotDamaged, match="its end makes no sense"):
+            store.list()
+        with pytest.raises(SnapshotDamaged, match="its trailer is not a time"):
+            store.verify(stored)
+        with pytest.raises(SnapshotRejected, match="its trailer is not a time"):
+            receive(open_store(fs, "/disk/other"), forged)
 
 
 def transfer(source: SnapshotStore, stored: StoredSnapshot, target: SnapshotStore, step: int) -> StoredSnapshot:
