@@ -7,10 +7,14 @@ and the first record that a key had is kept until it is written:
                 written   |    not yet written
                        cursor
                                d changed: the record it had is in `_replaced` and is written instead
-                                    e deleted: so is its record, written after the last key
+                                    e deleted: so is its record, written in its place
                                        e2 created: `_replaced` holds None for it, and it is left out
+
+So the bytes, and where the chunks end, depend only on the state at the beginning: nodes that take a snapshot of
+the same state write the same one, whatever they apply meanwhile.
 """
 
+import heapq
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -24,6 +28,9 @@ from raftnode.wire.snapshot import KV_FORMAT_VERSION, KvBatch, KvHeader, decode_
 RECORD_OVERHEAD_BYTES: Final = 40
 """The most that a record's numbers and lengths take in the snapshot."""
 
+KEYS_PER_STEP: Final = 4096
+"""After so many keys, where most were created since, an empty chunk gives the caller a chance to do other work."""
+
 
 class KvSnapshot:
     """The chunks of a snapshot of `records`, which belong to the machine and change under it."""
@@ -32,6 +39,10 @@ class KvSnapshot:
         self._records = records
         self._keys = keys
         self._replaced: dict[bytes, KeyValue | None] = {}
+        self._kept_keys: SortedList[bytes] = SortedList()
+        """The keys of `_replaced` that had a record, some of which may be deleted by now."""
+        self._batch: list[KeyValue] = []
+        self._batch_bytes = 0
         self._cursor = b""
         self._listening = True
         self._chunks = self._write(KvHeader(KV_FORMAT_VERSION, revision, len(records)))
@@ -44,8 +55,7 @@ class KvSnapshot:
 
     def close(self) -> None:
         """Give up the rest of the snapshot."""
-        self._listening = False
-        self._replaced.clear()
+        self._stop_listening()
         self._chunks.close()
 
     @property
@@ -58,46 +68,52 @@ class KvSnapshot:
         more."""
         if key > self._cursor and key not in self._replaced and self._listening:
             self._replaced[key] = record
+            if record is not None:
+                self._kept_keys.add(key)
         return self._listening
 
     def _write(self, header: KvHeader) -> Generator[bytes, None, None]:
         yield from frame_chunks(header)
-        while (batch := self._next_batch()) is not None:
-            yield from frame_chunks(KvBatch(batch))
-        self._listening = False
-        while self._replaced:
-            yield from frame_chunks(KvBatch(self._next_deleted()))
+        while self._fill():
+            if self._batch_bytes < CHUNK_BYTES:
+                yield b""
+            else:
+                yield from self._flush()
+        self._stop_listening()
+        yield from self._flush()
 
-    def _next_batch(self) -> list[KeyValue] | None:
-        """Return the next records in key order, and move the cursor to the last of them; None after the last.
-
-        A key that is left out counts too, so that a step is short also where many keys were created.
-        """
-        records, replaced = self._records, self._replaced
-        batch: list[KeyValue] = []
-        size = 0
-        for key in self._keys.irange(self._cursor, inclusive=(False, True)):
+    def _fill(self) -> bool:
+        """Move the cursor on, until the batch is full or the step is long enough. Return whether there may be more."""
+        records, replaced, batch = self._records, self._replaced, self._batch
+        for looked, key in enumerate(self._keys_ahead(), 1):
+            if key == self._cursor:
+                continue
             self._cursor = key
             record = replaced.pop(key) if key in replaced else records[key]
-            size += len(key) + RECORD_OVERHEAD_BYTES
             if record is not None:
                 batch.append(record)
-                size += len(record.value)
-            if size >= CHUNK_BYTES:
-                break
-        return batch if size else None
+                self._batch_bytes += len(key) + len(record.value) + RECORD_OVERHEAD_BYTES
+            if self._batch_bytes >= CHUNK_BYTES or looked >= KEYS_PER_STEP:
+                return True
+        return False
 
-    def _next_deleted(self) -> list[KeyValue]:
-        """Return records of keys that were deleted before the cursor came to them."""
-        batch: list[KeyValue] = []
-        size = 0
-        while self._replaced and size < CHUNK_BYTES:
-            key, record = self._replaced.popitem()
-            size += len(key) + RECORD_OVERHEAD_BYTES
-            if record is not None:
-                batch.append(record)
-                size += len(record.value)
-        return batch
+    def _keys_ahead(self) -> Iterator[bytes]:
+        """Give the keys after the cursor in order: those of now, and those that were deleted; some of them twice."""
+        kept, cursor = self._kept_keys, self._cursor
+        live: Iterator[bytes] = self._keys.irange(cursor, inclusive=(False, True))
+        if not kept or kept[-1] <= cursor:
+            return live
+        return iter(heapq.merge(live, kept.irange(cursor, inclusive=(False, True))))
+
+    def _flush(self) -> Iterator[bytes]:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        if batch:
+            yield from frame_chunks(KvBatch(batch))
+
+    def _stop_listening(self) -> None:
+        self._listening = False
+        self._replaced.clear()
+        self._kept_keys.clear()
 
 
 def read_snapshot(bodies: Iterator[bytes]) -> tuple[int, dict[bytes, KeyValue]]:

@@ -44,6 +44,9 @@ class StateMachine(Protocol):
 
         The caller may apply further commands between two chunks: what it gets stays the state at the call. It
         exhausts the iterator or calls its `close()`. One snapshot is open at a time.
+
+        What the chunks hold, and where they end, depends on that state alone: the same on every node. An empty
+        chunk adds nothing; it only lets the caller do other work where the next one takes long.
         """
 
     def restore(self, chunks: Iterable[bytes]) -> None:

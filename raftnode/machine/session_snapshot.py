@@ -53,6 +53,10 @@ class SessionSnapshot:
             yield from frame_chunks(RecordBatch(batch))
         count = 0
         for data in self._inner:
+            if not data:
+                # A pause, which the caller is to have too.
+                yield data
+                continue
             count += 1
             yield from frame_chunks(InnerChunk(data))
         yield from frame_chunks(SessionEnd(count))

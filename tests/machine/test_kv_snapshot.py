@@ -1,5 +1,6 @@
 """Snapshots of the key-value machine: of one moment, whole or refused, and independent of history."""
 
+import random
 import time
 from collections.abc import Iterable
 
@@ -8,6 +9,7 @@ import pytest
 
 from raftnode.core.errors import SerializationError
 from raftnode.machine.kv import KvMachine
+from raftnode.machine.kv_snapshot import KEYS_PER_STEP
 from raftnode.machine.stream import CHUNK_BYTES, SLACK_BYTES
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.kv import VALUE_BYTES_MAX, Changes, ChangesResult, Delete, Get, KeyValue, Put, encode
@@ -70,6 +72,53 @@ def test_a_snapshot_is_of_the_moment_of_the_call_while_writes_go_on() -> None:
     assert len(chunks) > 4
     assert restored(iter(chunks)).digest() == expected
     assert snapshot.kept == 0
+
+
+def meddled(machine: KvMachine, rng: random.Random) -> list[bytes]:
+    """Return the chunks of a snapshot between which random keys are put and deleted."""
+    chunks: list[bytes] = []
+    index = 10_000
+    for chunk in machine.snapshot():
+        chunks.append(chunk)
+        for _ in range(rng.randrange(200)):
+            index += 1
+            key = b"key/%06d" % rng.randrange(1, 900) + rng.choice([b"", b"", b"+"])
+            apply(machine, index, Delete(key) if rng.random() < 0.5 else Put(key, b"new" * rng.randrange(500)))
+    return chunks
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_chunks_depend_only_on_the_state_at_the_call(seed: int) -> None:
+    """What is applied while they are read leaves every byte, and every end of a chunk, as it was."""
+    def machine() -> KvMachine:
+        rng = random.Random(seed)
+        made = KvMachine()
+        for index in range(1, 600):
+            apply(made, index, Put(b"key/%06d" % rng.randrange(1, 900), b"v" * rng.choice([10, 1000, 5000])))
+        return made
+
+    expected = list(machine().snapshot())
+    assert len(expected) > 8
+    found = meddled(machine(), random.Random(seed))
+    assert [chunk for chunk in found if chunk] == expected
+
+
+def test_many_new_keys_before_the_next_old_one_do_not_make_a_step_long() -> None:
+    """An empty chunk comes between, and the others are as without them."""
+    def machine() -> KvMachine:
+        made = KvMachine()
+        for index in range(1, 100):
+            apply(made, index, Put(b"z%03d" % index, bytes(1000)))
+        return made
+
+    expected = list(machine().snapshot())
+    changing = machine()
+    snapshot = changing.snapshot()
+    for index in range(3 * KEYS_PER_STEP):
+        apply(changing, 1000 + index, Put(b"new/%06d" % index, b""))
+    found = list(snapshot)
+    assert found.count(b"") == 3
+    assert [chunk for chunk in found if chunk] == expected
 
 
 def test_deleted_keys_that_were_not_written_yet_are_in_the_snapshot() -> None:

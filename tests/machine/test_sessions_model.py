@@ -159,3 +159,25 @@ def test_a_client_that_retries_until_it_is_answered_has_each_write_applied_once(
         while acknowledged + 1 in answered:
             acknowledged += 1
     assert [_count(machine, b"%d" % sequence) for sequence in range(1, writes + 1)] == [1] * writes
+
+
+@settings(max_examples=150, deadline=None)
+@given(deliveries(), deliveries(), st.integers(0, 3))
+def test_the_snapshot_depends_only_on_the_log_before_it(log: list[bytes], later: list[bytes], each: int) -> None:
+    """Not on what is applied between its chunks, and not on whether the machine came from a snapshot itself."""
+    one, other = _machine(), _machine()
+    for index, entry in enumerate(log, 1):
+        one.apply(index, entry)
+        if index == len(log) // 2:
+            other.restore(list(one.snapshot()))
+        elif index > len(log) // 2:
+            other.apply(index, entry)
+    expected = list(one.snapshot())
+    found: list[bytes] = []
+    index = len(log)
+    for chunk in other.snapshot():
+        found.append(chunk)
+        for _ in range(each):
+            index += 1
+            other.apply(index, later[index % len(later)])
+    assert [chunk for chunk in found if chunk] == expected
