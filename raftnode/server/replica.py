@@ -301,6 +301,9 @@ class Replica:
         index = self.node.last_applied
         if (self._newest_snapshot is not None and self._newest_snapshot.index >= index) or index == 0:
             return False
+        if not self.node.knows_configuration_at(index):
+            # It joined, and has not come as far in the log as its own addition: a snapshot names the members.
+            return False
         term = self.node.term_at(index)
         try:
             self._taking = SnapshotTaking(
@@ -480,17 +483,27 @@ class Replica:
 
     def _apply(self, entries: list[LogEntry]) -> None:
         apply, requests = self.machine.apply, self.requests
-        size = 0
+        snapshot_entries = self.settings.snapshot_entries
         for entry in entries:
             if entry.kind is EntryKind.COMMAND:
                 requests.applied(entry, apply(entry.index, entry.data))
-                size += len(entry.data)
+                self._bytes_since_snapshot += len(entry.data)
             else:
                 if entry.kind is EntryKind.CONFIGURATION:
                     self._apply_configuration(entry)
                 requests.applied(entry, None)
-        self._bytes_since_snapshot += size
+            if snapshot_entries and entry.index % snapshot_entries == 0:
+                self._snapshot_at(entry.index)
         self.node.advance_applied(entries[-1].index)
+
+    def _snapshot_at(self, index: int) -> None:
+        """Begin the snapshot that every node takes after entry `index`, which is applied.
+
+        At the same indexes all nodes write the same bytes: what one of them began to send another can finish.
+        """
+        self.node.advance_applied(index)
+        if self._may_snapshot():
+            self.start_snapshot()
 
     def _apply_configuration(self, entry: LogEntry) -> None:
         before, after = self._applied_configuration, decode_configuration(entry.data)
@@ -574,6 +587,7 @@ class Replica:
         if stored is None:
             return True
         self._taking = None
+        self._no_snapshot_before = 0.0
         self._newest_snapshot = stored
         keep_from = stored.index - self.settings.snapshot_trailing
         if keep_from > self.node.log_snapshot_index:
@@ -594,14 +608,22 @@ class Replica:
         self.events.emit("snapshot.failed", self.node.current_term, reason=str(error))
         self.requests.snapshot_failed(str(error))
 
+    def _may_snapshot(self) -> bool:
+        return not self.stopping and self.clock() >= self._no_snapshot_before
+
     def _snapshot_is_due(self) -> bool:
-        if self.stopping or self.clock() < self._no_snapshot_before:
+        """Whether to take a snapshot wherever the log is: after many bytes, or where `_snapshot_at` missed its turn.
+
+        It misses one while another is under way. After one that failed the next does not wait for its turn.
+        """
+        if not self._may_snapshot():
             return False
         settings = self.settings
         covered = 0 if self._newest_snapshot is None else self._newest_snapshot.index
         entries = self.node.last_applied - covered
+        periods = 1 if self._no_snapshot_before else 2
         return bool(
-            (settings.snapshot_entries and entries >= settings.snapshot_entries)
+            (settings.snapshot_entries and entries >= periods * settings.snapshot_entries)
             or (settings.snapshot_bytes and self._bytes_since_snapshot >= settings.snapshot_bytes)
         )
 
@@ -659,6 +681,7 @@ def _core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
         observers=others(first.observers),
         starts_as_learner=identity.capacity == "learner",
         starts_as_observer=identity.capacity == "observer",
+        joined=identity.capacity != "voter",
         election_timeout_min=settings.election_timeout_min,
         election_timeout_max=settings.election_timeout_max,
         heartbeat_interval=settings.heartbeat_interval,

@@ -321,7 +321,7 @@ SETTINGS: Final = (
     Setting("raft.check_quorum", "check_quorum", _bool,
             "A leader that does not hear from a majority steps down.", True),
     Setting("snapshot.entries", "snapshot_entries", _count(0),
-            "Take a snapshot after so many entries since the last one; 0: not for this reason.", True),
+            "Take a snapshot after each entry whose index is a multiple of this; 0: not for this reason.", True),
     Setting("snapshot.bytes", "snapshot_bytes", _size,
             "Take a snapshot after so many bytes of commands; 0: not for this reason.", True),
     Setting("snapshot.trailing_entries", "snapshot_trailing", _count(0),

@@ -21,6 +21,7 @@ from tests.support.replicas import (
     Packet,
     add_learner,
     change,
+    increment,
     local_value,
     put,
 )
@@ -97,6 +98,48 @@ def test_snapshots_are_taken_by_entries_and_keep_the_trailing_ones() -> None:
     assert (status.snapshot_index, status.first_log_index) == (10, 8)
     fill(cluster, client, leader, 10)
     assert cluster.replica(1).status().snapshot_index == 20
+
+
+def test_all_nodes_take_the_same_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same entries, and equal to the byte up to the trailer, whatever each applied while it wrote them."""
+    monkeypatch.setattr(transfers, "STEP_SECONDS", -1.0)
+    cluster = Cluster(settings=replace(COMPACT, snapshot_entries=40), seed=7)
+    client = cluster.client()
+    leader = cluster.leader()
+    cluster.network.delay = (0.0005, 0.02)
+    for number in range(200):
+        # Many at once: the nodes apply in batches of different sizes.
+        key = b"k%d" % cluster.rng.randrange(60)
+        client.send(leader, increment(client, b"n") if number % 5 == 0 else put(client, key, b"%d" % number * 2000))
+        cluster.run_for(0.001)
+    cluster.settle()
+    cluster.run_for(1.0)
+    for node in (1, 2, 3):
+        assert cluster.nodes[node].event_types().count("snapshot.taken") == 5
+    stores = [cluster.replica(node).snapshots.list() for node in (1, 2, 3)]
+    assert [[stored.index for stored in store] for store in stores] == [[200, 160]] * 3
+    for copies in zip(*stores, strict=True):
+        files = {cluster.nodes[node].fs.contents(stored.path)[:-32] for node, stored in enumerate(copies, 1)}
+        assert len(files) == 1
+        assert len({stored.checksum for stored in copies}) == 1
+        assert copies[0].size_bytes > 200_000
+
+
+def test_a_snapshot_that_missed_its_turn_is_taken_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here one takes so long that two turns pass. The one after that is on time again."""
+    cluster = Cluster(1, settings=ReplicaSettings(snapshot_entries=10, snapshot_bytes=0, snapshot_trailing=3))
+    leader = cluster.leader()
+    client = cluster.client()
+    with monkeypatch.context() as slow:
+        slow.setattr(transfers.SnapshotTaking, "step", lambda taking, clock: None)
+        fill(cluster, client, leader, 32)
+        assert cluster.replica(1).status().snapshot_index == 0
+    fill(cluster, client, leader, 3)
+    indexes = [stored.index for stored in cluster.replica(1).snapshots.list()]
+    assert indexes[1] == 10
+    assert 33 <= indexes[0] < 36
+    fill(cluster, client, leader, 5)
+    assert cluster.replica(1).status().snapshot_index == 40
 
 
 def test_snapshots_are_taken_by_bytes() -> None:
