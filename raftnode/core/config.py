@@ -27,6 +27,9 @@ class RaftConfig:
     observers: Sequence[NodeId] = ()
     starts_as_learner: bool = False
     starts_as_observer: bool = False
+    joined: bool = False
+    """This node was taken into a running cluster: the members given here are those of that moment, and not those
+    with which the log begins. It learns these from the log or a snapshot, and takes no snapshot before."""
     election_timeout_min: float = 1.0
     election_timeout_max: float = 2.0
     heartbeat_interval: float = 0.1

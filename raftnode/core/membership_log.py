@@ -58,6 +58,7 @@ def on_truncate(state: RaftState, index: int) -> None:
 def on_compact(state: RaftState, index: int) -> None:
     """Forget the configurations that no truncation can bring back, save the one in force at `index`."""
     at = max(i for i, (since, _) in enumerate(state.configurations) if since <= index or i == 0)
+    state.base_known = state.base_known or at > 0
     del state.configurations[:at]
 
 

@@ -190,7 +190,14 @@ class RaftNode:
 
     def configuration_at(self, index: int) -> Configuration:
         """Return the members that were in force at `index`: what a snapshot at that index carries."""
+        if not self._state.knows_configuration_at(index):
+            raise ValueError(f"the members at entry {index} are not known to this node yet")
         return self._state.configuration_at(index)
+
+    def knows_configuration_at(self, index: int) -> bool:
+        """Whether `configuration_at(index)` has an answer: a node that joined knows no members before the first
+        CONFIGURATION entry or snapshot that it received."""
+        return self._state.knows_configuration_at(index)
 
     def term_at(self, index: int) -> int:
         """Return the term of the entry at `index`. Raises LogCompacted before the snapshot point, ValueError
@@ -279,12 +286,14 @@ class RaftNode:
             # Entries of a term became durable and the term itself did not: nothing was answered in it.
             state.current_term, state.voted_for = state.log.last_term, None
         base = configuration or state.configuration
+        state.base_known = configuration is not None or not state.config.joined
         state.configurations = [(applied, base)]
         for entry in configurations:
             if entry.index > applied:
                 state.configurations.append((entry.index, decode_configuration(entry.data)))
             elif configuration is None:
                 state.configurations = [(applied, decode_configuration(entry.data))]
+                state.base_known = True
         if state.config.lease_reads:
             # Before the restart this node may have promised a leader's lease (thesis 6.4.1).
             state.leader_contact = state.clock()

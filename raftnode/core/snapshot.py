@@ -93,6 +93,7 @@ def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
     state.delivered_index = max(state.delivered_index, index)
     # Without the suffix, what was not committed before is not known to be in the snapshot either.
     base = request.configuration or state.configuration_at(index if kept else committed)
+    state.base_known = request.configuration is not None or state.knows_configuration_at(index if kept else committed)
     after = [(i, c) for i, c in state.configurations if i > index] if kept else []
     state.configurations = [(index, base), *after]
     membership_log.on_changed(state)

@@ -24,6 +24,7 @@ class RaftState:
     __slots__ = (
         "applied_index",
         "ballot",
+        "base_known",
         "clock",
         "commit_index",
         "commit_news_deadline",
@@ -87,6 +88,9 @@ class RaftState:
         # Derived from the log, the snapshot and the format: [(index, configuration)] in index order. The last
         # one is in force (it takes effect on append); truncation pops from the end.
         self.configurations: list[tuple[int, Configuration]] = [(0, config.first_configuration())]
+
+        # Whether the first of them was really in force since its index: not so on a node that joined later.
+        self.base_known = not config.joined
 
         # Volatile, on every node.
         self.role = NodeRole.FOLLOWER
@@ -171,6 +175,10 @@ class RaftState:
             if at <= index:
                 return configuration
         return self.configurations[0][1]
+
+    def knows_configuration_at(self, index: int) -> bool:
+        """Whether `configuration_at(index)` is what really was in force there."""
+        return self.base_known or (len(self.configurations) > 1 and self.configurations[1][0] <= index)
 
     def postpone_election(self, now: float) -> None:
         """Draw the next election timeout (§5.2). A lower priority waits longer; 0 never campaigns."""

@@ -135,6 +135,7 @@ class Simulator:
             observers=[n for n in first.observers if n != node] if known else [],
             starts_as_learner=node in first.learners or not known,
             starts_as_observer=node in first.observers,
+            joined=not known,
             election_timeout_min=0.3,
             election_timeout_max=0.6,
             heartbeat_interval=0.05,
@@ -506,6 +507,8 @@ class Simulator:
         if node is None or host.paused or host.applied <= host.snapshot.index:
             return False
         index = host.applied
+        if not node.knows_configuration_at(index):
+            return False
         host.snapshot = Snapshot(index, node.term_at(index), node.configuration_at(index))
         node.compact(max(0, index - self.rng.choice([0, 0, 3, 20])))
         self._turn(host)

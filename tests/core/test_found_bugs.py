@@ -222,3 +222,32 @@ def test_a_change_of_a_node_that_cannot_exist_is_rejected(peer: int) -> None:
     """Node ids are positive: 0 stands for no node."""
     with pytest.raises(ProposalRejected):
         apply_changes(make_configuration([1, 2, 3]), [ConfChange.add_voter(peer)])
+
+
+def test_a_node_that_joined_knows_no_members_before_it_received_some() -> None:
+    """Its snapshot of an early entry named the members of the moment when it joined, or none at all."""
+    bench = Bench(node_id=4, peers=(1, 2, 3), starts_as_learner=True, joined=True)
+    bench.append(0, 0, [1, 1], term=1, leader=1, commit=2)
+    bench.ready()
+    assert not bench.node.knows_configuration_at(2)
+    with pytest.raises(ValueError, match="members at entry 2 are not known"):
+        bench.node.configuration_at(2)
+    bench.append(2, 1, log=[configuration_entry(1, 3, (1, 2, 3), (4,))], term=1, leader=1, commit=3)
+    bench.ready()
+    assert not bench.node.knows_configuration_at(2)
+    assert bench.node.configuration_at(3).learners == (4,)
+    bench.node.compact(2)
+    assert not bench.node.knows_configuration_at(2)
+    bench.node.compact(3)
+    restarted = bench.restart()
+    assert not restarted.knows_configuration_at(3)
+    bench.node = bench.boot()
+    bench.node.restore(3, make_configuration((1, 2, 3), (4,)))
+    assert bench.node.configuration_at(3).learners == (4,)
+
+
+def test_a_snapshot_tells_a_node_that_joined_its_members() -> None:
+    """Installing one makes them known from its index on."""
+    bench = Bench(node_id=4, peers=(1, 2, 3), starts_as_learner=True, joined=True)
+    bench.install(5, 1, leader=1, leader_term=1, configuration=make_configuration((1, 2, 3), (4,)))
+    assert bench.node.configuration_at(5).voters == (1, 2, 3)

@@ -111,7 +111,7 @@ def test_output_that_cannot_be_written_is_not_exit_0() -> None:
 
 def test_a_closed_standard_output_is_a_plain_error() -> None:
     """Nothing is done: the first socket would take the closed descriptor's place."""
-    script = f"{sys.executable} -m raftctl.main version >&-"
+    script = f"{shlex.quote(sys.executable)} -m raftctl.main version >&-"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: standard output is closed  [E_OUTPUT, exit 1]")
