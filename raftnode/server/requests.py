@@ -554,7 +554,8 @@ class Requests:
                 client, wire.SnapshotTaken(request.id, False, snapshot_info(replica.newest_snapshot))
             )
         else:
-            self._fail(client, request.id, ErrorCode.REFUSED, "there is no state to keep yet: nothing is applied, or this node only just joined")
+            self._fail(client, request.id, ErrorCode.REFUSED,
+                       "there is no state to keep yet: nothing is applied, or this node only just joined")
 
     def snapshot_taken(self, stored: StoredSnapshot) -> None:
         """Answer whoever asked for a snapshot."""
