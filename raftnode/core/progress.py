@@ -46,6 +46,7 @@ class Progress:
         "snapshot_asked_at",
         "snapshot_index",
         "state",
+        "unanswered",
     )
 
     def __init__(
@@ -64,6 +65,8 @@ class Progress:
         self.sent_commit = 0
         self.probe: tuple[int, int] | None = None
         """In PROBE: (last index, bytes) of the one request that is under way."""
+        self.unanswered = False
+        """A probe left, and nothing has been heard since: the next one carries no entries."""
         self.inflight: deque[tuple[int, int]] = deque()
         """(last index, bytes) of each unacknowledged request in REPLICATE."""
         self.inflight_bytes = 0
@@ -97,6 +100,7 @@ class Progress:
             self.inflight_bytes += size_bytes
         else:
             self.probe = (last_index, size_bytes)
+            self.unanswered = True
 
     def acknowledged(self, index: int) -> bool:
         """Record that its log matches up to `index`. Return whether that is news. Match only grows."""

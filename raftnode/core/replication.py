@@ -234,7 +234,8 @@ def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready)
             ready.snapshots_needed.append(progress.peer)
             return
         probing = progress.state is ProgressState.PROBE
-        waiting = progress.next_index <= log.last_index
+        # Who does not answer is not sent the same entries again with every heartbeat.
+        waiting = progress.next_index <= log.last_index and not (probing and progress.unanswered)
         if not (waiting or progress.must_send):
             return
         entries: list[LogEntry] = []
@@ -315,6 +316,7 @@ def _begin_round(state: RaftState, now: float) -> None:
 
 def _heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
     progress.last_contact = now
+    progress.unanswered = False
     if state.round >= round_ > progress.acked_round:
         progress.acked_round = round_
         if state.reads:

@@ -119,7 +119,7 @@ def node_key(host: Host) -> tuple[Any, ...]:
     """Return everything of a node that decides what it does next, save the times, which `settle_times()` fixed."""
     s, disk = host.state, host.disk
     progress = tuple(
-        (p.peer, p.state.value, p.match_index, p.next_index, p.must_send, p.sent_commit, p.probe,
+        (p.peer, p.state.value, p.match_index, p.next_index, p.must_send, p.sent_commit, p.probe, p.unanswered,
          tuple(p.inflight), p.snapshot_index, p.acked_round, p.catch_up_target, p.caught_up)
         for _, p in sorted(s.progress.items())
     )  # fmt: skip

@@ -341,9 +341,9 @@ mutant("a stale refusal throws a follower back", "progress.py",
 mutant("every rejection sends a probe", "progress.py",
        "        if self.probe is None or (rejected_index and rejected_index != self.next_index - 1):\n            return False\n", "",
        "progress::test_one_probe_is_in_flight_however_many_rejections_arrive")
-mutant("probing does not wait", "progress.py", "return self.state is ProgressState.PROBE and self.probe is None",
-       "return self.state is ProgressState.PROBE",
-       "progress::test_a_probing_leader_sends_nothing_more_until_an_answer_or_a_heartbeat")
+mutant("a silent member is sent the same entries again", "replication.py",
+       " and not (probing and progress.unanswered)", "",
+       "observers::test_an_observer_that_stops_reading_for_an_hour_costs_no_memory_and_no_latency")
 mutant("the window of messages is endless", "progress.py",
        "len(self.inflight) < self.inflight_messages_max and self.inflight_bytes", "self.inflight_bytes",
        "progress::test_the_window_of_messages_is_bounded")
@@ -433,8 +433,8 @@ mutant("reads are forgotten at a step-down", "roles.py",
 mutant("reads survive a step-down", "roles.py", "        state.reads.clear()\n", "        state.reads_ready.extend(state.reads)\n",
        "reads::test_reads_are_aborted_when_the_leader_steps_down")
 mutant("a lease is counted from the answer", "replication.py",
-       "    progress.last_contact = now\n    if state.round >= round_",
-       "    progress.last_contact = now\n    state.round_times = type(state.round_times)((r, now) for r, _ in state.round_times)\n"
+       "    progress.unanswered = False\n    if state.round >= round_",
+       "    progress.unanswered = False\n    state.round_times = type(state.round_times)((r, now) for r, _ in state.round_times)\n"
        "    if state.round >= round_",
        "reads::test_a_lease_counts_from_the_sending_and_not_from_the_answer")
 mutant("a lease without the drift's bound", "reads.py", "lease = config.election_timeout_min * (1 - config.clock_drift_max)",
@@ -509,6 +509,12 @@ mutant("a missing chunk is not missed", "snapshot.py", "    if request.offset !=
        "snapshot::test_a_missing_chunk_is_asked_for_again")
 mutant("chunks of two snapshots are put together", "snapshot.py", "    return offset if same else 0\n", "    return offset\n",
        "snapshot::test_another_snapshot_starts_again_at_offset_zero")
+mutant("a snapshot with a checksum is of one leader", "messages.py", "        leader_term = 0 if self.checksum else self.term\n", "        leader_term = self.term\n",
+       "snapshot::test_another_leader_goes_on_with_a_snapshot_of_the_same_checksum")
+mutant("a snapshot without a checksum is of any leader", "messages.py", "        leader_term = 0 if self.checksum else self.term\n", "        leader_term = 0\n",
+       "snapshot::test_another_snapshot_starts_again_at_offset_zero")
+mutant("a snapshot's checksum is not looked at", "messages.py", "self.last_included_term, self.checksum\n", "self.last_included_term, 0\n",
+       "snapshot::test_another_snapshot_than_the_one_with_a_checksum_starts_at_offset_zero")
 mutant("install before done", "snapshot.py", "    if not request.done:\n", "    if not request.done and not request.data:\n",
        "snapshot::test_the_core_acts_when_done_arrives_with_nothing_missing")
 mutant("compact what is not applied", "snapshot.py", "    if index > state.applied_index:\n", "    if index > state.commit_index + 1:\n",
