@@ -4,10 +4,15 @@ Field order is the wire's order and the constructors' positional order. The tag 
 `raftnode.wire.peer`; fields are only ever added at the end, with defaults.
 """
 
+from typing import TypeAlias
+
 import msgspec
 
 from raftnode.core.membership import Configuration
 from raftnode.core.types import LogEntry, NodeId
+
+SnapshotIdentity: TypeAlias = tuple[int, int, int, int]
+"""(leader's term or 0, last index, last term, checksum or 0): see `InstallSnapshotRequest.identity`."""
 
 
 class AppendEntriesRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
@@ -92,7 +97,11 @@ class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
 
 
 class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=16):
-    """One chunk of a snapshot at byte `offset` (figure 13). `configuration` is the one the snapshot committed."""
+    """One chunk of a snapshot at byte `offset` (figure 13). `configuration` is the one the snapshot committed.
+
+    `checksum` stands for all of the snapshot's bytes; 0: not told. Snapshots with the same index, term and checksum
+    are the same, whichever leader sends them.
+    """
 
     term: int
     leader_id: NodeId
@@ -104,6 +113,13 @@ class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fa
     group_id: int = 0
     configuration: Configuration | None = None
     round: int = 0
+    checksum: int = 0
+
+    @property
+    def identity(self) -> SnapshotIdentity:
+        """What the chunks of one snapshot have in common. Without a checksum, only one leader's chunks fit."""
+        leader_term = 0 if self.checksum else self.term
+        return leader_term, self.last_included_index, self.last_included_term, self.checksum
 
 
 class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=17):

@@ -46,9 +46,7 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
         return _answer(state, request, expected)
     received = expected + len(request.data)
     if not request.done:
-        state.incoming_snapshot = (
-            request.term, request.last_included_index, request.last_included_term, received,
-        )
+        state.incoming_snapshot = request.identity, received
         return _answer(state, request, received)
     state.incoming_snapshot = None
     _install(state, request)
@@ -100,11 +98,11 @@ def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
 
 
 def _expected_offset(state: RaftState, request: InstallSnapshotRequest) -> int:
-    """Return the next byte of this very snapshot from this very leader; another one starts at 0."""
+    """Return the next byte of this very snapshot; another one starts at 0."""
     if state.incoming_snapshot is None:
         return 0
-    *identity, offset = state.incoming_snapshot
-    same = identity == [request.term, request.last_included_index, request.last_included_term]
+    identity, offset = state.incoming_snapshot
+    same = identity == request.identity
     return offset if same else 0
 
 

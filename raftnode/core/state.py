@@ -10,6 +10,7 @@ from raftnode.core.membership import Configuration
 from raftnode.core.messages import (
     PreVoteRequest,
     RequestVoteRequest,
+    SnapshotIdentity,
     TimeoutNowRequest,
 )
 from raftnode.core.progress import Progress, Promotion
@@ -100,8 +101,8 @@ class RaftState:
         self.applied_index = 0
         self.delivered_index = 0
         self.election_deadline = now
-        self.incoming_snapshot: tuple[int, int, int, int] | None = None
-        """(leader's term, last index, last term, next offset) of the snapshot that is arriving."""
+        self.incoming_snapshot: tuple[SnapshotIdentity, int] | None = None
+        """The snapshot that is arriving, and the next offset in it."""
 
         # Volatile, on candidates.
         self.ballot: dict[NodeId, bool] = {}

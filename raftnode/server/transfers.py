@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from raftnode.core.membership import Configuration
-from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse, SnapshotIdentity
 from raftnode.core.types import NodeId
 from raftnode.machine.sessions import SessionMachine
 from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, SnapshotWriter, StoredSnapshot
@@ -69,7 +69,7 @@ class SnapshotSending:
         done = self.offset + len(data) >= self.stored.size_bytes
         return InstallSnapshotRequest(
             term, leader, self.stored.index, self.stored.term, self.offset, data, done, group,
-            self.stored.configuration if done else None,
+            self.stored.configuration if done else None, checksum=self.stored.checksum,
         )
 
     def is_due(self, now: float) -> bool:
@@ -101,7 +101,7 @@ class SnapshotReceiving:
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
         self._receiver: SnapshotReceiver | None = None
-        self._key = (0, 0, 0)
+        self._identity: SnapshotIdentity = (0, 0, 0, 0)
 
     def take(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
         """Store a chunk that is the next one of its snapshot; return the snapshot when it is whole and durable.
@@ -109,13 +109,12 @@ class SnapshotReceiving:
         A chunk out of order is not stored: the core's answer says which one is wanted. Raises SnapshotRejected
         for bytes that are not a snapshot, after which it begins again at offset 0; StorageError.
         """
-        key = (request.term, request.last_included_index, request.last_included_term)
-        if self._receiver is None or key != self._key:
+        if self._receiver is None or request.identity != self._identity:
             if request.offset != 0:
                 return None
             self.abort()
             self._receiver = self._store.receiver(request.last_included_index, request.last_included_term)
-            self._key = key
+            self._identity = request.identity
         if request.offset != self._receiver.next_offset:
             return None
         receiver = self._receiver

@@ -31,6 +31,7 @@ PeerResponse = AppendEntriesResponse | RequestVoteResponse | PreVoteResponse | I
 PeerMessage = PeerRequest | PeerResponse
 
 INDEX_MAX: Final = 2**63 - 1
+CHECKSUM_MAX: Final = 2**32 - 1
 
 _decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
 
@@ -54,6 +55,8 @@ def decode_peer_message(body: bytes) -> PeerMessage:
             _check_position(message, message.last_included_index, message.last_included_term, message.term)
             _check_numbers(message, message.offset + len(message.data), message.offset, message.round)
             _check_node(message, message.leader_id)
+            if not 0 <= message.checksum <= CHECKSUM_MAX:
+                raise FrameError(f"{type(message).__name__} has the impossible checksum {message.checksum}")
             if message.configuration is not None:
                 _check_configuration(message.configuration)
         case InstallSnapshotResponse():

@@ -132,6 +132,12 @@ mutant("the log is not fitted to the snapshot", "replica.py", "        self._fit
        "replica_snapshots::test_a_missing_snapshot_is_refused")
 mutant("a chunk is never sent again", "transfers.py", "        self.resend_at = now + RESEND_SECONDS\n", "        self.resend_at = now + 10**9\n",
        "replica_snapshots::test_a_transfer_goes_on_where_it_was_after_a_reconnect")
+mutant("a snapshot's checksum is not told", "transfers.py", ", checksum=self.stored.checksum,\n", ",\n",
+       "replica_snapshots::test_the_next_leader_goes_on_with_a_transfer_where_the_last_one_stopped")
+mutant("snapshots are taken at the end of a turn only", "replica.py", "            if snapshot_entries and entry.index % snapshot_entries == 0:\n", "            if False:\n",
+       "replica_snapshots::test_all_nodes_take_the_same_snapshots")
+mutant("a snapshot that missed its turn is not taken", "replica.py", "entries >= periods * settings.snapshot_entries)", "entries >= 10**9)",
+       "replica_snapshots::test_a_snapshot_that_missed_its_turn_is_taken_later")
 
 # The end.
 mutant("a stopping leader keeps leading", "replica.py", "            self.node.transfer_leadership(target)\n", "            pass\n",

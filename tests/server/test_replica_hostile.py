@@ -100,7 +100,7 @@ def any_message(rng: random.Random) -> PeerMessage:
         RequestVoteResponse(term, rng.random() < 0.5),
         PreVoteRequest(term, sender, n(), n()),
         PreVoteResponse(term, rng.random() < 0.5, 0, n()),
-        InstallSnapshotRequest(term, sender, n(), n(), n(), some_bytes(rng), rng.random() < 0.3, 0, None, n()),
+        InstallSnapshotRequest(term, sender, n(), n(), n(), some_bytes(rng), rng.random() < 0.3, 0, None, n(), n()),
         InstallSnapshotResponse(term, n(), n(), rng.random() < 0.5, 0, n()),
         TimeoutNowRequest(term, sender),
     ]

@@ -11,6 +11,7 @@ from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotRespon
 from raftnode.core.types import NodeRole
 from raftnode.server import transfers
 from raftnode.server.settings import ReplicaSettings
+from raftnode.storage.snapshots import StoredSnapshot
 from raftnode.wire import client as wire
 from tests.support.filesystem import SimulatedCrash
 from tests.support.replicas import (
@@ -262,23 +263,109 @@ def test_a_transfer_goes_on_where_it_was_after_a_reconnect() -> None:
     assert sent.count(500) == 2
 
 
+class HalfATransfer:
+    """A follower that has the first bytes of a snapshot when its leader is gone: the third node leads next."""
+
+    reached = 500
+
+    def __init__(self) -> None:
+        self.cluster = Cluster(settings=COMPACT)
+        self.client = self.cluster.client()
+        self.leader, self.victim = lag(self.cluster, self.client)
+        self.cluster.settle()
+        self.other = next(node for node in self.cluster.followers(self.leader) if node != self.victim)
+        self.chunks: list[tuple[int, int, int]] = []
+        """(source, offset, bytes) of each chunk that was sent."""
+
+    def send_half(self) -> None:
+        """Let the first leader send until `reached`; nothing beyond that leaves it."""
+        cluster = self.cluster
+        cluster.network.drop = self._look
+        cluster.restart(self.victim)
+        cluster.run_until(lambda: any(offset == self.reached for _, offset, _ in self.chunks))
+        assert {source for source, _, _ in self.chunks} == {self.leader}
+
+    def _look(self, packet: Packet) -> bool:
+        chunk = chunk_of(packet)
+        if chunk is None:
+            return False
+        self.chunks.append((packet.source, chunk.offset, len(chunk.data)))
+        return packet.source == self.leader and chunk.offset >= self.reached
+
+    def finish(self) -> list[tuple[int, int]]:
+        """Go on without the first leader. Return the (offset, bytes) that the next one sent."""
+        self.cluster.settle(60)
+        assert self.cluster.leading() == self.other
+        return [(offset, size) for source, offset, size in self.chunks if source == self.other]
+
+    def newest_of(self, node: int) -> StoredSnapshot:
+        """Return a node's newest snapshot."""
+        found = self.cluster.replica(node).newest_snapshot
+        assert found is not None
+        return found
+
+
 @pytest.mark.usefixtures("small_chunks")
-def test_a_leader_change_in_the_middle_of_a_transfer_begins_it_anew() -> None:
-    """The next leader's snapshot may be another file: its chunks are not mixed with the first one's."""
-    cluster = Cluster(settings=COMPACT)
-    client = cluster.client()
-    leader, victim = lag(cluster, client)
-    cluster.settle()
-    other = next(node for node in cluster.followers(leader) if node != victim)
-    cluster.network.drop = lambda packet: bool((chunk := chunk_of(packet)) and chunk.offset >= 500)
-    cluster.restart(victim)
-    cluster.run_for(0.5)
-    answer = client.ask(leader, wire.TransferLeadership(client.next_id(), other), timeout=3.0)
+def test_the_next_leader_goes_on_with_a_transfer_where_the_last_one_stopped() -> None:
+    """Its snapshot of the same entry is the same file: after one chunk, to ask, it sends only what is missing."""
+    half = HalfATransfer()
+    size = half.newest_of(half.other).size_bytes
+    assert half.newest_of(half.other).checksum == half.newest_of(half.leader).checksum
+    half.send_half()
+    half.cluster.kill(half.leader)
+    sent = half.finish()
+    assert sent[:2] == [(0, 50), (half.reached, 50)]
+    assert sum(count for _, count in sent) == 50 + size - half.reached
+    assert local_value(half.cluster, half.victim, b"k0") == b"v0"
+    assert local_value(half.cluster, half.victim, b"k49") == b"v49"
+    assert half.cluster.nodes[half.victim].event_types().count("snapshot.installed") == 1
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_transfer_goes_on_after_leadership_was_handed_over() -> None:
+    """The old leader stops sending, and the new one has the rest."""
+    half = HalfATransfer()
+    half.send_half()
+    answer = half.client.ask(half.leader, wire.TransferLeadership(half.client.next_id(), half.other), timeout=3.0)
     assert isinstance(answer, wire.LeadershipTransferred)
-    cluster.network.heal()
-    cluster.settle()
-    assert local_value(cluster, victim, b"k49") == b"v49"
-    assert not cluster.replica(leader)._sending
+    assert half.finish()[:2] == [(0, 50), (half.reached, 50)]
+    assert local_value(half.cluster, half.victim, b"k49") == b"v49"
+    assert not half.cluster.replica(half.leader)._sending
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_next_leader_begins_anew_where_its_snapshot_is_another() -> None:
+    """The chunks of two files are not mixed."""
+    half = HalfATransfer()
+    assert trigger(half.client, half.other).changed
+    size = half.newest_of(half.other).size_bytes
+    half.send_half()
+    half.cluster.kill(half.leader)
+    sent = half.finish()
+    assert [offset for offset, _ in sent] == list(range(0, size, 50))
+    assert local_value(half.cluster, half.victim, b"k49") == b"v49"
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_mixture_of_two_snapshots_of_one_name_is_found_and_the_transfer_begins_again() -> None:
+    """Should a leader have another file than its checksum says, nothing of the mixture is put in force."""
+    half = HalfATransfer()
+    told = half.newest_of(half.other)
+    store = half.cluster.replica(half.other).snapshots
+    chunks = [chunk.replace(b"v10", b"w10") for chunk in store.chunks(told)]
+    half.cluster.nodes[half.other].fs.remove(told.path)
+    writer = store.writer(told.index, told.term, told.configuration)
+    for chunk in chunks:
+        writer.write(chunk)
+    assert writer.finish().checksum != told.checksum
+    half.send_half()
+    half.cluster.kill(half.leader)
+    sent = half.finish()
+    assert [offset for offset, _ in sent[:2]] == [0, half.reached]
+    assert [offset for offset, _ in sent].count(0) == 2
+    assert "peer.refused" in half.cluster.nodes[half.victim].event_types()
+    assert local_value(half.cluster, half.victim, b"k10") == b"w10"
+    assert local_value(half.cluster, half.victim, b"k49") == b"v49"
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -513,7 +600,6 @@ def test_a_stale_chunk_of_a_past_term_changes_nothing() -> None:
 
 def test_a_doubled_answer_does_not_double_the_stream() -> None:
     """Each chunk that is answered twice is followed by one next chunk."""
-    from raftnode.storage.snapshots import StoredSnapshot
     from tests.support.replicas import first_configuration
     stored = StoredSnapshot(10, 1, first_configuration([1]), 1000, "", "/x", 0)
     sending = transfers.SnapshotSending(2, stored)

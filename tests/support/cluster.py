@@ -189,11 +189,13 @@ class Bench:
     def install(
         self, index: int, term: int, *, leader: NodeId = 2, leader_term: int | None = None, offset: int = 0,
         data: bytes = b"state", done: bool = True, configuration: Configuration | None = None,
+        checksum: int = 0,
     ) -> InstallSnapshotResponse:  # fmt: skip
         """Deliver a snapshot's chunk."""
         return self.node.handle_install_snapshot(
             InstallSnapshotRequest(
-                self.term_or(leader_term), leader, index, term, offset, data, done, configuration=configuration
+                self.term_or(leader_term), leader, index, term, offset, data, done, configuration=configuration,
+                checksum=checksum,
             )
         )
 

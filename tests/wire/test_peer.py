@@ -42,7 +42,7 @@ GOOD: list[PeerMessage] = [
     RequestVoteResponse(5, True),
     PreVoteRequest(5, 2, 0, 0),
     PreVoteResponse(4, False, requested_term=5),
-    InstallSnapshotRequest(5, 1, 10, 4, 0, b"data", False, configuration=CONFIGURATION),
+    InstallSnapshotRequest(5, 1, 10, 4, 0, b"data", False, configuration=CONFIGURATION, checksum=2**32 - 1),
     InstallSnapshotResponse(5, 10, 4),
     TimeoutNowRequest(5, 1),
 ]
@@ -124,6 +124,7 @@ def test_the_entries_of_an_empty_log_begin_at_1() -> None:
         PreVoteRequest(5, 2, 10, 6),
         InstallSnapshotRequest(5, 1, 10, 6, 0, b"", True),
         InstallSnapshotRequest(5, 1, 10, 4, INDEX_MAX, b"x", True),
+        InstallSnapshotRequest(5, 1, 10, 4, 0, b"x", True, checksum=2**32),
     ],
 )
 def test_a_position_that_no_log_has_is_refused(message: PeerMessage) -> None:
