@@ -344,7 +344,7 @@ class Simulator:
         data = SNAPSHOT[offset : offset + CHUNK]
         self._send(host.node_id, peer, InstallSnapshotRequest(
             node.current_term, host.node_id, snapshot.index, snapshot.term, offset, data,
-            offset + len(data) >= len(SNAPSHOT), configuration=snapshot.configuration,
+            offset + len(data) >= len(SNAPSHOT), configuration=snapshot.configuration, checksum=self.seed % 2,
         ))
 
     # What must hold.
