@@ -1,5 +1,6 @@
 """What README.md and the examples say is true: links, commands, the Python snippet, the picture, the bootstrap."""
 
+import os
 import re
 import shlex
 import shutil
@@ -246,33 +247,54 @@ def test_the_picture_of_a_status_table_is_what_status_prints(tmp_path: Path) -> 
 
 
 @pytest.mark.processes
-def test_a_snapshot_restores_into_a_new_cluster_as_the_readme_says(tmp_path: Path) -> None:
-    """Backup and restore: new name, same members, the file in every new data directory."""
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    with running_cluster(old) as cluster:
+def test_a_backup_restores_into_a_new_cluster_as_the_readme_says(tmp_path: Path) -> None:
+    """Backup and restore: the section's own lines, run one after the other, end in a cluster with the old keys."""
+    section = README.split("\n### Backup and restore\n", 1)[1].split("\n### ", 1)[0]
+    lines = re.findall(r"^raftctl (snapshot .+)$", section, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["save", "verify", "inspect", "restore"]
+    with running_cluster(tmp_path) as cluster:
         cluster.raftctl("kv", "put", "greeting", "hello")
-        cluster.raftctl("snapshot", "trigger", "--node", "n1")
-        (snapshot,) = (cluster.data_dir("n1") / "snapshots").glob("snapshot-*.snap")
-        document = tomllib.loads(cluster.cluster_file.read_text())
-    document["cluster"]["name"] = "restored"
-    new.mkdir()
-    restored = ProcessCluster(new)
-    restored.cluster_file.write_text(tomli_w.dumps(document))
-    restored.addresses = {node["name"]: node["address"] for node in document["node"]}
-    for name in restored.names:
-        shutil.rmtree(restored.data_dir(name))
-        done = subprocess.run(
-            python_module("raftnode.main", "format", "--cluster-file", str(restored.cluster_file), "--name", name,
-                          "--data-dir", str(restored.data_dir(name))),
-            capture_output=True, text=True, timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
-        shutil.copy(snapshot, restored.data_dir(name) / "snapshots")
+        for line in lines[:3]:
+            run_in(tmp_path, cluster, line)
+    document = tomllib.loads(cluster.cluster_file.read_text())
+    document["cluster"] |= {"name": "restored", "id": "11b1f0de-6a0b-4a52-9d3a-2d5d3f4b7a10"}
+    cluster.cluster_file.write_text(tomli_w.dumps(document))
+    for name in cluster.names:
+        shutil.rmtree(cluster.data_dir(name))
+        directory = shlex.quote(str(cluster.data_dir(name)))
+        line = lines[3].replace("--name n1", f"--name {name}").replace("/var/lib/raftnode", directory)
+        run_in(tmp_path, cluster, line)
+        assert not (cluster.data_dir(name) / "node.toml").exists()
     try:
-        restored.start()
-        restored.wait_leader()
-        assert restored.raftctl("kv", "get", "greeting").stdout == "hello\n"
-        assert restored.raftctl("status").stdout.startswith("cluster restored  HEALTHY  3/3 voters up")
+        cluster.start()
+        cluster.wait_leader()
+        assert cluster.raftctl("kv", "get", "greeting").stdout == "hello\n"
+        cluster.raftctl("wait", "--health", "healthy")
+        assert cluster.raftctl("status").stdout.startswith("cluster restored  HEALTHY  3/3 voters up")
     finally:
-        restored.kill()
+        cluster.kill()
+
+
+def run_in(folder: Path, cluster: ProcessCluster, line: str) -> None:
+    """Run a line for raftctl in a folder, against a cluster. It must succeed."""
+    done = subprocess.run(
+        python_module("raftctl.main", *shlex.split(line)), cwd=folder, capture_output=True, text=True, timeout=60,
+        env=os.environ | {"RAFTCTL_ENDPOINTS": ",".join(cluster.endpoints), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+PAGES = sorted(path.name for path in (ROOT / "man").iterdir())
+
+
+def test_the_readme_lists_every_manual_page() -> None:
+    """A page that nobody is told of is not read."""
+    assert [page for page in PAGES if f"](man/{page})" not in README] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_manual_page_refers_to_all_others(page: str) -> None:
+    """SEE ALSO names each other page once, in the order of sections and names, and none that is not there."""
+    see_also = (ROOT / "man" / page).read_text().replace("\\-", "-").split(".SH SEE ALSO\n", 1)[1]
+    found = [f"{name}.{section}" for name, section in re.findall(r"^\.BR (\S+) \((\d)\),?$", see_also, re.MULTILINE)]
+    assert found == sorted((other for other in PAGES if other != page), key=lambda other: (other[-1], other))
