@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from raftnode.core.messages import RequestVoteResponse as RequestVoteResponse
     from raftnode.core.messages import TimeoutNowRequest as TimeoutNowRequest
     from raftnode.core.node import RaftNode as RaftNode
+    from raftnode.core.ready import PromotionOutcome as PromotionOutcome
     from raftnode.core.ready import Ready as Ready
+    from raftnode.core.ready import TransferOutcome as TransferOutcome
     from raftnode.core.status import RaftStatus as RaftStatus
     from raftnode.core.storage import LogStorage as LogStorage
     from raftnode.core.storage import MemStorage as MemStorage
@@ -56,7 +58,7 @@ _HOMES = {
         "PreVoteRequest", "PreVoteResponse", "RequestVoteRequest", "RequestVoteResponse", "TimeoutNowRequest",
     ),
     "raftnode.core.node": ("RaftNode",),
-    "raftnode.core.ready": ("Ready",),
+    "raftnode.core.ready": ("PromotionOutcome", "Ready", "TransferOutcome"),
     "raftnode.core.status": ("RaftStatus",),
     "raftnode.core.storage": ("LogStorage", "MemStorage"),
     "raftnode.core.types": ("EntryKind", "HardState", "LogEntry", "NodeRole", "SnapshotMeta"),

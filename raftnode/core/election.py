@@ -1,6 +1,6 @@
 """Elections: timeouts, votes and pre-votes (§5.2, §5.4.1, thesis 4.2.3 and 9.6)."""
 
-from raftnode.core import replication
+from raftnode.core import commit
 from raftnode.core.errors import InvalidRequest
 from raftnode.core.messages import (
     PreVoteRequest,
@@ -143,7 +143,7 @@ def _lead(state: RaftState) -> None:
     """Open the term with an entry of its own: nothing older commits before it does (§5.4.2, §8)."""
     become_leader(state)
     state.log.append([LogEntry(state.current_term, state.log.last_index + 1, b"", EntryKind.NOOP)])
-    replication.update_commit(state)
+    commit.update_commit(state)
 
 
 def _follows_live_leader(state: RaftState) -> bool:

@@ -13,7 +13,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Concatenate, ParamSpec, TypeVar
 
-from raftnode.core import election, membership_log, promotion, reads, replication, snapshot, status, transfer
+from raftnode.core import (
+    commit,
+    election,
+    membership_changes,
+    promotion,
+    reads,
+    replication,
+    snapshot,
+    status,
+    transfer,
+)
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import (
     GroupNotFound,
@@ -392,7 +402,7 @@ class RaftNode:
     @_guarded
     def on_storage_progress(self) -> None:
         """Learn that more of the log is durable: a leader counts itself up to there."""
-        replication.update_commit(self._state)
+        commit.update_commit(self._state)
 
     @_guarded
     def compact(self, index: int) -> None:
@@ -433,7 +443,7 @@ class RaftNode:
         ProposalRejected with the reason.
         """
         changes = [change] if isinstance(change, ConfChange) else list(change)
-        return membership_log.propose(self._state, changes)
+        return membership_changes.propose(self._state, changes)
 
     @_guarded
     def read_index(self) -> int:
@@ -583,7 +593,7 @@ class RaftNode:
             self._change(ConfChange.promote(self.node_id))
 
     def _change(self, change: ConfChange) -> None:
-        membership_log.replace(self._state, apply_change(self._state.configuration, change))
+        membership_changes.replace(self._state, apply_change(self._state.configuration, change))
 
     def _without_self(self, nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:
         me = self.node_id

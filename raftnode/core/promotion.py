@@ -1,6 +1,6 @@
 """Automatic promotion: give a learner its vote as soon as it has caught up, or say why not (thesis 4.2.1)."""
 
-from raftnode.core import membership_log
+from raftnode.core import membership_changes
 from raftnode.core.errors import NotLeader, ProposalRejected
 from raftnode.core.membership import ConfChange
 from raftnode.core.progress import Promotion
@@ -45,11 +45,11 @@ def tick(state: RaftState, now: float) -> None:
 
 def _propose(state: RaftState, peer: NodeId) -> None:
     try:
-        membership_log.check_proposable(state)
+        membership_changes.check_proposable(state)
     except ProposalRejected:
         # Another change is under way: the next tick tries again.
         return
-    membership_log.propose(state, [ConfChange.promote(peer)])
+    membership_changes.propose(state, [ConfChange.promote(peer)])
 
 
 def _end(state: RaftState, peer: NodeId, reason: str) -> None:

@@ -1,13 +1,13 @@
 """Log replication: what a leader sends, what a follower accepts, and when an entry is committed (§5.3, §5.4.2)."""
 
-from raftnode.core import membership_log, promotion, reads, transfer
+from raftnode.core import commit, promotion, reads, transfer
 from raftnode.core.errors import InvalidRequest, InvariantError, SerializationError
 from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.quorum import quorum_value
 from raftnode.core.ready import Ready
-from raftnode.core.roles import become_follower, note_successor, settle_passive_role
+from raftnode.core.roles import become_follower, note_successor
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
@@ -53,7 +53,7 @@ def append(state: RaftState, entries: list[LogEntry]) -> None:
     """Append a leader's own entries, and commit at once where this node alone is a quorum."""
     state.log.append(entries)
     if state.configuration.voters == (state.node_id,):
-        update_commit(state)
+        commit.update_commit(state)
 
 
 def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesResponse:
@@ -81,7 +81,7 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
         proven = prev + len(fresh)
     if fresh:
         _store(state, fresh, configurations)
-    advance_commit(state, min(request.leader_commit, proven))
+    commit.advance_commit(state, min(request.leader_commit, proven))
     return AppendEntriesResponse(
         state.current_term, True, proven, request.round, group_id=state.config.group_id
     )
@@ -108,7 +108,7 @@ def handle_append_entries_response(state: RaftState, peer: NodeId, response: App
         progress.rejected(response.rejected_index, _next_hint(state, response))
         return
     if progress.acknowledged(response.last_log_index):
-        update_commit(state)
+        commit.update_commit(state)
     member_caught_up(state, progress, now)
 
 
@@ -134,37 +134,6 @@ def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
     now = state.clock()
     state.leader_contact = now
     state.postpone_election(now)
-
-
-def update_commit(state: RaftState) -> None:
-    """Commit what a quorum has stored, if it is of this term (§5.4.2, figure 8)."""
-    if state.role is not NodeRole.LEADER:
-        return
-    log, node, progress = state.log, state.node_id, state.progress
-    own = log.stable_index
-
-    def match(voter: NodeId) -> int:
-        if voter == node:
-            return own
-        return progress[voter].match_index if voter in progress else 0
-
-    index = int(quorum_value(match, state.configuration))
-    if index > state.commit_index and log.term_at(index) == state.current_term:
-        advance_commit(state, index)
-        if state.commit_news_deadline is None:
-            state.commit_news_deadline = state.clock() + state.config.commit_broadcast_delay
-        reads.confirm(state)
-        membership_log.on_commit(state)
-
-
-def advance_commit(state: RaftState, index: int) -> None:
-    """Move the commit index up to `index`; it never moves back."""
-    if index > state.commit_index:
-        if index > state.log.last_index:
-            raise InvariantError(f"commit index {index} is beyond the log's end {state.log.last_index}")
-        before, state.commit_index = state.commit_index, index
-        if before < state.configurations[-1][0] <= index:
-            settle_passive_role(state)
 
 
 def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuration]]:
@@ -211,11 +180,11 @@ def _store(
         )
     if first <= log.last_index:
         log.truncate(first)
-        membership_log.on_truncate(state, first)
+        commit.on_truncate(state, first)
     log.append(fresh)
     for index, configuration in configurations:
         if index >= first:
-            membership_log.take_effect(state, index, configuration)
+            commit.take_effect(state, index, configuration)
 
 
 def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:

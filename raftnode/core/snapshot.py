@@ -1,6 +1,6 @@
 """Snapshots between nodes (figure 13) and log compaction (§7). The bytes themselves are the caller's."""
 
-from raftnode.core import membership_log, replication
+from raftnode.core import commit, replication
 from raftnode.core.errors import InvalidRequest, SerializationError
 from raftnode.core.membership import check_configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
@@ -67,7 +67,7 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
     progress.snapshot_asked_at = state.clock()
     if response.installed and response.last_included_index <= state.log.last_index:
         if progress.snapshot_acknowledged(response.last_included_index):
-            replication.update_commit(state)
+            commit.update_commit(state)
         replication.member_caught_up(state, progress, state.clock())
 
 
@@ -79,7 +79,7 @@ def compact(state: RaftState, index: int) -> None:
     if index > state.applied_index:
         raise ValueError(f"compact at {index}: only entries up to {state.applied_index} are applied")
     state.log.compact(index)
-    membership_log.on_compact(state, index)
+    commit.on_compact(state, index)
 
 
 def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
@@ -94,7 +94,7 @@ def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
     state.base_known = request.configuration is not None or state.knows_configuration_at(index if kept else committed)
     after = [(i, c) for i, c in state.configurations if i > index] if kept else []
     state.configurations = [(index, base), *after]
-    membership_log.on_changed(state)
+    commit.on_changed(state)
 
 
 def _expected_offset(state: RaftState, request: InstallSnapshotRequest) -> int:

@@ -157,7 +157,7 @@ mutant("any higher term restarts the election timeout", "roles.py",
 mutant("a deposed leader campaigns at once", "roles.py",
        "    if state.role is NodeRole.LEADER or state.election_deadline <= now:\n", "    if False:\n",
        "found_bugs::test_a_leader_that_steps_down_waits_a_whole_timeout")
-mutant("a committed demotion leaves the role", "replication.py",
+mutant("a committed demotion leaves the role", "commit.py",
        "        if before < state.configurations[-1][0] <= index:\n            settle_passive_role(state)\n", "",
        "found_bugs::test_a_committed_demotion_ends_the_right_to_campaign")
 mutant("nodes without a vote campaign", "election.py",
@@ -272,17 +272,17 @@ mutant("entries of a term above the leader's are taken", "replication.py", " or 
        "append::test_malformed_entries_are_refused_before_anything_changes")
 
 # Commit.
-mutant("commit entries of an earlier term by counting", "replication.py",
+mutant("commit entries of an earlier term by counting", "commit.py",
        "if index > state.commit_index and log.term_at(index) == state.current_term:", "if index > state.commit_index:",
        "commit::test_an_entry_of_an_earlier_term_is_not_committed_by_counting")
 mutant("a follower commits beyond what the request proves", "replication.py",
        "advance_commit(state, min(request.leader_commit, proven))",
        "advance_commit(state, min(request.leader_commit, log.last_index))",
        "append::test_the_commit_index_moves_to_at_most_the_last_entry_that_the_request_proves")
-mutant("the commit index moves back", "replication.py",
+mutant("the commit index moves back", "commit.py",
        "    if index > state.commit_index:\n        if index > state.log.last_index:", "    if index != state.commit_index:\n        if index > state.log.last_index:",
        "append::test_the_commit_index_follows_the_leaders_and_never_moves_back")
-mutant("the leader counts what is not durable", "replication.py", "    own = log.stable_index\n", "    own = log.last_index\n",
+mutant("the leader counts what is not durable", "commit.py", "    own = log.stable_index\n", "    own = log.last_index\n",
        "commit::test_a_leader_counts_itself_only_up_to_what_is_durable")
 mutant("an acknowledgement beyond the log is believed", "replication.py",
        "    if response.success and response.last_log_index > state.log.last_index:\n", "    if False:\n",
@@ -298,24 +298,24 @@ mutant("one joint half commits", "quorum.py",
        "progress::test_check_quorum_counts_both_halves_of_a_joint_configuration")
 mutant("the better joint half commits", "quorum.py", "        value = min(value, ", "        value = max(value, ",
        "commit::test_a_joint_configuration_commits_with_a_majority_of_both_halves")
-mutant("learners count in commit", "replication.py",
+mutant("learners count in commit", "commit.py",
        "    index = int(quorum_value(match, state.configuration))\n",
        "    everyone = (*state.configuration.voters, *state.configuration.learners)\n"
        "    index = sorted(match(n) for n in everyone)[(len(everyone) - 1) // 2]\n",
        "commit::test_acknowledgements_of_learners_observers_and_strangers_commit_nothing",
        "commit::test_a_joint_configuration_commits_with_a_majority_of_both_halves")
-mutant("one voter fewer is needed for each observer", "replication.py",
+mutant("one voter fewer is needed for each observer", "commit.py",
        "    index = int(quorum_value(match, state.configuration))\n",
        "    everyone = (*state.configuration.voters, *state.configuration.observers)\n"
        "    index = sorted((match(n) for n in everyone), reverse=True)[len(state.configuration.voters) // 2]\n",
        "commit::test_acknowledgements_of_learners_observers_and_strangers_commit_nothing")
-mutant("a removed leader counts itself", "replication.py",
+mutant("a removed leader counts itself", "commit.py",
        "    index = int(quorum_value(match, state.configuration))\n",
        "    voters = {*state.configuration.voters, node}\n"
        "    index = sorted(match(n) for n in voters)[(len(voters) - 1) // 2]\n",
        "commit::test_a_removed_leader_stops_counting_itself_at_once")
-mutant("no second look at commit when the membership shrinks", "membership_log.py",
-       "        sync_progress(state)\n        replication.update_commit(state)\n", "        sync_progress(state)\n",
+mutant("no second look at commit when the membership shrinks", "commit.py",
+       "        sync_progress(state)\n        update_commit(state)\n", "        sync_progress(state)\n",
        "commit::test_commit_is_evaluated_again_when_the_membership_shrinks",
        "commit::test_commit_is_evaluated_again_when_a_replicated_change_shrinks_it")
 mutant("no entry opens the term", "election.py",
@@ -448,17 +448,17 @@ mutant("a restart forgets a promised lease", "node.py", "            state.leade
        "reads::test_a_restarted_node_honours_a_lease_that_it_may_have_promised")
 
 # Membership.
-mutant("a change before the term's entry", "membership_log.py", "    if state.commit_index < state.term_start_index:\n", "    if False:\n",
+mutant("a change before the term's entry", "membership_changes.py", "    if state.commit_index < state.term_start_index:\n", "    if False:\n",
        "membership::test_no_change_before_an_entry_of_the_current_term_is_committed")
-mutant("two changes uncommitted", "membership_log.py", "    if pending > state.commit_index:\n", "    if False:\n",
+mutant("two changes uncommitted", "membership_changes.py", "    if pending > state.commit_index:\n", "    if False:\n",
        "membership::test_one_change_is_uncommitted_at_a_time")
-mutant("a configuration survives its truncation", "membership_log.py",
+mutant("a configuration survives its truncation", "commit.py",
        "        state.configurations.pop()\n", "        break\n", "membership::test_a_truncated_configuration_is_rolled_back")
-mutant("a rollback leaves the role", "membership_log.py",
+mutant("a rollback leaves the role", "commit.py",
        "    if state.configurations[-1] is not before:\n        on_changed(state)\n", "",
        "membership::test_a_rolled_back_promotion_makes_a_learner_again")
 mutant("a follower ignores configurations", "replication.py",
-       "            membership_log.take_effect(state, index, configuration)\n", "            pass\n",
+       "            commit.take_effect(state, index, configuration)\n", "            pass\n",
        "membership::test_a_follower_uses_a_configuration_when_it_is_appended")
 mutant("the last voter goes", "membership.py", "            if last_voter_stays and voters == {peer}:\n", "            if False:\n",
        "membership::test_the_last_voter_stays")
@@ -468,14 +468,14 @@ mutant("no joint phase", "membership.py", "    if len(before ^ after) <= 1:\n", 
        "membership::test_several_votes_change_through_a_joint_phase")
 mutant("two votes change at once", "membership.py", "    if len(before ^ after) <= 1:\n", "    if len(before ^ after) <= 2:\n",
        "membership::test_several_votes_change_through_a_joint_phase")
-mutant("the joint phase never ends", "membership_log.py", "        _append(state, leave_joint(configuration))\n", "        pass\n",
+mutant("the joint phase never ends", "commit.py", "        append_configuration(state, leave_joint(configuration))\n", "        pass\n",
        "membership::test_the_leader_leaves_the_joint_phase_by_itself")
-mutant("a removed leader stays", "membership_log.py", "    elif state.node_id not in configuration.voters and index > 0:\n", "    elif False:\n",
+mutant("a removed leader stays", "commit.py", "    elif state.node_id not in configuration.voters and index > 0:\n", "    elif False:\n",
        "membership::test_a_leader_outside_the_new_voters_steps_down_when_the_change_is_committed")
-mutant("a removed leader leaves at once", "membership_log.py", "    if index > state.commit_index or state.role", "    if state.role",
+mutant("a removed leader leaves at once", "commit.py", "    if index > state.commit_index or state.role", "    if state.role",
        "membership::test_a_leader_goes_on_until_its_own_removal_is_committed",
        "commit::test_a_removed_leader_stops_counting_itself_at_once")
-mutant("no successor is named", "membership_log.py", "        transfer.name_successor(state)\n", "",
+mutant("no successor is named", "commit.py", "        transfer.name_successor(state)\n", "",
        "membership::test_a_leader_outside_the_new_voters_steps_down_when_the_change_is_committed")
 mutant("a restart ignores the configurations below its machine's snapshot", "node.py",
        "            elif configuration is None:\n                state.configurations = [(applied, decode_configuration(entry.data))]\n",

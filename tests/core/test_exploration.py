@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raftnode.core import election, membership_log, reads, replication
+from raftnode.core import commit, election, reads, replication
 from raftnode.core import log as log_module
 from raftnode.core import snapshot as snapshot_module
 from raftnode.core.log import RaftLog
@@ -64,11 +64,11 @@ def commit_by_counting(monkeypatch: pytest.MonkeyPatch) -> None:
 
         index = int(quorum_value(match, state.configuration))
         if index > state.commit_index:
-            replication.advance_commit(state, index)
+            commit.advance_commit(state, index)
             reads.confirm(state)
-            membership_log.on_commit(state)
+            commit.on_configuration_committed(state)
 
-    monkeypatch.setattr(replication, "update_commit", update_commit)
+    monkeypatch.setattr(commit, "update_commit", update_commit)
 
 
 def vote_twice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def commit_what_the_request_does_not_prove(monkeypatch: pytest.MonkeyPatch) -> N
     def handle(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesResponse:
         response = original(state, request)
         if response.success:
-            replication.advance_commit(state, min(request.leader_commit, state.log.last_index))
+            commit.advance_commit(state, min(request.leader_commit, state.log.last_index))
         return response
 
     monkeypatch.setattr(replication, "handle_append_entries", handle)
@@ -149,7 +149,7 @@ def count_one_half(monkeypatch: pytest.MonkeyPatch) -> None:
         values = sorted(of(voter) for voter in configuration.voters)
         return values[(len(values) - 1) // 2]
 
-    monkeypatch.setattr(replication, "quorum_value", half)
+    monkeypatch.setattr(commit, "quorum_value", half)
 
 
 def read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

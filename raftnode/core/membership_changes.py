@@ -1,0 +1,45 @@
+"""Membership changes as they are proposed: which one may be appended now (thesis chapter 4)."""
+
+from collections.abc import Sequence
+
+from raftnode.core import commit
+from raftnode.core.errors import NotLeader, ProposalRejected
+from raftnode.core.membership import ConfChange, Configuration, apply_changes
+from raftnode.core.state import RaftState
+from raftnode.core.types import NodeRole
+
+
+def propose(state: RaftState, changes: Sequence[ConfChange]) -> int:
+    """Append the configuration that `changes` lead to and return its index. It is in force at once.
+
+    Raises NotLeader; ProposalRejected while another change is uncommitted, or before an entry of this term is
+    committed (Ongaro 2015: without it two majorities could pass each other), or where a change makes no sense.
+    """
+    check_proposable(state)
+    return commit.append_configuration(state, apply_changes(state.configuration, changes))
+
+
+def check_proposable(state: RaftState) -> None:
+    """Raise where no membership change may be proposed now."""
+    if state.role is not NodeRole.LEADER:
+        raise NotLeader(state.leader_id)
+    if state.transfer_target is not None:
+        raise ProposalRejected(
+            f"leadership is being transferred to node {state.transfer_target}", temporary=True
+        )
+    if state.commit_index < state.term_start_index:
+        raise ProposalRejected(
+            f"no entry of term {state.current_term} is committed yet (entry {state.term_start_index} is waiting)",
+            temporary=True,
+        )
+    pending = state.configurations[-1][0]
+    if pending > state.commit_index:
+        raise ProposalRejected(f"the membership change at index {pending} is not committed yet", temporary=True)
+    if state.configuration.joint:
+        raise ProposalRejected("a membership change is still in its joint phase", temporary=True)
+
+
+def replace(state: RaftState, configuration: Configuration) -> None:
+    """Put `configuration` in this node's view in the place of the one in force (the primitives' way)."""
+    state.configurations[-1] = (state.configurations[-1][0], configuration)
+    commit.on_changed(state)
