@@ -211,6 +211,9 @@ class Cluster:
                 self._leader_hint = answer.leader_address
                 if answer.leader_address:
                     continue
+            elif answer.code is ErrorCode.NO_SPACE and doubtful:
+                # This try was refused, but an earlier one may be in the full leader's log: another may have it.
+                pass
             elif answer.code not in _LATER:
                 raise failure_error(answer, doubtful)
             elif answer.code is ErrorCode.SHUTTING_DOWN:

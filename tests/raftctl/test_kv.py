@@ -161,6 +161,24 @@ def test_a_write_whose_answer_is_lost_is_applied_once(cluster: FakeCluster, cli:
     assert cluster.count(wire.Write) == 2
 
 
+def test_a_write_whose_answer_is_lost_before_the_disk_is_full_is_not_called_refused(
+    cluster: FakeCluster, cli: Cli
+) -> None:
+    """The first try may be in the log of the full leader: it is tried again until the end, and unknown then."""
+    tries: list[Any] = []
+
+    def lose_the_first_then_be_full(_node: int, request: Any) -> Reply | None:
+        if not isinstance(request, wire.Write):
+            return None
+        tries.append(request)
+        return HANG_UP if len(tries) == 1 else wire.Failed(0, wire.ErrorCode.NO_SPACE, "the disk of n1 is full")
+
+    cluster.interfere = lose_the_first_then_be_full
+    got = cli("kv put key value --timeout 0.5s")
+    assert (got.code, "E_UNKNOWN" in got.err) == (7, True)
+    assert len(tries) > 2
+
+
 def test_a_write_without_an_answer_in_time_is_exit_7(cluster: FakeCluster, cli: Cli) -> None:
     """An outcome that cannot be known is neither success nor a plain failure."""
     cluster.interfere = lambda _node, request: HANG_UP if isinstance(request, wire.Write) else None
