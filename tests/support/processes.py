@@ -34,13 +34,24 @@ def python_module(*arguments: str) -> list[str]:
 
 
 class ProcessCluster:
-    """Nodes named n1, n2, ... of one cluster, each a process of its own."""
+    """Nodes named n1, n2, ... of one cluster, each a process of its own.
 
-    def __init__(self, path: Path, size: int = 3, settings: dict[str, dict[str, object]] | None = None) -> None:
+    `addresses` are where everybody else reaches the nodes, where that is not where they `listen`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        size: int = 3,
+        settings: dict[str, dict[str, object]] | None = None,
+        *,
+        addresses: Sequence[str] = (),
+        listen: Sequence[str] = (),
+    ) -> None:
         self.path = path
         self.names = [f"n{number}" for number in range(1, size + 1)]
-        ports = free_ports(size)
-        self.addresses = {name: f"127.0.0.1:{port}" for name, port in zip(self.names, ports, strict=True)}
+        addresses = addresses or [f"127.0.0.1:{port}" for port in free_ports(size)]
+        self.addresses = dict(zip(self.names, addresses, strict=True))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         nodes = [
             {"id": number, "name": name, "address": self.addresses[name], "data_dir": str(self.data_dir(name))}
@@ -48,10 +59,11 @@ class ProcessCluster:
         ]
         self.cluster_file = path / "cluster.toml"
         self.cluster_file.write_text(tomli_w.dumps({"cluster": {"name": "test"}, "node": nodes}))
-        for name in self.names:
+        for number, name in enumerate(self.names):
             self._raftnode("format", "--cluster-file", str(self.cluster_file), "--name", name)
-            if settings is not None:
-                (self.data_dir(name) / "node.toml").write_text(tomli_w.dumps(settings))
+            own = (settings or {}) | ({"node": {"listen": listen[number]}} if listen else {})
+            if own:
+                (self.data_dir(name) / "node.toml").write_text(tomli_w.dumps(own))
 
     @property
     def endpoints(self) -> list[str]:

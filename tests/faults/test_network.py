@@ -1,0 +1,100 @@
+"""Real processes on a network that delays, stalls, cuts and goes one way. Clients write all the time."""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.load import Writer, progress, writers
+from tests.support.processes import ProcessCluster
+from tests.support.proxy import Faults, ProxyNetwork, proxied_cluster
+
+SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
+NODES = (1, 2, 3)
+
+pytestmark = pytest.mark.processes
+
+
+def number(name: str) -> int:
+    return int(name[1:])
+
+
+def others(node: int) -> tuple[int, ...]:
+    return tuple(other for other in NODES if other != node)
+
+
+def delay_everything(faults: Faults, node: int) -> None:
+    faults.delay.update({(a, b): 0.05 for a in NODES for b in NODES if a != b})
+
+
+def stall_both_ways(faults: Faults, node: int) -> None:
+    faults.isolate(node, others(node))
+
+
+def block_what_it_sends(faults: Faults, node: int) -> None:
+    faults.stalled |= {(node, other) for other in others(node)}
+
+
+def block_what_it_hears(faults: Faults, node: int) -> None:
+    faults.stalled |= {(other, node) for other in others(node)}
+
+
+def refuse_its_connections(faults: Faults, node: int) -> None:
+    faults.refused |= {(a, b) for a in NODES for b in NODES if node in (a, b)}
+
+
+def stall_one_link(faults: Faults, node: int) -> None:
+    other = others(node)[0]
+    faults.stalled |= {(node, other), (other, node)}
+
+
+Fault = Callable[[Faults, int], None]
+FAULTS: list[Fault] = [
+    delay_everything, stall_both_ways, block_what_it_sends, block_what_it_hears, refuse_its_connections, stall_one_link,
+]
+
+
+@pytest.mark.parametrize("seed", range(SCALE))
+def test_no_fault_of_the_network_loses_or_doubles_a_write(tmp_path: Path, seed: int) -> None:
+    """Each kind of fault hits the leader in turn; the cluster goes on, heals, and is equal and exact at the end."""
+    rng = random.Random(seed)
+    with proxied_cluster(tmp_path, seed=seed) as (cluster, network):
+        with writers(4, cluster.endpoints) as clients:
+            for fault in rng.sample(FAULTS, len(FAULTS)):
+                node = number(cluster.wait_leader())
+                fault(network.faults, node)
+                progress(clients, 3)
+                network.faults.heal()
+                progress(clients, 3)
+                cut_connections(cluster, network, clients)
+        cluster.wait_caught_up()
+        for kind, count in network.faults.happened.items():
+            assert count, f"no connection was ever {kind}"
+        assert all(cluster.stop(name) == 0 for name in list(cluster.names))
+
+
+def cut_connections(cluster: ProcessCluster, network: ProxyNetwork, clients: list[Writer]) -> None:
+    """Break each connection of the leader to the others in the middle of a frame; it dials again."""
+    leader = number(cluster.wait_leader())
+    for other in others(leader):
+        before = network.faults.happened["cut"]
+        network.cut_in_frame(leader, other)
+        progress(clients, 2)
+        assert network.faults.happened["cut"] > before
+
+
+@pytest.mark.parametrize("direction", [block_what_it_sends, block_what_it_hears])
+def test_a_leader_that_is_cut_off_in_one_direction_is_replaced(tmp_path: Path, direction: Fault) -> None:
+    """One that cannot send gets no heartbeat through; one that cannot hear has no quorum and steps down."""
+    with proxied_cluster(tmp_path) as (cluster, network):
+        with writers(2, cluster.endpoints) as clients:
+            progress(clients, 3)
+            old = cluster.wait_leader()
+            direction(network.faults, number(old))
+            cluster.wait_leader(but=[old])
+            progress(clients, 3)
+            network.faults.heal()
+            progress(clients, 3)
+        cluster.wait_caught_up()
