@@ -223,6 +223,13 @@ class Node:
         self.seen: Observation | None = None
         self.applied_index = 0
         self.paused = False
+        self.sync_seconds = 0.0
+        """How long each fsync holds up this process."""
+        self.slow_syncs = 0
+        self._lag = self._busy_until = 0.0
+        self._clock_rate = 1.0
+        self._clock_at = (cluster.scheduler.now, cluster.scheduler.now)
+        self._wall_offset = 0.0
         self._boot = 0
         self._turn_at = float("inf")
 
@@ -231,6 +238,25 @@ class Node:
         """The replica, which must be running."""
         assert self.replica is not None, f"node {self.id} does not run: {self.failure}"
         return self.replica
+
+    # The machine's clocks.
+
+    def clock(self) -> float:
+        """Return what this machine's monotonic clock shows."""
+        there, here = self._clock_at
+        return here + (self.cluster.scheduler.now - there) * self._clock_rate
+
+    def wall_clock(self) -> float:
+        """Return what this machine takes for the time of day."""
+        return self.clock() + self._wall_offset
+
+    def set_clock(self, *, rate: float = 1.0, jump: float = 0.0, wall_offset: float = 0.0) -> None:
+        """Let both clocks go `rate` times as fast from now on, after a jump forward; set the time of day."""
+        self._clock_at = (self.cluster.scheduler.now, self.clock() + jump)
+        self._clock_rate = rate
+        self._wall_offset = wall_offset
+        self._turn_at = float("inf")
+        self.schedule_turn(0.0)
 
     # The process.
 
@@ -249,15 +275,15 @@ class Node:
             settings=self.settings,
             storage=wal,
             snapshots=SnapshotStore(
-                data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.cluster.scheduler.clock
+                data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock
             ),
             machine=RecordingMachine(self._note_applied),
             transport=transport,
-            events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.cluster.scheduler.clock),
+            events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.wall_clock),
             known_instances=data_dir.known_instances(),
             remember_instance=data_dir.remember_instance,
-            clock=self.cluster.scheduler.clock,
-            wall_clock=self.cluster.scheduler.clock,
+            clock=self.clock,
+            wall_clock=self.wall_clock,
             rng=random.Random(self.cluster.rng.getrandbits(32)),
         )
         self.replica = replica
@@ -267,6 +293,7 @@ class Node:
             self.replica = None
             raise
         self.applied_index = replica.node.last_applied
+        self._lag = self._busy_until = 0.0
         self.schedule_turn(0.0)
 
     def stop_running(self, failure: BaseException | None = None) -> None:
@@ -286,6 +313,10 @@ class Node:
     def _turn(self, boot: int, when: float) -> None:
         if boot != self._boot or self._turn_at != when or self.paused:
             return
+        if self.cluster.scheduler.now < self._busy_until:
+            self._turn_at = float("inf")
+            self.schedule_turn(self._busy_until - self.cluster.scheduler.now)
+            return
         self.turn()
 
     def turn(self) -> None:
@@ -295,7 +326,9 @@ class Node:
         self.guard(lambda replica: delays.append(replica.turn()))
         if delays:
             assert delays[0] >= 0
-            self.schedule_turn(delays[0])
+            self._busy_until = self.cluster.scheduler.now + self._lag
+            self.schedule_turn(delays[0] / self._clock_rate)
+        self._lag = 0.0
 
     def guard(self, action: Callable[[Replica], object]) -> None:
         """Call the replica; it ends where it says that it must, or where its machine loses power meanwhile."""
@@ -319,6 +352,9 @@ class Node:
     def _note_call(self, call: str, path: str) -> None:
         if call == "sync":
             self.journal.append(("sync", path))
+            if self.sync_seconds:
+                self.slow_syncs += 1
+                self._lag += self.sync_seconds
 
     def _note_applied(self, index: int, data: bytes) -> None:
         self.cluster.note_applied(self, index, data)
@@ -347,7 +383,11 @@ class _Transport:
         self._check_durable(message)
         self._node.journal.append(("response" if response else "request", (peer, message)))
         boot = self._cluster.nodes[peer]._boot
-        self._cluster.network.send(Packet(self._node.id, peer, encode_frame(message), response, boot))
+        packet = Packet(self._node.id, peer, encode_frame(message), response, boot)
+        if self._node._lag:
+            self._cluster.scheduler.after(self._node._lag, partial(self._cluster.network.send, packet))
+        else:
+            self._cluster.network.send(packet)
 
     def _check_durable(self, message: PeerMessage) -> None:
         """Check that what this message promises is on the disk: the term always, and all but a leader's entries."""
@@ -371,7 +411,15 @@ class _Transport:
     def answer(self, client: Hashable, answer: Answer) -> None:
         assert isinstance(client, Connection)
         self._node.journal.append(("answer", answer))
-        client.client.take(client, unframe(encode_frame(answer)))
+        body = unframe(encode_frame(answer))
+        if self._node._lag:
+            self._cluster.scheduler.after(self._node._lag, partial(self._answer_later, client, body))
+        else:
+            client.client.take(client, body)
+
+    def _answer_later(self, connection: "Connection", body: bytes) -> None:
+        if self._node.replica is not None and self._node._boot == self._boot:
+            connection.client.take(connection, body)
 
     def set_members(self, addresses: dict[int, str]) -> None:
         links = self._node.links
@@ -494,6 +542,8 @@ class Cluster:
         self.leaders: dict[int, int] = {}
         """Who led each term."""
         self.events = 0
+        self.on_event: Callable[[Callable[[], None]], None] | None = None
+        """Told of each event before it happens."""
         self._events_at_once = 0
         configuration = first_configuration(range(1, voters + 1))
         for node in range(1, voters + 1):
@@ -617,6 +667,8 @@ class Cluster:
         action = self.scheduler.pop()
         self._events_at_once = self._events_at_once + 1 if self.scheduler.now == before else 0
         assert self._events_at_once < AT_ONCE_MAX, f"a node spins: time stands still (seed {self.seed})"
+        if self.on_event is not None:
+            self.on_event(action)
         action()
 
     def run_for(self, seconds: float) -> None:
