@@ -113,13 +113,13 @@ class ProcessCluster:
         """Wait until a node's process ends by itself; return its exit code."""
         return self._processes.pop(name).wait(READY_SECONDS)
 
-    def join(self, name: str) -> None:
+    def join(self, name: str, *options: str) -> None:
         """Make the running cluster take in a new node, and format its data directory."""
         (port,) = free_ports(1)
         address = f"127.0.0.1:{port}"
         self._raftnode(
             "join", "--cluster", ",".join(self.endpoints), "--name", name, "--address", address,
-            "--data-dir", str(self.data_dir(name)),
+            "--data-dir", str(self.data_dir(name)), *options,
         )
         self.names.append(name)
         self.addresses[name] = address
