@@ -14,6 +14,8 @@ def begin(state: RaftState, peer: NodeId) -> None:
     ProposalRejected."""
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
+    if peer == state.node_id:
+        raise ProposalRejected(f"node {peer} leads: it does not catch up with itself")
     if peer not in state.configuration.learners:
         raise ProposalRejected(f"node {peer} is not a learner")
     state.promotions.setdefault(peer, Promotion(state.progress[peer].match_index, state.clock()))

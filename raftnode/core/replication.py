@@ -305,7 +305,9 @@ def _quorum_contact(state: RaftState, now: float) -> float:
 
 
 def _storage_is_stuck(state: RaftState, now: float) -> bool:
-    """Whether entries wait for the disk longer than an election timeout: another node would do better."""
+    """Whether entries wait for the disk longer than an election timeout: another voter would do better."""
+    if state.configuration.voter_union() == (state.node_id,):
+        return False
     stable = state.log.stable_index
     if stable != state.stable_seen or stable == state.log.last_index:
         state.stable_seen, state.stable_at = stable, now

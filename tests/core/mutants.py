@@ -382,6 +382,9 @@ mutant("check-quorum off", "replication.py", "if state.config.check_quorum and n
        "progress::test_check_quorum_counts_both_halves_of_a_joint_configuration")
 mutant("a stuck disk keeps its leader", "replication.py", "    if _storage_is_stuck(state, now):\n", "    if False:\n",
        "progress::test_a_leader_whose_storage_is_stuck_steps_down")
+mutant("a lone voter with a stuck disk steps down", "replication.py",
+       "    if state.configuration.voter_union() == (state.node_id,):\n", "    if False:\n",
+       "found_bugs::test_a_lone_voter_leads_on_while_its_disk_is_stuck")
 
 # Ready.
 mutant("deliver again until applied", "node.py", "            state.delivered_index + 1, state.commit_index,",

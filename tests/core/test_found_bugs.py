@@ -6,7 +6,7 @@ from raftnode.core.errors import InvalidRequest, InvariantError, ProposalRejecte
 from raftnode.core.membership import ConfChange, Configuration, apply_changes, make_configuration
 from raftnode.core.messages import AppendEntriesResponse, TimeoutNowRequest
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
-from tests.support.cluster import Bench, Cluster, configuration_entry
+from tests.support.cluster import Bench, Cluster, SlowStorage, configuration_entry
 
 
 def test_a_follower_whose_whole_log_conflicts_is_found_in_a_few_round_trips() -> None:
@@ -251,3 +251,28 @@ def test_a_snapshot_tells_a_node_that_joined_its_members() -> None:
     bench = Bench(node_id=4, peers=(1, 2, 3), starts_as_learner=True, joined=True)
     bench.install(5, 1, leader=1, leader_term=1, configuration=make_configuration((1, 2, 3), (4,)))
     assert bench.node.configuration_at(5).voters == (1, 2, 3)
+
+
+def test_a_lone_voter_leads_on_while_its_disk_is_stuck() -> None:
+    """Stepping down makes way for another voter. Where there is none, it would only end the reads."""
+    storage = SlowStorage()
+    bench = Bench(peers=(), storage=storage)
+    bench.campaign()
+    storage.stable = storage.end
+    bench.node.on_storage_progress()
+    term = bench.node.current_term
+    bench.node.propose(b"stuck")
+    for _ in range(100):
+        bench.heartbeat()
+    assert (bench.node.role, bench.node.current_term) == (NodeRole.LEADER, term)
+    barrier = bench.node.read_index()
+    assert [read for read, _ in bench.ready().reads] == [barrier]
+
+
+def test_a_leader_that_is_being_demoted_cannot_be_promoted_when_it_has_caught_up() -> None:
+    """It is a learner in the configuration in force, and has no progress of its own."""
+    bench = Bench(term=1)
+    bench.lead()
+    bench.node.propose_conf_change(ConfChange.demote(1))
+    with pytest.raises(ProposalRejected):
+        bench.node.promote_when_caught_up(1)
