@@ -59,7 +59,7 @@ def load_cluster_file(path: str) -> ClusterFile:
         raise UsageError(
             f"there is no cluster file {path}", "", "make one: raftctl cluster init DIR; or name it with -f"
         ) from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}", str(error)) from error
     head = data.get("cluster")
     if not isinstance(head, dict):

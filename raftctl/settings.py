@@ -83,7 +83,7 @@ def load_contexts(path: str) -> Contexts:
     try:
         with open(path, "rb") as file:
             data = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}", str(error), "mend the file, or remove it") from error
     contexts = Contexts(_text(path, data, "current"))
     table = data.get("contexts", {})

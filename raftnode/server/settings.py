@@ -156,7 +156,7 @@ def read_toml(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
         raise SettingsError(path, "", None, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(path, "", None, f"is not UTF-8 text at byte {error.start}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter, and no TOMLDecodeError, on what no hand wrote
         raise SettingsError(path, "", None, f"is not TOML: {error}") from None
 
 

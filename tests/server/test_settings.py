@@ -223,3 +223,12 @@ def test_a_wrong_cluster_file_is_refused(tmp_path: Path, old: str, new: str, key
         ClusterFile.load(file)
     assert caught.value.key == key
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "1" * 5000], ids=["nesting", "digits"])
+def test_toml_that_the_reader_cannot_take_is_refused_by_name(tmp_path: Path, value: str) -> None:
+    """Deep nesting and endless numbers are no tracebacks."""
+    path = tmp_path / "node.toml"
+    path.write_text(f"x = {value}")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        NodeSettings.load(path)
