@@ -295,7 +295,7 @@ def _read_content(fs: Filesystem, path: str, name: str) -> bytes:
 def _decode(path: str, name: str, content: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataDirError(path, f"{name} makes no sense: {error}", _NEW_MEMBER) from error
 
 

@@ -118,6 +118,16 @@ def test_a_newer_format_asks_for_a_newer_program() -> None:
         read_identity(DIRECTORY, fs)
 
 
+@pytest.mark.parametrize("content", [b'{"format_version":1,"cluster_id":"\x90"}', b'{"x":' + b"[" * 5000])
+def test_a_document_of_nonsense_under_a_right_checksum_is_refused(content: bytes) -> None:
+    """Text that is not UTF-8, and nesting deeper than the interpreter's stack, are errors like all others."""
+    fs = SimulatedFilesystem()
+    make(DIRECTORY, fs)
+    fs.put(f"{DIRECTORY}/identity.json", b'{"checksum":"%08x","content":%s}\n' % (zlib.crc32(content), content))
+    with pytest.raises(DataDirError, match="makes no sense"):
+        read_identity(DIRECTORY, fs)
+
+
 @pytest.mark.parametrize("lost", ["wal", "snapshots"])
 def test_a_node_whose_log_was_removed_does_not_start(tmp_path: Path, lost: str) -> None:
     """Without its log a node has forgotten its votes: it must come back as a new member."""
