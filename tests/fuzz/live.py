@@ -1,0 +1,76 @@
+"""A node in this process that is told nonsense by peers and clients which speak the protocol."""
+
+import random
+from types import TracebackType
+
+from raftnode.core.errors import InvariantError
+from raftnode.wire.client import decode_request
+from raftnode.wire.frame import FrameError
+from raftnode.wire.peer import decode_peer_message
+from tests.support.replicas import Client, Cluster, Connection, put
+
+INPUTS_MAX = 500
+"""A fresh cluster after so many: what a node was made to believe must not hide what comes after."""
+
+
+class Listener(Client):
+    """Takes any answer."""
+
+    __hash__ = Client.__hash__
+
+    def take(self, connection: Connection, body: bytes) -> None:
+        self.answers.clear()
+
+
+class LiveReplica:
+    """Three nodes, one of which hears what it is given, and has a turn after each."""
+
+    def __enter__(self) -> "LiveReplica":
+        self._rng = random.Random(7)
+        self._renew()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._cluster
+
+    def peer_message(self, body: bytes) -> None:
+        """Let a peer send a frame's body. Only what would replace committed entries may stop the node."""
+        try:
+            message = decode_peer_message(body)
+        except FrameError:
+            return
+        self._cluster.replica(self._victim).receive_peer(self._rng.choice((1, 2, 3, 7)), message)
+        try:
+            self._turn()
+        except InvariantError as error:
+            if "would replace entry" not in str(error):
+                raise
+            self._renew()
+
+    def client_request(self, body: bytes) -> None:
+        """Let a client send a frame's body."""
+        try:
+            request = decode_request(body)
+        except FrameError:
+            return
+        self._cluster.replica(self._victim).receive_client(self._connection, request)
+        self._turn()
+
+    def _turn(self) -> None:
+        self._cluster.scheduler.now += 0.001
+        self._cluster.replica(self._victim).turn()
+        self._inputs += 1
+        if self._inputs == INPUTS_MAX:
+            self._renew()
+
+    def _renew(self) -> None:
+        self._inputs = 0
+        self._cluster = Cluster(3, seed=self._rng.getrandbits(32))
+        leader = self._cluster.leader()
+        client = self._cluster.client()
+        for number in range(10):
+            client.ask(leader, put(client, b"k%d" % number))
+        self._victim = self._rng.choice((leader, leader % 3 + 1))
+        self._connection = Connection(Listener(self._cluster, "anybody"), self._victim, 0, 0)
