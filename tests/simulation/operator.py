@@ -1,0 +1,134 @@
+"""An operator who changes the members, hands leadership over and takes snapshots while everything fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftnode.core.membership import Configuration
+from raftnode.wire import client as wire
+from raftnode.wire.client import Answer, MemberAction, MemberOperation
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+MEMBERS_MAX = 7
+CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "observer"}
+
+
+class Operator:
+    """Sends changes and does not wait: several may be under way, and most of the time one is refused for it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rng = world.rng
+        self.client = world.cluster.client("operator")
+        self.client.on_answer = self._on_answer
+        self._additions = 0
+        self._changes: dict[int, list[MemberOperation]] = {}
+        self._transfers: set[int] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no change is under way that this operator knows of."""
+        return not any(request in self.client.waiting for request in self._changes)
+
+    def configuration(self) -> Configuration | None:
+        """Return the leader's configuration; None without a leader."""
+        leader = self.world.cluster.leading()
+        return None if leader is None else self.world.cluster.replica(leader).node.configuration
+
+    def _ask(self, request: wire.Request) -> bool:
+        leader = self.world.cluster.leading()
+        if leader is None:
+            return False
+        self.client.send(leader, request)
+        return True
+
+    def change(self, *operations: MemberOperation) -> bool:
+        """Ask the leader for one change; return whether there is a leader."""
+        request = wire.ChangeMembers(self.client.next_id(), list(operations))
+        self._changes[request.id] = list(operations)
+        return self._ask(request)
+
+    def snapshot(self) -> bool:
+        """Take a snapshot on any node."""
+        running = self.world.running()
+        if running:
+            self.client.send(self.rng.choice(running), wire.TriggerSnapshot(self.client.next_id()))
+        return bool(running)
+
+    def transfer(self) -> bool:
+        """Hand leadership to somebody."""
+        request = wire.TransferLeadership(self.client.next_id(), self.rng.choice([0, self.world.some_node()]))
+        return self._ask(request)
+
+    def hang_up(self) -> bool:
+        """Close the connection in the middle of everything."""
+        self.client.hang_up()
+        return True
+
+    def _new(self, action: MemberAction) -> MemberOperation:
+        self._additions += 1
+        return MemberOperation(action, 0, f"x{self._additions}", f"10.0.1.{self._additions}:7000")
+
+    def add(self) -> bool:
+        """Add a learner."""
+        return self._may_add() and self.change(self._new(MemberAction.ADD_LEARNER))
+
+    def add_observer(self) -> bool:
+        """Add an observer."""
+        return self._may_add() and self.change(self._new(MemberAction.ADD_OBSERVER))
+
+    def _may_add(self) -> bool:
+        configuration = self.configuration()
+        return configuration is not None and len(configuration.members()) < MEMBERS_MAX
+
+    def promote(self) -> bool:
+        """Give a learner its vote."""
+        configuration = self.configuration()
+        if configuration is None or not configuration.learners or self.world.rotten_members():
+            return False
+        return self.change(MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)))
+
+    def demote(self) -> bool:
+        """Take a voter's vote."""
+        configuration = self.configuration()
+        if configuration is None or len(configuration.voters) < 3 or self.world.rotten_members():
+            return False
+        return self.change(MemberOperation(MemberAction.DEMOTE, self.rng.choice(configuration.voters)))
+
+    def remove(self) -> bool:
+        """Remove a member; one whose disk is damaged first."""
+        if rotten := self.world.rotten_members():
+            return self.change(MemberOperation(MemberAction.REMOVE, rotten[0]))
+        configuration = self.configuration()
+        if configuration is None:
+            return False
+        return self.change(MemberOperation(MemberAction.REMOVE, self.rng.choice(list(configuration.members()))))
+
+    def replace(self) -> bool:
+        """Promote a learner and remove a voter in one change: through a joint configuration."""
+        configuration = self.configuration()
+        if configuration is None or not configuration.learners or self.world.rotten_members():
+            return False
+        return self.change(
+            MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)),
+            MemberOperation(MemberAction.REMOVE, self.rng.choice(configuration.voters)),
+        )
+
+    def _on_answer(self, answer: Answer) -> None:
+        operations = self._changes.pop(answer.id, [])
+        if isinstance(answer, wire.LeadershipTransferred) and answer.changed:
+            self.world.happened["leadership transferred"] += 1
+        if isinstance(answer, wire.SnapshotTaken) and answer.changed:
+            self.world.happened["snapshot taken"] += 1
+        if not isinstance(answer, wire.MembersChanged) or not answer.changed:
+            return
+        if len(operations) > 1:
+            self.world.happened["joint change made"] += 1
+        for operation in operations:
+            self.world.happened[f"{operation.action.value} made"] += 1
+            capacity = CAPACITIES.get(operation.action)
+            own = next((member.id for member in answer.members if member.name == operation.name), None)
+            if capacity is not None and own is not None and own not in self.world.cluster.nodes:
+                self.world.cluster.join(own, answer.members, capacity)

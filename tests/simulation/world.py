@@ -1,0 +1,229 @@
+"""One run: a cluster of real replicas, clients, an operator, and faults, all from one seed.
+
+Every event is checked as it happens (tests/support/replicas.py: the core's invariants, one leader a term, nothing sent
+before it is durable, the same commands in the same order on every machine). In the end everything is healed, and the
+cluster has to come to rest: see `_recover` and `_check`.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from raftnode.core.errors import StorageError
+from raftnode.machine.kv import KvMachine
+from raftnode.machine.sessions import SessionMachine
+from raftnode.server import transfers
+from raftnode.server.settings import ReplicaSettings
+from raftnode.storage.filesystem import NoSpaceError
+from raftnode.wire.kv import Get, GetResult, decode_result, encode
+from tests.simulation.clients import HistoryClient, LocalRead
+from tests.simulation.faults import FAULTS
+from tests.simulation.history import Operation
+from tests.simulation.linearizability import violations
+from tests.simulation.operator import Operator
+from tests.simulation.trace import Trace
+from tests.support.replicas import Cluster
+
+EVENTS = 9000
+ELECTION_TIMEOUT_MAX = 0.3
+NANOSECONDS = 1_000_000_000
+
+
+@contextmanager
+def small_chunks() -> Iterator[None]:
+    """Let a small snapshot travel in many chunks."""
+    before = transfers.CHUNK_BYTES
+    transfers.CHUNK_BYTES = 400  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        transfers.CHUNK_BYTES = before  # type: ignore[misc]
+
+
+class World:
+    """`World(seed).run()` returns how often each thing happened, or raises what was wrong with the seed in it."""
+
+    def __init__(self, seed: int, events: int = EVENTS, trace: Trace | None = None) -> None:
+        self.seed = seed
+        self.events = events
+        self.rng = random.Random(seed)
+        settings = ReplicaSettings(
+            election_timeout_min=0.15, election_timeout_max=ELECTION_TIMEOUT_MAX, heartbeat_interval=0.03,
+            snapshot_entries=self.rng.choice([0, 15, 40]), snapshot_bytes=self.rng.choice([0, 2000]),
+            snapshot_trailing=self.rng.choice([0, 3, 20]), request_timeout=1.0, no_leader_timeout=0.5,
+            check_quorum=self.rng.random() < 0.8,
+        )
+        voters = self.rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5])
+        self.cluster = Cluster(voters, seed=seed, settings=settings, segment_bytes=4096)
+        self.trace = trace
+        if trace is not None:
+            trace.follow(self.cluster)
+        self.happened: Counter[str] = Counter()
+        self.history: list[Operation] = []
+        self.local_reads: list[LocalRead] = []
+        self.acknowledged_index = 0
+        self.draining = False
+        self.rotten: set[int] = set()
+        """Nodes whose files are damaged: they never start again."""
+        self.operator: Operator = Operator(self)
+        self.clients = [HistoryClient(self, f"c{number}") for number in range(1, 5)]
+        self._pause_between_faults = self.rng.choice([0.01, 0.018, 0.035])
+
+    # What faults and clients look at.
+
+    def now_ns(self) -> int:
+        """Return the simulated time."""
+        return round(self.cluster.scheduler.now * NANOSECONDS)
+
+    def some_node(self) -> int:
+        """Return any node, running or not."""
+        return self.rng.choice(sorted(self.cluster.nodes))
+
+    def running(self) -> list[int]:
+        """Return the nodes whose process runs."""
+        return [node.id for node in self.cluster.nodes.values() if node.replica is not None]
+
+    def dead(self) -> list[int]:
+        """Return the nodes that could be started."""
+        return [
+            node.id for node in self.cluster.nodes.values() if node.replica is None and node.id not in self.rotten
+        ]
+
+    def rotten_members(self) -> list[int]:
+        """Return the members that can never come back, as the leader knows the members: all, without a leader."""
+        configuration = self.operator.configuration()
+        return sorted(node for node in self.rotten if configuration is None or node in configuration.members())
+
+    def acknowledged(self, index: int) -> None:
+        """Take note that a client was told that the entry `index` is done."""
+        self.acknowledged_index = max(self.acknowledged_index, index)
+
+    # What faults do.
+
+    def start(self, node: int) -> None:
+        """Start a node. Raises StorageError and DataDirError where it refuses."""
+        found = self.cluster.nodes[node]
+        if isinstance(found.failure, NoSpaceError):
+            self.happened["end for lack of room"] += 1
+        elif isinstance(found.failure, StorageError):
+            self.happened["disk error"] += 1
+            # A disk whose fsync failed may show what it does not have: only a reboot tells.
+            self.cluster.crash(node)
+        found.fs.faults.clear()
+        found.fs.capacity_bytes = None
+        found.paused = False
+        found.start()
+        self.happened["start from a snapshot"] += found.running.newest_snapshot is not None
+
+    def resume(self, node: int) -> None:
+        """Let a stopped process go on."""
+        found = self.cluster.nodes[node]
+        if found.paused:
+            found.paused = False
+            found._turn_at = float("inf")
+            found.schedule_turn(0.0)
+
+    def speed_up(self, node: int) -> None:
+        """Let a disk be fast again."""
+        self.cluster.nodes[node].sync_seconds = 0.0
+
+    def make_room(self, node: int) -> None:
+        """Let a disk have room again."""
+        found = self.cluster.nodes[node]
+        if found.replica is not None and found.replica.durability.full:
+            self.happened["out of room"] += 1
+        found.fs.capacity_bytes = None
+
+    # The run.
+
+    def run(self) -> Counter[str]:
+        """Run, heal and check."""
+        try:
+            with small_chunks():
+                self._schedule_fault()
+                for _ in range(self.events):
+                    self.cluster.step()
+                self._recover()
+                self._check()
+        except Exception as error:
+            error.add_note(f"seed {self.seed}: {self.cluster.describe()}")
+            raise
+        for kind in ("lost", "duplicated", "blocked"):
+            self.happened[kind] += self.cluster.network.happened[kind]
+        self.happened["slow fsync"] += sum(node.slow_syncs for node in self.cluster.nodes.values())
+        self.happened["term with a leader"] += len(self.cluster.leaders)
+        return self.happened
+
+    def _schedule_fault(self) -> None:
+        self.cluster.scheduler.after(self.rng.expovariate(1 / self._pause_between_faults), self._fault)
+
+    def _fault(self) -> None:
+        if self.draining:
+            return
+        kind, = self.rng.choices(list(FAULTS), [weight for weight, _ in FAULTS.values()])
+        if FAULTS[kind][1](self):
+            self.happened[kind] += 1
+            if self.trace is not None:
+                self.trace.note(self.cluster, f"FAULT {kind}")
+        self._schedule_fault()
+
+    def _recover(self) -> None:
+        """Heal everything. A leader comes within 10 election timeouts, and everyone gets an answer."""
+        self.draining = True
+        self.cluster.network.heal()
+        for node in list(self.cluster.nodes.values()):
+            node.fs.faults.clear()
+            self.make_room(node.id)
+            self.speed_up(node.id)
+            node.set_clock()
+            if node.id in self.dead():
+                self.start(node.id)
+            self.resume(node.id)
+        self.cluster.run_until(self.cluster.leading, 10 * ELECTION_TIMEOUT_MAX, "a leader")
+        self.cluster.run_until(lambda: all(client.done for client in self.clients), 60.0, "the clients' end")
+        self.cluster.run_until(self._without_rotten_members, 60.0, "the removal of a damaged node")
+        self.cluster.run_for(2.0)
+        for client in self.cluster.clients:
+            assert not client.waiting, f"{client.name} was never answered: {client.waiting}"
+
+    def _without_rotten_members(self) -> bool:
+        if self.rotten_members():
+            if self.operator.idle:
+                self.operator.remove()
+            return False
+        return True
+
+    def _check(self) -> None:
+        """Check that all members are equal at one index, and that the log and the history explain every answer."""
+        cluster = self.cluster
+        leader = cluster.leader()
+        goal = cluster.replica(leader).node.last_log_index
+        assert goal >= self.acknowledged_index, "an acknowledged entry is gone"
+        members = [node for node in cluster.replica(leader).node.configuration.members() if node in cluster.nodes]
+        cluster.run_until(
+            lambda: all(cluster.replica(node).node.last_applied >= goal for node in members), 60.0, "agreement"
+        )
+        at = {cluster.replica(node).node.last_applied for node in members}
+        assert len(at) == 1, f"the members have applied up to {at}"
+        model = self._check_reads()
+        for node in members:
+            assert cluster.replica(node).machine.digest() == model.digest(), f"node {node} differs from its log"
+        wrong = violations(self.history)
+        assert not wrong, "\n".join(map(str, wrong))
+
+    def _check_reads(self) -> SessionMachine:
+        """Check every read against the state that the log gives at its index; return the last state."""
+        model = SessionMachine(KvMachine())
+        entries = sorted(self.cluster.applied.items())
+        position = 0
+        for read in [*sorted(self.local_reads, key=lambda read: read.applied_index), None]:
+            while position < len(entries) and (read is None or entries[position][0] <= read.applied_index):
+                model.apply(*entries[position])
+                position += 1
+            if read is not None:
+                result = decode_result(model.query(encode(Get(read.key.encode()))))
+                assert isinstance(result, GetResult)
+                value = None if result.item is None else result.item.value.decode()
+                assert value == read.value, f"{read}, and the log says {value!r}"
+        return model
