@@ -136,7 +136,7 @@ def decode_head(data: bytes, file: str) -> SegmentHead:
         )
     try:
         return _head_decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {error}") from error
 
 
@@ -194,7 +194,7 @@ def decode_batch_header(data: bytes, seed: int) -> BatchHeader | None:
 def decode_batch(data: bytes, header: BatchHeader, salt: bytes) -> Batch | None:
     """Return the batch whose bytes `data` are, header included, or None where they do not match the checksum.
 
-    Raises msgspec.MsgspecError where the checksum is right and the contents make no sense.
+    Raises msgspec.MsgspecError or RecursionError where the checksum is right and the contents make no sense.
     """
     payload = data[_BATCH.size : -1]
     if len(data) != header.size or data[-1:] != _END or zlib.crc32(payload) != header.payload_crc:
@@ -305,7 +305,7 @@ class SegmentScan:
     def _decode(self, header: BatchHeader, offset: int, salt: bytes) -> Batch | None:
         try:
             return decode_batch(self._window.read(offset, header.size), header, salt)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             reason = f"the checksum is right and the contents make no sense: {error}"
             raise self._damaged(offset, reason) from error
 

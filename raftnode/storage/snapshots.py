@@ -169,7 +169,7 @@ class _BlockReader:
         try:
             head = _head_decoder.decode(payload)
             decode_configuration(head.configuration)
-        except (msgspec.MsgspecError, SerializationError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, SerializationError) as error:
             raise _Malformed(len(_MAGIC), f"its head makes no sense: {error}") from error
         if head.format_version != FORMAT_VERSION:
             raise _Malformed(

@@ -15,7 +15,7 @@ from raftnode.machine.sessions import SessionMachine
 from raftnode.server.cluster_file import ClusterFile
 from raftnode.server.settings import NodeSettings, SettingsError
 from raftnode.storage.data_dir import DataDirError, read_boots, read_identity, read_instances
-from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore
+from raftnode.storage.snapshots import _BLOCK, _MAGIC, SnapshotRejected, SnapshotStore, _block_crc
 from raftnode.storage.wal import Wal
 from raftnode.wire.client import decode_answer, decode_request
 from raftnode.wire.entries import decode_entry
@@ -135,6 +135,19 @@ def _receive(data: bytes, index: int, term: int) -> None:
     receiver.abort()
 
 
+def _resealed_head(path: str) -> Target:
+    """Return the target that changes a snapshot's head, makes its checksum right again, and has a peer send it."""
+    whole = corpus().files[path]
+    begin = len(_MAGIC) + _BLOCK.size
+    length, _ = _BLOCK.unpack_from(whole, len(_MAGIC))
+    receive = _receive_snapshot(path)
+
+    def run(head: bytes) -> None:
+        receive(_MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head)
+
+    return Target("a snapshot's head", [whole[begin : begin + length]], run)
+
+
 def _resealed_snapshot() -> Target:
     """Return the target that restores a machine from changed bytes, as if every checksum were right."""
     fs = _disk()
@@ -181,6 +194,7 @@ def targets() -> Iterator[list[Target]]:
             _file("/wal/", _read_wal),
             _file(".snap", _read_snapshots),
             Target("a snapshot that arrives", [made.files[snapshot]], _receive_snapshot(snapshot)),
+            _resealed_head(snapshot),
             _resealed_snapshot(),
             _file("identity.json", lambda fs: read_identity(DATA, fs)),
             _file("instances.json", lambda fs: read_instances(DATA, fs)),

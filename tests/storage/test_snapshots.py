@@ -8,7 +8,15 @@ import pytest
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.storage.snapshots import SnapshotDamaged, SnapshotRejected, SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshots import (
+    _BLOCK,
+    _MAGIC,
+    SnapshotDamaged,
+    SnapshotRejected,
+    SnapshotStore,
+    StoredSnapshot,
+    _block_crc,
+)
 from tests.support.filesystem import Fault, SimulatedCrash, SimulatedFilesystem, crash_masks
 
 PATH = "/disk/snapshots"
@@ -336,3 +344,14 @@ def test_a_full_disk_is_told_apart_and_abort_frees_the_space() -> None:
     store.verify(latest)
     assert latest.index == 10
     assert len(fs.files()) == 1
+
+
+@pytest.mark.parametrize("ending", [b"\xa1\x90", b"\xa1c" + b"\x91" * 5000], ids=["not UTF-8", "nesting"])
+def test_a_head_of_nonsense_under_a_right_checksum_is_rejected(ending: bytes) -> None:
+    """What a peer sends never ends the node: a head may be whole and hold what is no text, or nest without end."""
+    fields = 5 if len(ending) == 2 else 6
+    head = bytes([0x90 + fields, 1, 5, 1, 0xC4, 0]) + ending
+    data = _MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head
+    receiver = open_store(SimulatedFilesystem()).receiver(5, 1)
+    with pytest.raises(SnapshotRejected, match="makes no sense"):
+        receiver.write(0, data)
