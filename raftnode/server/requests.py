@@ -443,8 +443,10 @@ class Requests:
                 return
         deadline = self._replica.clock() + self._replica.settings.request_timeout
         committed_joint = not plan.changes and status.configuration_committed
-        self._changes.append(_Change(client, request.id, index, node.term_at(index), deadline, plan,
-                                     bool(plan.changes), committed_joint))
+        # The entry of a committed one may be compacted already; only its end is waited for.
+        term = node.current_term if committed_joint else node.term_at(index)
+        self._changes.append(_Change(client, request.id, index, term, deadline, plan, bool(plan.changes),
+                                     committed_joint))
 
     def _answer_overtaken_changes(self, entry: LogEntry) -> None:
         """Tell those whose membership change stood where another leader's `entry` stands now, for good."""

@@ -101,6 +101,9 @@ mutant("a repeated change is confirmed at once", "requests.py", "(not plan.chang
        "replica_members::test_a_repeated_change_is_not_confirmed_before_it_is_committed")
 mutant("a dry run is a real one", "requests.py", "        if request.dry_run or (not plan", "        if (not plan",
        "replica_members::test_a_dry_run_changes_nothing_and_says_what_would_be")
+mutant("the term of a compacted change is asked for", "requests.py",
+       "        term = node.current_term if committed_joint else node.term_at(index)\n", "        term = node.term_at(index)\n",
+       "replica_members::test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted")
 mutant("a joint change is done at its beginning", "requests.py", "                change.joint = configuration.joint\n", "                change.joint = False\n",
        "replica_members::test_several_operations_are_one_change_through_a_joint_phase")
 mutant("the quorum is not checked", "members.py", "    if not force and plan.after.tolerates < 0", "    if False and plan.after.tolerates < 0",

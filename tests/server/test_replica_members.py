@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from raftnode.core.membership import ConfChange
+from raftnode.core.membership import ConfChange, decode_configuration
 from raftnode.core.messages import AppendEntriesRequest
-from raftnode.core.types import NodeRole
+from raftnode.core.types import EntryKind, NodeRole
 from raftnode.server.settings import ReplicaSettings
 from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode, MemberAction, MemberOperation, MembersChanged
@@ -14,6 +14,7 @@ from tests.support.replicas import (
     SETTINGS,
     Client,
     Cluster,
+    Packet,
     add_learner,
     address_of,
     change,
@@ -463,3 +464,43 @@ def test_a_removal_that_was_rolled_back_elsewhere_does_not_shut_its_node_out() -
     cluster.network.blocked -= {(victim, other), (other, victim)}
     cluster.run_for(1.0)
     assert cluster.nodes[victim].links[other], cluster.nodes[victim].rejections
+
+
+def test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted() -> None:
+    """A leader that took over in a joint phase may have the phase's beginning in its snapshot only."""
+    cluster = Cluster(5)
+    client = cluster.client()
+    old = cluster.leader()
+    cluster.settle()
+    first, second, kept, other = cluster.followers(old)
+
+    def ends_the_joint_phase(packet: Packet) -> bool:
+        message = packet.message
+        return isinstance(message, AppendEntriesRequest) and any(
+            entry.kind is EntryKind.CONFIGURATION and not decode_configuration(entry.data).joint
+            for entry in message.entries
+        )
+
+    cluster.network.drop = ends_the_joint_phase
+    client.send(old, change(client, remove(first), remove(second)))
+    for number in range(20):
+        client.send(old, put(client, b"k%d" % number))
+    stay = [cluster.replica(kept), cluster.replica(other)]
+    cluster.run_until(lambda: all(local_value(cluster, node, b"k19") for node in (kept, other)), what="the writes")
+    for replica in stay:
+        assert replica.start_snapshot()
+        replica.turn()
+    assert all(replica.newest_snapshot for replica in stay)
+    cluster.kill(old)
+    cluster.network.drop = lambda packet: isinstance(packet.message, AppendEntriesRequest)
+    cluster.run_until(lambda: any(replica.node.role is NodeRole.LEADER for replica in stay), what="another leader")
+    (new,) = [node for node in (kept, other) if cluster.replica(node).node.role is NodeRole.LEADER]
+    core = cluster.replica(new).node.status()
+    assert core.configuration.joint
+    assert core.configuration_index < core.snapshot_index
+    request = client.send(new, change(client, add_learner(kept)))
+    cluster.run_for(0.2)
+    assert client.answer(request) is None
+    cluster.network.heal()
+    cluster.run_until(lambda: client.answer(request), what="an answer")
+    assert not changed(client.answer(request)).changed
