@@ -153,17 +153,18 @@ class RaftState:
 
     @property
     def has_vote(self) -> bool:
-        """Whether this node is a voter in the configuration in force, or in one that is not known to be replaced.
+        """Whether this node is a voter in the configuration in force, or in the one before while it may come back.
 
         Until the change that takes its vote away is committed, its log may be the only one that can win the
-        others' votes (thesis 4.2.2). Its own vote counts only where the configuration in force says so.
+        others' votes (thesis 4.2.2). Its own vote counts only where the configuration in force says so. One change
+        is uncommitted at a time, so every configuration before the last two is history, also on a node that was
+        restarted and does not know what is committed.
         """
-        for index, configuration in reversed(self.configurations):
-            if self.node_id in configuration.voters or self.node_id in configuration.voters_outgoing:
-                return True
-            if index <= self.commit_index:
-                break
-        return False
+        (index, latest), before = self.configurations[-1], self.configurations[-2:-1]
+        candidates = [latest]
+        if index > self.commit_index:
+            candidates += [configuration for _, configuration in before]
+        return any(self.node_id in c.voters or self.node_id in c.voters_outgoing for c in candidates)
 
     @property
     def may_campaign(self) -> bool:

@@ -149,8 +149,10 @@ mutant("a learner that missed its promotion never votes", "election.py",
        "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:\n        return", "    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER):\n        return",
        "found_bugs::test_a_learner_that_missed_its_promotion_lets_the_cluster_elect_a_leader")
 mutant("a removed node gives up before the removal is committed", "state.py",
-       "            if index <= self.commit_index:\n                break\n", "            break\n",
+       "        if index > self.commit_index:\n", "        if False:\n",
        "found_bugs::test_a_leader_that_crashes_during_its_own_removal_still_campaigns")
+mutant("a vote of long ago comes back", "state.py", "self.configurations[-1], self.configurations[-2:-1]", "self.configurations[-1], self.configurations[:-1]",
+       "found_bugs::test_a_node_that_lost_its_vote_two_changes_ago_does_not_campaign_after_a_restart")
 mutant("any higher term restarts the election timeout", "roles.py",
        "    if state.role is NodeRole.LEADER or state.election_deadline <= now:\n", "    if state.role is not NodeRole.FOLLOWER or leader_id is None:\n",
        "found_bugs::test_a_refused_candidate_does_not_postpone_this_nodes_campaign")

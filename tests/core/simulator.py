@@ -369,7 +369,10 @@ class Simulator:
         assert node is not None
         current = observe(node)
         check(host.seen, current)
-        if current.role is NodeRole.LEADER:
+        # A lone voter elects itself before its vote is on the disk. Until then nothing leaves it, and a crash undoes
+        # the term with everything in it.
+        durable = host.storage.disk.load_hard_state().current_term >= current.term
+        if current.role is NodeRole.LEADER and durable:
             term = current.term
             if term not in self.leaders:
                 self.leaders[term] = host.node_id

@@ -276,3 +276,18 @@ def test_a_leader_that_is_being_demoted_cannot_be_promoted_when_it_has_caught_up
     bench.node.propose_conf_change(ConfChange.demote(1))
     with pytest.raises(ProposalRejected):
         bench.node.promote_when_caught_up(1)
+
+
+def test_a_node_that_lost_its_vote_two_changes_ago_does_not_campaign_after_a_restart() -> None:
+    """It knows nothing as committed then, and took its vote of long ago for one that may come back: it led."""
+    log = [
+        configuration_entry(1, 1, (1, 2, 3)),
+        configuration_entry(1, 2, (2, 3), observers=(1,)),
+        configuration_entry(1, 3, (2, 3), observers=(1, 4)),
+    ]
+    bench = Bench(log=log, term=1)
+    bench.time_out()
+    assert bench.node.role is NodeRole.OBSERVER
+    bench = Bench(log=log[:2], term=1)
+    bench.time_out()
+    assert bench.node.role is NodeRole.PRE_CANDIDATE
