@@ -19,19 +19,19 @@ from typing import NoReturn
 import pytest
 
 from tests.core.mutant_runner import SECONDS_MAX, Outcome, _MutantFinder
-from tests.server.mutants import MUTANTS, SERVER, Mutant
+from tests.server.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 CHILDREN = 2
 
 
 def judge(mutant: Mutant) -> Outcome:
-    """Run the named tests against the mutated server, in this process."""
+    """Run the named tests against the mutated source, in this process."""
     for name in [name for name in sys.modules if name.startswith(("raftnode", "tests."))]:
         del sys.modules[name]
     source = mutant.source()
     compile(source, mutant.file, "exec")
-    sys.meta_path.insert(0, _MutantFinder(mutant.module, source, SERVER / mutant.file))
+    sys.meta_path.insert(0, _MutantFinder(mutant.module, source, mutant.path))
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         code = pytest.main(["-q", "-x", "--tb=line", "--no-header", "-p", "no:cacheprovider", *mutant.test_paths])

@@ -1,4 +1,4 @@
-"""Wrong versions of the server, one rule broken in each, and the directed tests that must notice.
+"""Wrong versions of the server, the storage and the machine, one rule broken in each, and the tests that must notice.
 
 `mutant_runner.py` applies them.
 """
@@ -9,14 +9,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVER = Path(__file__).resolve().parents[2] / "raftnode" / "server"
+SOURCES = Path(__file__).resolve().parents[2] / "raftnode"
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """`old` occurs once in raftnode/server/`file`; with `new` in its place one of `tests` must fail.
+    """`old` occurs once in raftnode/`file`; with `new` in its place one of `tests` must fail.
 
-    A test is named "replica_writes::test_x" for tests/server/test_replica_writes.py::test_x.
+    A test is named "storage/wal::test_x" for tests/storage/test_wal.py::test_x. What names no package is the server's.
     """
 
     name: str
@@ -27,20 +27,29 @@ class Mutant:
 
     @property
     def module(self) -> str:
-        return f"raftnode.server.{self.file.removesuffix('.py')}"
+        return f"raftnode.{_in_package(self.file).removesuffix('.py').replace('/', '.')}"
+
+    @property
+    def path(self) -> Path:
+        """Where the source is."""
+        return SOURCES / _in_package(self.file)
 
     @property
     def test_paths(self) -> list[str]:
         """The tests as pytest names them."""
-        parts = [test.split("::") for test in self.tests]
-        return [f"tests/server/test_{file}.py::{function}" for file, function in parts]
+        parts = [_in_package(test).replace("/", "/test_", 1).split("::") for test in self.tests]
+        return [f"tests/{file}.py::{function}" for file, function in parts]
 
     def source(self) -> str:
         """Return the mutated source. Raises ValueError unless the old text occurs exactly once."""
-        text = (SERVER / self.file).read_text()
+        text = self.path.read_text()
         if text.count(self.old) != 1:
             raise ValueError(f"mutant {self.name}: its old text occurs {text.count(self.old)} times in {self.file}")
         return text.replace(self.old, self.new)
+
+
+def _in_package(name: str) -> str:
+    return name if "/" in name else f"server/{name}"
 
 
 MUTANTS: list[Mutant] = []
@@ -165,3 +174,47 @@ mutant("a vote without room", "durability.py", "            case _:\n           
        "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")
 mutant("a campaign without room", "replica.py", "        if not self._storage.has_unsynced:\n            for peer, request in requests:\n", "        if True:\n            for peer, request in requests:\n",
        "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")
+
+# Sessions.
+mutant("a repeated write is applied again", "machine/sessions.py", "        if known is not None:\n            return Result(known)\n", "",
+       "machine/sessions::test_a_repeated_write_gets_the_first_result_and_is_not_applied_again")
+mutant("a closed write is applied", "machine/sessions.py", "        if sequence <= session.acknowledged:\n", "        if False:\n",
+       "machine/sessions::test_an_acknowledged_result_is_forgotten_and_its_repetition_is_expired")
+mutant("a forgotten session's write is applied", "machine/sessions.py", "            return Expired(f\"session {entry.session} is not known, or not any more\")\n",
+       "            return Result(self.inner.apply(index, entry.command))\n",
+       "machine/sessions::test_a_retry_after_its_session_was_forgotten_is_never_applied")
+mutant("the sessions are not in the snapshot", "machine/sessions.py",
+       "        header = SessionHeader.of(self._limits, len(self._sessions))\n        return SessionSnapshot(header, session_records(list(self._sessions.values())), self.inner.snapshot())\n",
+       "        header = SessionHeader.of(self._limits, 0)\n        return SessionSnapshot(header, session_records([]), self.inner.snapshot())\n",
+       "machine/sessions::test_a_restored_machine_remembers_results_and_the_order_of_use")
+mutant("the order of use is not kept", "machine/sessions.py", "        self._sessions.move_to_end(session.id)\n", "",
+       "machine/sessions::test_the_least_recently_used_session_is_forgotten_first")
+mutant("a snapshot shares its sessions with later writes", "machine/sessions.py", "        if session.generation != self._generation:\n", "        if False:\n",
+       "machine/sessions::test_a_snapshot_is_of_one_moment_for_sessions_and_machine_alike")
+mutant("a session's window has no end", "machine/sessions.py", "        if ahead > self._results_max:\n", "        if False:\n",
+       "machine/sessions::test_a_write_beyond_the_window_is_refused_and_may_come_again")
+mutant("limits are not compared", "machine/session_snapshot.py", "    if header.limits != limits:\n", "    if False:\n",
+       "machine/sessions::test_a_snapshot_of_a_machine_with_other_limits_is_refused")
+mutant("missing chunks of the machine pass", "machine/session_snapshot.py", "    if part.chunk_count != count:\n", "    if False:\n",
+       "machine/sessions::test_a_snapshot_that_is_not_whole_is_refused_and_changes_nothing")
+
+# The log on the disk.
+mutant("a sync without an fsync", "storage/wal.py", "        current.file.sync()\n        self._sync_count += 1\n", "        self._sync_count += 1\n",
+       "storage/wal_crash::test_every_crash_point_opens_with_all_that_was_synced")
+mutant("a failed fsync is tried again", "storage/wal.py", "            self._failure = error\n            raise\n", "            raise\n",
+       "storage/wal::test_after_a_failed_write_or_fsync_every_call_fails_and_nothing_is_retried")
+mutant("a segment's name is not durable", "storage/wal.py",
+       "        self._fs.rename(path + PART_SUFFIX, path)\n        self._fs.sync_directory(self._path)\n", "        self._fs.rename(path + PART_SUFFIX, path)\n",
+       "storage/wal_crash::test_every_crash_point_opens_with_all_that_was_synced")
+mutant("what found room stays in the file", "storage/wal.py", "            current.file.truncate(self._end)\n            current.file.sync()\n", "",
+       "storage/wal_full::test_every_crash_point_of_a_full_disk_opens_with_all_that_was_synced")
+mutant("segments need not fit together", "storage/wal.py", "        if found != expected:\n", "        if False:\n",
+       "storage/wal_damage::test_an_earlier_segment_that_lost_its_last_vote_is_damage")
+mutant("staged entries are stable", "storage/wal.py", "        self._last += len(entries)\n", "        self._last += len(entries)\n        self._stable = self._last\n",
+       "storage/wal::test_stable_index_moves_only_with_a_sync")
+mutant("a truncation leaves the log stable", "storage/wal.py", "        self._stable = min(self._stable, self._last)\n", "",
+       "storage/wal::test_it_holds_what_a_log_in_memory_holds_staged_synced_and_reopened",
+       "storage/wal::test_stable_index_moves_only_with_a_sync")
+mutant("a vote is not written", "storage/wal.py", "            self._hard_state = self._staged_hard_state = state\n", "            self._hard_state = state\n",
+       "storage/wal_crash::test_every_crash_point_opens_with_all_that_was_synced",
+       "storage/wal::test_it_holds_what_a_log_in_memory_holds_staged_synced_and_reopened")

@@ -1,4 +1,4 @@
-"""Each rule's opposite, applied to the server, is noticed by a directed test."""
+"""Each rule's opposite, applied to the server, the storage or the machine, is noticed by a directed test."""
 
 import json
 import subprocess
