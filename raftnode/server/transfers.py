@@ -124,7 +124,8 @@ class SnapshotReceiving:
                 return None
             stored = receiver.finish()
         except BaseException:
-            self._receiver = None
+            # What arrived would keep the room that the next try needs.
+            self.abort()
             raise
         self._receiver = None
         return stored

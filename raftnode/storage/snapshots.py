@@ -33,7 +33,7 @@ import msgspec
 
 from raftnode.core.errors import InvalidRequest, SerializationError, StorageError
 from raftnode.core.membership import Configuration, decode_configuration
-from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, RealFilesystem, StrPath
+from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
 
 FORMAT_VERSION: Final = 1
 CHUNK_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -367,11 +367,15 @@ class SnapshotWriter:
         self._trailer = created_at.encode("ascii")
         self._file: File | None = store._create_part(path)
         self._part = self._file.path
-        self._file.pwrite(_MAGIC, 0)
         self._crc = zlib.crc32(_MAGIC)
         self._offset = len(_MAGIC)
         self._synced = 0
-        self._write_block(head)
+        try:
+            self._file.pwrite(_MAGIC, 0)
+            self._write_block(head)
+        except NoSpaceError:
+            self.abort()
+            raise
 
     @property
     def size_bytes(self) -> int:

@@ -159,3 +159,40 @@ def test_status_is_answered_by_a_node_without_room() -> None:
     answer = client.ask(leader, GetStatus(client.next_id()))
     assert isinstance(answer, StatusResult)
     assert answer.status.storage_state == "full"
+
+
+def parts(cluster: Cluster, node: int) -> list[str]:
+    """Return the snapshots of a node that were begun and not finished."""
+    return [path for path in cluster.nodes[node].fs.files() if path.endswith(".part")]
+
+
+def test_a_snapshot_that_finds_no_room_for_its_beginning_leaves_nothing_behind() -> None:
+    """It is tried again and again: whatever a try left would stay until the node is restarted."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    assert isinstance(client.ask(leader, put(client, b"k")), Written)
+    fill(cluster, leader, room=0)
+    for _ in range(3):
+        assert failed(client.ask(leader, TriggerSnapshot(client.next_id()))).code is ErrorCode.NO_SPACE
+    assert parts(cluster, leader) == []
+
+
+def test_a_received_snapshot_that_finds_no_room_leaves_nothing_behind() -> None:
+    """What arrived of it is begun again, so it may not hold the room that the next try needs."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    behind, _ = cluster.followers(leader)
+    cluster.settle()
+    cluster.kill(behind)
+    for number in range(40):
+        client.ask(leader, put(client, b"k%d" % number, b"x" * 1000))
+    assert isinstance(client.ask(leader, TriggerSnapshot(client.next_id())), SnapshotTaken)
+    cluster.restart(behind)
+    fill(cluster, behind, room=10_000)
+    cluster.run_for(5.0)
+    assert parts(cluster, behind) == []
+    make_room(cluster, behind)
+    cluster.settle()
+    assert local_value(cluster, behind, b"k39") == b"x" * 1000
