@@ -149,6 +149,9 @@ def test_a_data_directory_that_goes_away_stops_the_node(tmp_path: Path) -> None:
         victim = cluster.wait_leader()
         away = tmp_path / "away"
         shutil.move(cluster.data_dir(victim), away)
+        with Cluster(cluster.endpoints, Deadline(READY_SECONDS)) as big:
+            for number in range(3):
+                big.write(kv.encode(kv.Put(b"big-%d" % number, bytes(40_000))))
         assert cluster.wait_exit(victim) == 1
         (line,) = failure_lines(cluster, victim)
         assert str(cluster.data_dir(victim)) in line

@@ -18,7 +18,7 @@ from tests.fuzz.run import FuzzFailure, feed
 from tests.fuzz.targets import Target, targets
 
 SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-INPUTS = 2000 * SCALE
+INPUTS = 1000 * SCALE
 SEED = 1
 
 DECODERS = [
