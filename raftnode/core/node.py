@@ -340,7 +340,7 @@ class RaftNode:
         now = state.clock()
         state.leader_contact = None
         spread = config.election_timeout_max - config.election_timeout_min
-        soon = now + state.rng.uniform(0.0, 0.25 * spread) + config.heartbeat_interval / 2
+        soon = now + (state.rng.uniform(0.0, 0.25 * spread) + config.heartbeat_interval / 2) / config.priority
         state.election_deadline = min(state.election_deadline, soon)
 
     def next_deadline(self) -> float:

@@ -291,3 +291,15 @@ def test_a_node_that_lost_its_vote_two_changes_ago_does_not_campaign_after_a_res
     bench = Bench(log=log[:2], term=1)
     bench.time_out()
     assert bench.node.role is NodeRole.PRE_CANDIDATE
+
+
+def test_a_node_of_low_priority_waits_longer_also_when_the_leader_seems_gone() -> None:
+    """A priority divides every wait before a campaign: whoever may lead more readily comes first."""
+
+    def wait(priority: float) -> float:
+        bench = Bench([1], priority=priority)
+        bench.append(1, 1, term=1)
+        bench.node.on_leader_unreachable()
+        return bench.node.next_deadline() - bench.clock()
+
+    assert wait(0.5) == pytest.approx(2 * wait(1.0))
