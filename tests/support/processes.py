@@ -1,5 +1,6 @@
 """Real `raftnode` processes on loopback, in a temporary directory, that are gone when the test is over."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -19,13 +20,28 @@ READY_SECONDS = 30.0
 """How long anything that the tests wait for may take on a busy machine."""
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that the system chose and nobody uses now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports that the system chose, and that it gives to nobody else while this process lives.
+
+    A socket stays bound to each, without listening: a node may bind it beside that, and no other test gets it.
+    """
+    found: list[int] = []
+    for _ in range(count):
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        _reserved.append(holder)
+        found.append(holder.getsockname()[1])
+    return found
+
+
+@atexit.register
+def _release_ports() -> None:
+    for holder in _reserved:
+        holder.close()
 
 
 def python_module(*arguments: str) -> list[str]:
