@@ -5,7 +5,9 @@ the outputs are those of one register that does the operations in the order of t
 of its own, so each is searched alone. An operation of unknown outcome has its moment at any time after its call, or
 never; a failed one has none.
 
-The search goes through configurations: which operations have had their moment, and the value then.
+The search goes through configurations: which operations have had their moment, and the value then. Only few
+operations are under way at a time, so that all before some first one are done: a configuration is as small in a
+long history as in a short one.
 
     calls  ---a======a---------      a and b may be next: nothing that is left returned before they were called.
            -----b=======b------      c may not: a returned before it.
@@ -79,13 +81,20 @@ def apply(value: Value, operation: Operation) -> tuple[Value, str | int | bool |
 
 @dataclass(frozen=True)
 class _Configuration:
-    """Bit i of `known` and `unknown` says whether operation i of that kind has had its moment."""
+    """Which operations have had their moment, and the value after them."""
 
-    known: int
-    unknown: int
-    value: Value
     first: int
     """The lowest known operation that has not."""
+    ahead: int
+    """Bit i: whether known operation `first` + i has."""
+    unknown: int
+    """Bit i: whether unknown operation i has."""
+    value: Value
+
+    @property
+    def done(self) -> int:
+        """How many known operations have."""
+        return self.first + self.ahead.bit_count()
 
 
 class _Search:
@@ -95,33 +104,33 @@ class _Search:
         self.unknown = sorted(
             (o for o in operations if o.outcome == "unknown" and o.op != "get"), key=lambda o: o.call_ns
         )
-        self._entered: dict[tuple[int, Value], list[int]] = {}
+        self._entered: dict[tuple[int, int, Value], list[int]] = {}
         self._count = 0
 
     def start(self) -> _Configuration | None:
-        return self._enter(0, 0, None, 0)
+        return self._enter(0, 0, 0, None)
 
-    def _enter(self, known: int, unknown: int, value: Value, first: int) -> _Configuration | None:
+    def _enter(self, first: int, ahead: int, unknown: int, value: Value) -> _Configuration | None:
         """Return the configuration after all that can be taken at once, or None where it leads nowhere new."""
         taken = True
         while taken:
             taken = False
-            for number, operation in self.candidates(known, first):
+            for number, operation in self.candidates(first, ahead):
                 if _only_looks(operation) and _outcome(value, operation):
-                    known |= 1 << number
+                    ahead |= 1 << number - first
                     taken = True
-            while known >> first & 1:
-                first += 1
-        before = self._entered.setdefault((known, value), [])
+            while ahead & 1:
+                first, ahead = first + 1, ahead >> 1
+        before = self._entered.setdefault((first, ahead, value), [])
         if any(used & unknown == used for used in before):
             return None
         before.append(unknown)
         self._count += 1
         if self._count > CONFIGURATIONS_MAX:
             raise SearchTooLargeError(f"after {self._count} configurations of {len(self.known)} operations")
-        return _Configuration(known, unknown, value, first)
+        return _Configuration(first, ahead, unknown, value)
 
-    def candidates(self, known: int, first: int) -> list[tuple[int, Operation]]:
+    def candidates(self, first: int, ahead: int) -> list[tuple[int, Operation]]:
         """Return the known operations that may be next."""
         found: list[tuple[int, Operation]] = []
         end: float = float("inf")
@@ -129,7 +138,7 @@ class _Search:
             operation = self.known[number]
             if operation.call_ns > end:
                 break
-            if not known >> number & 1:
+            if not ahead >> number - first & 1:
                 assert operation.return_ns is not None
                 end = min(end, operation.return_ns)
                 found.append((number, operation))
@@ -137,10 +146,10 @@ class _Search:
 
     def next_ones(self, at: _Configuration) -> Iterator[_Configuration]:
         """Give the configurations one operation further: a known operation first, then an unknown one."""
-        candidates = self.candidates(at.known, at.first)
+        candidates = self.candidates(at.first, at.ahead)
         for number, operation in candidates:
             for value in _outcome(at.value, operation):
-                further = self._enter(at.known | 1 << number, at.unknown, value, at.first)
+                further = self._enter(at.first, at.ahead | 1 << number - at.first, at.unknown, value)
                 if further is not None:
                     yield further
         end = min(operation.return_ns or 0 for _, operation in candidates)
@@ -154,7 +163,7 @@ class _Search:
             tried.add(like)
             for value in _outcome(at.value, operation):
                 if value != at.value:
-                    further = self._enter(at.known, at.unknown | 1 << number, value, at.first)
+                    further = self._enter(at.first, at.ahead, at.unknown | 1 << number, value)
                     if further is not None:
                         yield further
 
@@ -178,11 +187,10 @@ def _outcome(value: Value, operation: Operation) -> tuple[()] | tuple[Value]:
 def check_key(key: str, operations: list[Operation]) -> Violation | None:
     """Return what is wrong with one key's operations. Raises SearchTooLargeError."""
     search = _Search(operations)
-    everything = (1 << len(search.known)) - 1
     best = start = search.start()
     assert start is not None
     assert best is not None
-    if start.known == everything:
+    if start.first == len(search.known):
         return None
     path = [search.next_ones(start)]
     while path:
@@ -190,10 +198,10 @@ def check_key(key: str, operations: list[Operation]) -> Violation | None:
         if further is None:
             path.pop()
             continue
-        if further.known == everything:
+        if further.first == len(search.known):
             return None
-        if further.known.bit_count() > best.known.bit_count():
+        if further.done > best.done:
             best = further
         path.append(search.next_ones(further))
-    stuck = tuple(operation for _, operation in search.candidates(best.known, best.first))
-    return Violation(key, best.known.bit_count(), best.value, stuck)
+    stuck = tuple(operation for _, operation in search.candidates(best.first, best.ahead))
+    return Violation(key, best.done, best.value, stuck)

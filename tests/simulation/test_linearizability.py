@@ -158,6 +158,17 @@ def test_random_correct_histories_pass_quickly() -> None:
     assert time.process_time() - begin < 20
 
 
+def test_a_long_history_of_one_key_is_judged_whole() -> None:
+    """As many operations as a counter sees in minutes: the last one's wrong output is found behind all the others."""
+    history = random_history(random.Random(3), 30_000)
+    assert check_key("k", history) is None
+    last = max(history, key=lambda operation: operation.call_ns)
+    history[history.index(last)] = msgspec.structs.replace(last, output="nobody wrote this")
+    violation = check_key("k", history)
+    assert violation is not None
+    assert violation.stuck[-1].output == "nobody wrote this"
+
+
 def explained(operations: list[Operation]) -> bool:
     """Say by trying every order and every choice of unknown operations whether a small history is linearizable."""
     known = [operation for operation in operations if operation.outcome == "ok"]
