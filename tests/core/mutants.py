@@ -1,47 +1,20 @@
 """Wrong versions of the core, one rule broken in each, and the directed tests that must notice.
 
-`mutant_runner.py` applies them.
+`python -m tests.support.mutant_runner tests.core.mutants` applies them.
 """
 
 # The texts are the source's lines and stay as long as they are.
 # ruff: noqa: E501
 
-from dataclasses import dataclass
-from pathlib import Path
-
-CORE = Path(__file__).resolve().parents[2] / "raftnode" / "core"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """`old` occurs once in raftnode/core/`file`; with `new` in its place one of `tests` must fail.
-
-    A test is named "votes::test_x" for tests/core/test_rules_votes.py::test_x.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-    @property
-    def module(self) -> str:
-        return f"raftnode.core.{self.file.removesuffix('.py')}"
-
-    def source(self) -> str:
-        """Return the mutated source. Raises ValueError unless the old text occurs exactly once."""
-        text = (CORE / self.file).read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(f"mutant {self.name}: its old text occurs {text.count(self.old)} times in {self.file}")
-        return text.replace(self.old, self.new)
-
+from tests.support.mutants import Mutant
 
 MUTANTS: list[Mutant] = []
 
 
 def mutant(name: str, file: str, old: str, new: str, *tests: str) -> None:
-    MUTANTS.append(Mutant(name, file, old, new, tests))
+    """Add a mutant of raftnode/core/`file`. "votes::test_x" is in tests/core/test_rules_votes.py."""
+    tests = tuple(f"core/{test}" if test.startswith("found_bugs") else f"core/rules_{test}" for test in tests)
+    MUTANTS.append(Mutant(name, f"core/{file}", old, new, tests))
 
 
 # Votes.

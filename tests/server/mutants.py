@@ -1,62 +1,23 @@
 """Wrong versions of the server, the storage and the machine, one rule broken in each, and the tests that must notice.
 
-`mutant_runner.py` applies them.
+`python -m tests.support.mutant_runner tests.server.mutants` applies them.
 """
 
 # The texts are the source's lines and stay as long as they are.
 # ruff: noqa: E501
 
-from dataclasses import dataclass
-from pathlib import Path
-
-SOURCES = Path(__file__).resolve().parents[2] / "raftnode"
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """`old` occurs once in raftnode/`file`; with `new` in its place one of `tests` must fail.
-
-    A test is named "storage/wal::test_x" for tests/storage/test_wal.py::test_x. What names no package is the server's.
-    """
-
-    name: str
-    file: str
-    old: str
-    new: str
-    tests: tuple[str, ...]
-
-    @property
-    def module(self) -> str:
-        return f"raftnode.{_in_package(self.file).removesuffix('.py').replace('/', '.')}"
-
-    @property
-    def path(self) -> Path:
-        """Where the source is."""
-        return SOURCES / _in_package(self.file)
-
-    @property
-    def test_paths(self) -> list[str]:
-        """The tests as pytest names them."""
-        parts = [_in_package(test).replace("/", "/test_", 1).split("::") for test in self.tests]
-        return [f"tests/{file}.py::{function}" for file, function in parts]
-
-    def source(self) -> str:
-        """Return the mutated source. Raises ValueError unless the old text occurs exactly once."""
-        text = self.path.read_text()
-        if text.count(self.old) != 1:
-            raise ValueError(f"mutant {self.name}: its old text occurs {text.count(self.old)} times in {self.file}")
-        return text.replace(self.old, self.new)
-
-
-def _in_package(name: str) -> str:
-    return name if "/" in name else f"server/{name}"
-
+from tests.support.mutants import Mutant
 
 MUTANTS: list[Mutant] = []
 
 
 def mutant(name: str, file: str, old: str, new: str, *tests: str) -> None:
-    MUTANTS.append(Mutant(name, file, old, new, tests))
+    """Add a mutant. Files and tests that name no package are the server's."""
+    MUTANTS.append(Mutant(name, _in_package(file), old, new, tuple(_in_package(test) for test in tests)))
+
+
+def _in_package(name: str) -> str:
+    return name if "/" in name else f"server/{name}"
 
 
 # The order that durability asks for.
