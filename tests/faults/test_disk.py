@@ -12,7 +12,7 @@ from raftctl.link import Deadline, LinkError, Pin
 from raftnode.wire import kv
 from raftnode.wire.client import ErrorCode, Failed, Write, Written
 from tests.faults.disk import failing_fdatasync, set_read_only, small_disk
-from tests.support.load import Writer, progress, read, writers
+from tests.support.load import TOTAL, Load, ask_for, load
 from tests.support.processes import READY_SECONDS, ProcessCluster, running_cluster
 
 SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
@@ -31,8 +31,8 @@ def test_a_node_whose_fsync_fails_ends_and_what_was_acknowledged_stays(
 ) -> None:
     """It exits non-zero with one line that names the file; the others go on; it restarts from what is durable."""
     with running_cluster(tmp_path) as cluster:
-        with writers(4, cluster.endpoints) as clients:
-            progress(clients, 5)
+        with load(cluster.endpoints, tmp_path) as clients:
+            clients.progress(20)
             leader = cluster.wait_leader()
             victim = leader if leads else next(name for name in cluster.names if name != leader)
             with failing_fdatasync(cluster.pid(victim), f"error=EIO:when={3 + 10 * round_number}+"):
@@ -41,10 +41,10 @@ def test_a_node_whose_fsync_fails_ends_and_what_was_acknowledged_stays(
             assert f"cannot fsync {cluster.data_dir(victim)}/wal/segment-" in line
             assert "Input/output error" in line
             assert "cause=storage" in line
-            progress(clients, 3)
+            clients.progress(10)
             cluster.start(victim)
             cluster.wait_follows(victim)
-            progress(clients, 3)
+            clients.progress(10)
         cluster.wait_caught_up()
 
 
@@ -61,18 +61,21 @@ def test_a_write_whose_fsync_failed_is_never_acknowledged(tmp_path: Path) -> Non
         cluster.start("n1")
         cluster.wait_leader()
         with Cluster(cluster.endpoints, Deadline(READY_SECONDS)) as reader:
-            assert read(reader, kv.Get(b"before")) == {b"before": b"1"}
+            found = ask_for(reader, kv.Get(b"before"))
+            assert isinstance(found, kv.GetResult)
+            assert found.item is not None
+            assert found.item.value == b"1"
 
 
 def test_writes_go_on_when_the_leaders_disk_hangs(tmp_path: Path) -> None:
     """Each fsync takes 6 s: others lead meanwhile, or it does again after; nothing acknowledged is lost."""
     with running_cluster(tmp_path) as cluster:
-        with writers(4, cluster.endpoints) as clients:
-            progress(clients, 5)
+        with load(cluster.endpoints, tmp_path) as clients:
+            clients.progress(20)
             slow = cluster.wait_leader()
             with failing_fdatasync(cluster.pid(slow), "delay_enter=6000000:when=2"):
-                progress(clients, 20)
-            progress(clients, 5)
+                clients.progress(20)
+            clients.progress(20)
         cluster.wait_caught_up()
 
 
@@ -91,19 +94,19 @@ def test_a_leader_without_room_serves_reads_says_so_and_catches_up(tmp_path: Pat
     """It refuses writes with no_space, or another node leads; with room again it has everything."""
     disk = tmp_path / "data" / "n1"
     with small_disk(disk, "16m"), running_cluster(tmp_path) as cluster:
-        with writers(4, cluster.endpoints, waits_for_room=True) as clients:
-            progress(clients, 5)
+        with load(cluster.endpoints, tmp_path, waits_for_room=True) as clients:
+            clients.progress(20)
             lead_with(cluster, "n1")
-            progress(clients, 1)
+            clients.progress(1)
             ballast = fill_up(disk)
             cluster.wait_for("n1 is full", lambda found: "n1" in found and found["n1"].storage_state == "full")
             check_full_node(cluster, clients)
             cluster.wait_leader(but=["n1"])
-            progress(clients, 5)
+            clients.progress(20)
             assert "full" in cluster.raftctl("status", "-o", "json", check=False).stdout
             ballast.unlink()
             cluster.wait_for("n1 has room", lambda found: found["n1"].storage_state == "ok")
-            progress(clients, 3)
+            clients.progress(10)
         cluster.wait_caught_up()
         cluster.kill()
 
@@ -114,15 +117,14 @@ def lead_with(cluster: ProcessCluster, name: str) -> None:
         cluster.raftctl("member", "transfer", name, check=False)
 
 
-def check_full_node(cluster: ProcessCluster, clients: list[Writer]) -> None:
+def check_full_node(cluster: ProcessCluster, clients: Load) -> None:
     """n1 answers a read from its own state, and takes no write: it says no_space, or that another leads."""
     connection = Connection(cluster.addresses["n1"], Deadline(READY_SECONDS), Pin())
     answer = connection.call(Write(0, 0, 1, 0, kv.encode(kv.Put(b"refused", b"1"))), Deadline(READY_SECONDS))
     assert isinstance(answer, Failed), answer
     assert answer.code in (ErrorCode.NO_SPACE, ErrorCode.NOT_LEADER, ErrorCode.NO_LEADER, ErrorCode.TIMED_OUT)
-    key = clients[0].counter.decode()
-    got = cluster.raftctl("-e", cluster.addresses["n1"], "kv", "get", key, "--consistency", "local", "--raw")
-    assert int(got.stdout) > 0
+    got = cluster.raftctl("-e", cluster.addresses["n1"], "kv", "get", TOTAL, "--consistency", "local", "--raw")
+    assert 0 < int(got.stdout) <= clients.total() + len(clients.clients)
     connection.close()
 
 
@@ -130,28 +132,27 @@ def test_a_read_only_disk_stops_the_start_with_a_clear_reason(tmp_path: Path) ->
     """The node does not begin to run; it names the file, and the others are not disturbed."""
     disk = tmp_path / "data" / "n1"
     with small_disk(disk, "16m"), running_cluster(tmp_path) as cluster:
-        with writers(2, cluster.endpoints) as clients:
+        with load(cluster.endpoints, tmp_path, 2) as clients:
             assert cluster.stop("n1") == 0
             set_read_only(disk)
             cluster.start("n1")
             assert cluster.wait_exit("n1") != 0
             assert "Read-only file system" in cluster.log_text("n1")
             assert str(disk) in cluster.log_text("n1")
-            progress(clients, 3)
+            clients.progress(10)
         cluster.kill()
 
 
 def test_a_data_directory_that_goes_away_stops_the_node(tmp_path: Path) -> None:
     """The next file that it needs is not there: it ends with a line that names it; put back, it starts again."""
     settings: dict[str, dict[str, object]] = {"storage": {"segment_bytes": 1 << 16}}
-    with running_cluster(tmp_path, settings=settings) as cluster, writers(4, cluster.endpoints) as clients:
-        progress(clients, 5)
+    with running_cluster(tmp_path, settings=settings) as cluster, load(cluster.endpoints, tmp_path) as clients:
+        clients.progress(20)
         victim = cluster.wait_leader()
         away = tmp_path / "away"
         shutil.move(cluster.data_dir(victim), away)
-        with Cluster(cluster.endpoints, Deadline(READY_SECONDS)) as big:
-            for number in range(3):
-                big.write(kv.encode(kv.Put(b"big-%d" % number, bytes(40_000))))
+        for number in range(3):
+            clients.put(f"big-{number}", "v" * 40_000)
         assert cluster.wait_exit(victim) == 1
         (line,) = failure_lines(cluster, victim)
         assert str(cluster.data_dir(victim)) in line
@@ -159,4 +160,4 @@ def test_a_data_directory_that_goes_away_stops_the_node(tmp_path: Path) -> None:
         shutil.move(away, cluster.data_dir(victim))
         cluster.start(victim)
         cluster.wait_follows(victim)
-        progress(clients, 3)
+        clients.progress(10)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raftnode.wire.client import NodeStatus
-from tests.support.load import Writer, progress, writers
+from tests.support.load import Load, load
 from tests.support.processes import ProcessCluster, running_cluster
 
 SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
@@ -51,31 +51,31 @@ def votes(cluster: ProcessCluster, name: str) -> None:
     assert done.stdout.startswith("changed: true"), done
 
 
-@pytest.mark.parametrize("round_number", range(SCALE))
-def test_members_come_and_go_under_load_and_no_write_is_lost_or_doubled(tmp_path: Path, round_number: int) -> None:
+@pytest.mark.parametrize("seed", range(SCALE))
+def test_members_come_and_go_under_load_and_no_write_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
     """Add a learner, promote it, add an observer, remove the leader, a follower and the observer; clients go on."""
     with running_cluster(tmp_path, settings=SMALL_SNAPSHOTS) as cluster:
-        with writers(4, cluster.endpoints) as clients:
+        with load(cluster.endpoints, tmp_path, seed=seed) as clients:
             exchange_two_voters(cluster, clients)
         cluster.wait_caught_up()
 
 
-def exchange_two_voters(cluster: ProcessCluster, clients: list[Writer]) -> None:
+def exchange_two_voters(cluster: ProcessCluster, clients: Load) -> None:
     """Replace two of the first three voters one step at a time, with an observer there for a while."""
     observer = "n6"
     for name in ("n4", "n5"):
         votes(cluster, name)
-        progress(clients, 3)
+        clients.progress(10)
     comes(cluster, observer, "--observer")
     wait_applied(cluster, observer, cluster.statuses()[cluster.wait_leader()].commit_index)
     leaves(cluster, cluster.wait_leader())
-    progress(clients, 3)
+    clients.progress(10)
     leader = cluster.wait_leader()
     leaves(cluster, next(name for name in cluster.names if name not in (leader, observer)))
-    progress(clients, 3)
+    clients.progress(10)
     assert kinds(cluster.statuses(), leader)[observer] == "observer"
     leaves(cluster, observer)
-    progress(clients, 3)
+    clients.progress(10)
     leader = cluster.wait_leader()
     assert sorted(kinds(cluster.statuses(), leader).values()) == ["voter"] * 3
 
@@ -84,12 +84,12 @@ def exchange_two_voters(cluster: ProcessCluster, clients: list[Writer]) -> None:
 def test_a_killed_node_is_replaced_under_load_in_ten_seconds(tmp_path: Path, killed_leads: bool) -> None:
     """From `raftnode join` until the new member votes and has all that was written; no client's session fails."""
     with running_cluster(tmp_path, settings=SMALL_SNAPSHOTS) as cluster:
-        with writers(4, cluster.endpoints) as clients:
-            progress(clients, 150 * SCALE)
+        with load(cluster.endpoints, tmp_path) as clients:
+            clients.progress(300 * SCALE)
             leader = cluster.wait_leader()
             victim = leader if killed_leads else next(name for name in cluster.names if name != leader)
             cluster.kill(victim)
-            progress(clients, 3)
+            clients.progress(10)
             began = time.monotonic()
             comes(cluster, "n4")
             done = replace(cluster, victim, "n4")
@@ -99,7 +99,7 @@ def test_a_killed_node_is_replaced_under_load_in_ten_seconds(tmp_path: Path, kil
             took = time.monotonic() - began
             members = kinds(cluster.statuses(), leader)
             assert members == dict.fromkeys({*cluster.names} - {victim}, "voter")
-            progress(clients, 3)
+            clients.progress(10)
         cluster.wait_caught_up()
         assert took < REPLACED_SECONDS_MAX, f"the replacement took {took:.1f} s"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raftctl.link import Deadline
-from tests.support.load import Writer, progress, writers
+from tests.support.load import Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster
 from tests.support.proxy import Faults, ProxyNetwork, proxied_cluster
 
@@ -65,15 +65,15 @@ def test_no_fault_of_the_network_loses_or_doubles_a_write(tmp_path: Path, seed: 
     """
     rng = random.Random(seed)
     with proxied_cluster(tmp_path, seed=seed) as (cluster, network):
-        with writers(4, cluster.endpoints) as clients:
+        with load(cluster.endpoints, tmp_path, seed=seed) as clients:
             for fault in rng.sample(FAULTS, len(FAULTS)):
                 old = cluster.wait_leader()
                 fault(network.faults, number(old))
                 if fault in DEPOSING:
                     cluster.wait_leader(but=[old])
-                progress(clients, 3)
+                clients.progress(10)
                 network.faults.heal()
-                progress(clients, 3)
+                clients.progress(10)
                 cut_connections(cluster, network, clients)
         cluster.wait_caught_up()
         for kind, count in network.faults.happened.items():
@@ -81,7 +81,7 @@ def test_no_fault_of_the_network_loses_or_doubles_a_write(tmp_path: Path, seed: 
         assert all(cluster.stop(name) == 0 for name in list(cluster.names))
 
 
-def cut_connections(cluster: ProcessCluster, network: ProxyNetwork, clients: list[Writer]) -> None:
+def cut_connections(cluster: ProcessCluster, network: ProxyNetwork, clients: Load) -> None:
     """Break connections of the leader to the others in the middle of a frame, as soon as they are there."""
     enough = network.faults.happened["cut"] + 2
     deadline = Deadline(READY_SECONDS)
@@ -89,5 +89,5 @@ def cut_connections(cluster: ProcessCluster, network: ProxyNetwork, clients: lis
         leader = number(cluster.wait_leader())
         for other in others(leader):
             network.cut_in_frame(leader, other)
-        progress(clients, 1)
+        clients.progress(1)
         assert deadline.pause(), "the leader sends nothing that could be cut"

@@ -1,137 +1,278 @@
-"""Clients that write without pause and remember exactly what was acknowledged."""
+"""Clients that read and write without pause, and one history of all that they were told.
+
+Four clients by default, each with a thread, a session and random operations on keys that all share. Most writes go
+through the session: the client tries them until it knows, and anything else than a result is a failure. The others go
+outside of it, once, and may end as unknown. In the end everything is read back into the history, which must be
+linearizable, and the increments of `TOTAL`, all of which are known, are counted exactly.
+"""
 
 import contextlib
+import random
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from raftctl.cluster import Cluster
-from raftctl.errors import Refused
+from raftctl.cluster import Cluster, Repeat
+from raftctl.errors import NoLeader, OutcomeUnknown, Refused
 from raftctl.link import Deadline
 from raftnode.wire import kv
-from raftnode.wire.client import Read, ReadResult, Written
+from raftnode.wire.client import Read, ReadResult, Write, Written
+from tests.simulation.commands import command_of, output_of
+from tests.simulation.history import Operation, OperationName, Outcome, write_history
+from tests.simulation.linearizability import violations
 
-READ_SECONDS = 30.0
-"""How long a client may wait for an answer in the end."""
+OPERATION_SECONDS = 30.0
+"""How long one operation may take, whatever goes wrong meanwhile."""
+ONCE_SECONDS = 2.0
+"""How long a write outside the session is waited for, which nobody tries again."""
+CLIENTS = 4
+TOTAL = "total"
+EPOCH_OPERATIONS = 500
+"""After so many the clients go on with new keys: few unknown writes are left that a key's later reads could show."""
+PAGE_KEYS = 1000
 
 
-class Writer(threading.Thread):
-    """One client with one session: counts a key of its own up, and writes a new key each time.
+@dataclass(frozen=True)
+class Step:
+    """What a client does next. `in_session`: until its result is known; each write takes effect once."""
 
-    Each increment must give the number after the last one: a lost or doubled write shows at once. `problem`
-    says what went wrong.
-    """
+    op: OperationName
+    key: str
+    arg: str | int | None = None
+    expected: str | None = None
+    in_session: bool = True
 
-    def __init__(
-        self, number: int, endpoints: Sequence[str], seconds_max: float, *, waits_for_room: bool = False
-    ) -> None:
-        super().__init__(name=f"writer-{number}", daemon=True)
-        self.counter = b"counter-%d" % number
-        self.prefix = b"writer-%d/" % number
+
+class LoadClient(threading.Thread):
+    """One client. `acknowledged` counts its operations of known result; `problem` says what went wrong."""
+
+    def __init__(self, load: "Load", number: int, rng: random.Random) -> None:
+        super().__init__(name=f"client-{number}", daemon=True)
         self.acknowledged = 0
         self.problem = ""
-        self._endpoints = list(endpoints)
-        self._seconds_max = seconds_max
-        self._waits_for_room = waits_for_room
-        self._stop_asked = threading.Event()
-        self._progress = threading.Condition()
+        self._load = load
+        self._rng = rng
+        self._written = 0
+        self._seen: dict[str, str | None] = {}
+        self._session = 0
 
     def run(self) -> None:
         try:
-            with Cluster(self._endpoints, Deadline(self._seconds_max)) as cluster:
-                while not self._stop_asked.is_set():
-                    self._write_once(cluster)
+            with Cluster(self._load.endpoints, Deadline(OPERATION_SECONDS)) as cluster:
+                while not self._load.stopping.is_set():
+                    step = self._choose()
+                    cluster.deadline = Deadline(OPERATION_SECONDS if step.in_session else ONCE_SECONDS)
+                    self._do(cluster, step)
         except Exception as error:
             self.problem = f"{self.name}: {type(error).__name__}: {error}"
-        with self._progress:
-            self._progress.notify_all()
+        self._load.wake()
 
-    def ask_to_stop(self) -> None:
-        """Let the write under way be the last one."""
-        self._stop_asked.set()
+    def _choose(self) -> Step:
+        rng, epoch = self._rng, self._load.epoch
+        register = f"register-{rng.randrange(3)}/{epoch}"
+        counter = f"counter-{rng.randrange(2)}/{epoch}"
+        in_session = rng.random() < 0.75
+        self._written += 1
+        value = f"{self.name}.{self._written}"
+        match rng.choices(("put", "cas", "delete", "incr", "total", "own", "get"), (20, 15, 5, 15, 10, 10, 25))[0]:
+            case "put":
+                return Step("put", register, value, in_session=in_session)
+            case "cas":
+                return Step("cas", register, value, self._seen.get(register), in_session=in_session)
+            case "delete":
+                return Step("delete", register, in_session=in_session)
+            case "incr":
+                return Step("incr", counter, rng.choice((1, 1, 5)), in_session=in_session)
+            case "total":
+                return Step("incr", TOTAL, 1)
+            case "own":
+                return Step("put", f"{self.name}/{self._written}", value, in_session=in_session)
+            case _:
+                return Step("get", rng.choice((register, counter, TOTAL)))
 
-    def stop(self) -> None:
-        """Finish the write under way, then end."""
-        self.ask_to_stop()
-        self.join()
+    def _do(self, cluster: Cluster, step: Step) -> None:
+        began = time.monotonic_ns()
+        outcome: Outcome = "ok"
+        output: str | int | bool | None = None
+        try:
+            result = self._ask(cluster, step)
+            output = output_of(step.op, result)
+        except OutcomeUnknown:
+            if step.in_session:
+                raise
+            outcome = "unknown"
+        except NoLeader:
+            if step.in_session:
+                raise
+            outcome = "fail"
+        except Refused:
+            if not self._load.waits_for_room:
+                raise
+            outcome = "fail"
+            cluster.deadline.pause()
+        else:
+            self._remember(step, result)
+        self._load.record(Operation(
+            client=self.name, key=step.key, op=step.op, arg=step.arg, expected=step.expected, output=output,
+            outcome=outcome, call_ns=began, return_ns=time.monotonic_ns(),
+        ))
+        if outcome == "ok":
+            self.acknowledged += 1
+            self._load.wake()
 
-    def wait_acknowledged(self, count: int, seconds: float) -> None:
-        """Wait until `count` rounds were acknowledged."""
-        with self._progress:
-            done = self._progress.wait_for(lambda: self.acknowledged >= count or self.problem, seconds)
-        assert done, f"{self.name} has {self.acknowledged} of {count} rounds acknowledged after {seconds} s"
-        assert not self.problem, self.problem
+    def _ask(self, cluster: Cluster, step: Step) -> kv.KvResult:
+        if step.op == "get":
+            return ask_for(cluster, kv.Get(step.key.encode()))
+        command = kv.encode(command_of(step.op, step.key, step.arg, step.expected))
+        if not step.in_session:
+            written = cluster.call_leader(Write(0, 0, 1, 0, command), Repeat.NEVER)
+            assert isinstance(written, Written), written
+            return kv.decode_result(written.result)
+        written = cluster.write(command)
+        self._session = self._session or cluster._session
+        assert cluster._session == self._session, "the session was lost"
+        return kv.decode_result(written.result)
 
-    def _write_once(self, cluster: Cluster) -> None:
-        number = self.acknowledged + 1
-        result = kv.decode_result(self._write(cluster, kv.Increment(self.counter)).result)
-        if not isinstance(result, kv.IncrementResult) or result.value != number:
-            raise AssertionError(f"increment {number} of {self.counter!r} gave {result}")
-        self._write(cluster, kv.Put(self.prefix + b"%08d" % number, b"%d" % number))
-        with self._progress:
-            self.acknowledged = number
-            self._progress.notify_all()
-
-    def _write(self, cluster: Cluster, command: kv.Increment | kv.Put) -> Written:
-        """Write. `waits_for_room`: again and again where the leader refuses because its disk is full."""
-        while True:
-            try:
-                return cluster.write(kv.encode(command))
-            except Refused:
-                if not self._waits_for_room or not cluster.deadline.pause():
-                    raise
-
-    def check(self, cluster: Cluster) -> None:
-        """Read everything back: each acknowledged write is there, once."""
-        assert not self.problem, self.problem
-        assert self.acknowledged > 0, f"{self.name} wrote nothing"
-        assert read(cluster, kv.Get(self.counter)) == {self.counter: b"%d" % self.acknowledged}
-        found: dict[bytes, bytes] = {}
-        while True:
-            start = max(found) + b"\0" if found else b""
-            page = read(cluster, kv.List(self.prefix, start=start, limit=1000))
-            if not page:
-                break
-            found |= page
-        expected = {self.prefix + b"%08d" % n: b"%d" % n for n in range(1, self.acknowledged + 1)}
-        assert found == expected
+    def _remember(self, step: Step, result: kv.KvResult) -> None:
+        """Keep a register's value, which the next cas expects."""
+        match result:
+            case kv.Conflict(current=item) | kv.GetResult(item=item):
+                self._seen[step.key] = None if item is None else item.value.decode()
 
 
-def read(cluster: Cluster, query: kv.Get | kv.List) -> dict[bytes, bytes]:
-    """Return the pairs that a linearizable read finds."""
+def ask_for(cluster: Cluster, query: kv.Get | kv.List) -> kv.KvResult:
+    """Return the result of a linearizable read."""
     answer = cluster.call_leader(Read(0, kv.encode(query)))
     assert isinstance(answer, ReadResult), answer
-    match kv.decode_result(answer.result):
-        case kv.GetResult(item=item):
-            return {} if item is None else {item.key: item.value}
-        case kv.ListResult(items=items):
-            return {item.key: item.value for item in items}
-        case other:
-            raise AssertionError(f"a read gave {other}")
+    return kv.decode_result(answer.result)
+
+
+class Load:
+    """All clients, and the history of what they were told."""
+
+    def __init__(
+        self, endpoints: Sequence[str], clients: int = CLIENTS, seed: int = 0, *, waits_for_room: bool = False
+    ) -> None:
+        self.endpoints = list(endpoints)
+        self.waits_for_room = waits_for_room
+        """Whether a refusal is no failure, because a disk is full on purpose."""
+        self.history: list[Operation] = []
+        self.stopping = threading.Event()
+        self._changed = threading.Condition()
+        self.clients = [LoadClient(self, number, random.Random(f"{seed}/{number}")) for number in range(clients)]
+
+    @property
+    def epoch(self) -> int:
+        """The number of the keys that are in use now."""
+        return len(self.history) // EPOCH_OPERATIONS
+
+    def start(self) -> None:
+        """Let the clients begin."""
+        for client in self.clients:
+            client.start()
+
+    def stop(self) -> None:
+        """Let each client finish what it does, and end."""
+        self.stopping.set()
+        for client in self.clients:
+            client.join()
+
+    def record(self, operation: Operation) -> None:
+        """Take an operation into the history."""
+        with self._changed:
+            self.history.append(operation)
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def total(self) -> int:
+        """Return how many increments of `TOTAL` were acknowledged so far."""
+        with self._changed:
+            return sum(o.key == TOTAL and o.op == "incr" and o.outcome == "ok" for o in self.history)
+
+    def put(self, key: str, value: str) -> None:
+        """Write once beside the clients, and take it into the history."""
+        began = time.monotonic_ns()
+        with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as cluster:
+            cluster.write(kv.encode(command_of("put", key, value)))
+        self.record(Operation(
+            client="test", key=key, op="put", arg=value, outcome="ok", call_ns=began, return_ns=time.monotonic_ns(),
+        ))
+
+    def progress(self, operations: int = 1, seconds: float = OPERATION_SECONDS) -> None:
+        """Wait until each client has had so many more operations acknowledged."""
+        goals = [(client, client.acknowledged + operations) for client in self.clients]
+
+        def reached() -> bool:
+            return self._failed() or all(client.acknowledged >= goal for client, goal in goals)
+
+        with self._changed:
+            done = self._changed.wait_for(reached, seconds)
+        self._check_clients()
+        missing = {client.name: goal - client.acknowledged for client, goal in goals if client.acknowledged < goal}
+        assert done, f"after {seconds:g} s these clients still wait for so many of {operations} operations: {missing}"
+
+    def _failed(self) -> bool:
+        return any(client.problem for client in self.clients)
+
+    def _check_clients(self) -> None:
+        problems = [client.problem for client in self.clients if client.problem]
+        assert not problems, "\n".join(problems)
+
+    def check(self, history_file: Path) -> None:
+        """Read everything back, and check what all were told. Writes the history where something is wrong with it."""
+        self._check_clients()
+        with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as reader:
+            found = self._read_back(reader)
+        wrong = [str(violation) for violation in violations(self.history)]
+        unasked = found.keys() - {operation.key for operation in self.history}
+        wrong += [f"key {key!r} is there, and nobody ever wrote it" for key in sorted(unasked)]
+        total = self.total()
+        if int(found.get(TOTAL, "0")) != total:
+            wrong.append(f"{total} increments of {TOTAL!r} were acknowledged, and it is {found.get(TOTAL)}")
+        if wrong:
+            history_file.write_bytes(write_history(self.history))
+            raise AssertionError("\n".join([*wrong, f"the history is in {history_file}"]))
+
+    def _read_back(self, reader: Cluster) -> dict[str, str]:
+        """Read all pairs, and take a read of each key into the history; return what was found."""
+        found: dict[str, str] = {}
+        start, more, began = b"", True, time.monotonic_ns()
+        while more:
+            page = ask_for(reader, kv.List(b"", start=start, limit=PAGE_KEYS))
+            assert isinstance(page, kv.ListResult), page
+            found |= {item.key.decode(): item.value.decode() for item in page.items}
+            more = page.more
+            if more:
+                start = page.items[-1].key + b"\0"
+        ended = time.monotonic_ns()
+        for key in sorted({operation.key for operation in self.history}):
+            self.record(Operation(
+                client="reader", key=key, op="get", output=found.get(key), outcome="ok", call_ns=began,
+                return_ns=ended,
+            ))
+        return found
 
 
 @contextlib.contextmanager
-def writers(
-    count: int, endpoints: Sequence[str], seconds_max: float = 240.0, *, waits_for_room: bool = False
-) -> Iterator[list[Writer]]:
-    """Give clients that write all the time; at the end they stop, and everything is read back and compared."""
-    started = [Writer(n, endpoints, seconds_max, waits_for_room=waits_for_room) for n in range(count)]
-    for writer in started:
-        writer.start()
+def load(
+    endpoints: Sequence[str], path: Path, clients: int = CLIENTS, *, seed: int = 0, waits_for_room: bool = False
+) -> Iterator[Load]:
+    """Give clients at work; at the end they stop, and everything that they were told is checked.
+
+    A history with something wrong is left in `path`.
+    """
+    running = Load(endpoints, clients, seed, waits_for_room=waits_for_room)
+    running.start()
     try:
-        yield started
-    finally:
-        # All at once, and without waiting where the test has failed: its cluster may answer nothing any more.
-        for writer in started:
-            writer.ask_to_stop()
-    for writer in started:
-        writer.stop()
-    with Cluster(endpoints, Deadline(READ_SECONDS)) as reader:
-        for writer in started:
-            writer.check(reader)
-
-
-def progress(started: Sequence[Writer], rounds: int = 1, seconds: float = READ_SECONDS) -> None:
-    """Wait until each of the clients has had so many more rounds acknowledged."""
-    targets = [writer.acknowledged + rounds for writer in started]
-    for writer, target in zip(started, targets, strict=True):
-        writer.wait_acknowledged(target, seconds)
+        yield running
+    except BaseException:
+        # Without waiting: the cluster of a test that has failed may answer nothing any more.
+        running.stopping.set()
+        raise
+    running.stop()
+    running.check(path / "history.jsonl")
