@@ -20,10 +20,7 @@ def committed_index(match: Mapping[NodeId, int], voters: Collection[NodeId]) -> 
 
     The caller still checks that this entry is of the current term (§5.4.2). No voters: 0.
     """
-    if not voters:
-        return 0
-    indexes = sorted([match.get(voter, 0) for voter in voters])
-    return indexes[(len(indexes) - 1) // 2]
+    return int(_majority_value(lambda voter: match.get(voter, 0), voters)) if voters else 0
 
 
 def quorum_value(of: Callable[[NodeId], float], configuration: Configuration) -> float:

@@ -38,6 +38,12 @@ def confirm(state: RaftState) -> None:
         state.reads_ready.append((state.reads.popleft()[0], state.commit_index))
 
 
+def abort(state: RaftState) -> None:
+    """Give up the reads that wait: no quorum will confirm them, or not before long."""
+    state.reads_aborted.extend(read_id for read_id, _ in state.reads)
+    state.reads.clear()
+
+
 def _confirmed_round(state: RaftState) -> int:
     node, progress, own = state.node_id, state.progress, state.round
 

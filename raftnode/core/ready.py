@@ -55,7 +55,7 @@ class Ready:
     reads: list[tuple[int, int]] = field(default_factory=list)
     """(read id, index): the read may be served once the machine has applied `index` (thesis 6.4)."""
     reads_aborted: list[int] = field(default_factory=list)
-    """Reads that cannot be confirmed any more, because this node stopped leading: ask the new leader."""
+    """Reads that no quorum confirms: this node stopped leading, or hears from no majority. Ask again, or elsewhere."""
     transfers: list[TransferOutcome] = field(default_factory=list)
     """Leadership transfers that ended: each one that was begun here ends here once."""
     promotions: list[PromotionOutcome] = field(default_factory=list)

@@ -22,10 +22,12 @@ def tick(state: RaftState, now: float) -> None:
     transfer.expire(state, now)
     if state.promotions:
         promotion.tick(state, now)
-    if state.config.check_quorum and now - _quorum_contact(state, now) >= state.config.election_timeout_max:
+    if now - _quorum_contact(state, now) >= state.config.election_timeout_max:
         # Cut off from a majority: whoever asks here would wait for nothing (thesis 6.2).
-        become_follower(state, state.current_term, None)
-        return
+        if state.config.check_quorum:
+            become_follower(state, state.current_term, None)
+            return
+        reads.abort(state)
     if _storage_is_stuck(state, now):
         become_follower(state, state.current_term, None)
         return
@@ -103,7 +105,7 @@ def handle_append_entries_response(state: RaftState, peer: NodeId, response: App
             f"{state.log.last_index}"
         )
     now = state.clock()
-    _heard_from(state, progress, response.round, now)
+    heard_from(state, progress, response.round, now)
     if not response.success:
         progress.rejected(response.rejected_index, _next_hint(state, response))
         return
@@ -119,9 +121,14 @@ def member_caught_up(state: RaftState, progress: Progress, now: float) -> None:
     transfer.proceed(state)
 
 
-def confirm_contact(state: RaftState, progress: Progress, round_: int) -> None:
-    """Record an answer of the current term that is not about the log (a snapshot chunk's)."""
-    _heard_from(state, progress, round_, state.clock())
+def heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
+    """Record a member's answer of the current term, to whichever request: it proves the round that it names."""
+    progress.last_contact = now
+    progress.unanswered = False
+    if state.round >= round_ > progress.acked_round:
+        progress.acked_round = round_
+        if state.reads:
+            reads.confirm(state)
 
 
 def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
@@ -281,15 +288,6 @@ def _begin_round(state: RaftState, now: float) -> None:
             state.round_times.popleft()
     for progress in state.progress.values():
         progress.must_send = True
-
-
-def _heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
-    progress.last_contact = now
-    progress.unanswered = False
-    if state.round >= round_ > progress.acked_round:
-        progress.acked_round = round_
-        if state.reads:
-            reads.confirm(state)
 
 
 def _quorum_contact(state: RaftState, now: float) -> float:

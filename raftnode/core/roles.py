@@ -1,5 +1,6 @@
 """Every change of role. Nothing else writes `state.role`."""
 
+from raftnode.core import reads
 from raftnode.core.messages import PreVoteRequest, RequestVoteRequest
 from raftnode.core.progress import Progress
 from raftnode.core.ready import PromotionOutcome, TransferOutcome
@@ -171,9 +172,7 @@ def _leave_role(state: RaftState) -> None:
     for peer in state.promotions:
         state.promotion_outcomes.append(PromotionOutcome(peer, False, "this node stopped leading"))
     state.promotions.clear()
-    if state.reads:
-        state.reads_aborted.extend(read_id for read_id, _ in state.reads)
-        state.reads.clear()
+    reads.abort(state)
     if state.role is NodeRole.LEADER:
         state.leader_id = None
 

@@ -63,7 +63,7 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
     progress = state.progress.get(peer)
     if response.term < state.current_term or progress is None:
         return
-    replication.confirm_contact(state, progress, response.round)
+    replication.heard_from(state, progress, response.round, state.clock())
     progress.snapshot_asked_at = state.clock()
     if response.installed and response.last_included_index <= state.log.last_index:
         if progress.snapshot_acknowledged(response.last_included_index):

@@ -113,6 +113,22 @@ def test_a_read_counts_both_halves_of_a_joint_configuration() -> None:
         assert len(bench.ready().reads) == 1
 
 
+def test_a_leader_without_check_quorum_gives_up_reads_that_nobody_confirms() -> None:
+    """It leads on, cut off as it is, and may not gather reads without end."""
+    bench = Bench(term=1, check_quorum=False)
+    bench.lead()
+    bench.clock.advance(bench.config.election_timeout_max)
+    read = bench.node.read_index()
+    assert bench.heartbeat().reads_aborted == [read]
+    assert bench.node.role is NodeRole.LEADER
+    assert bench.heartbeat().reads_aborted == []
+    again = bench.node.read_index()
+    number = round_of(bench)
+    bench.ack(2, bench.node.last_log_index, round_=number)
+    assert [confirmed for confirmed, _ in bench.ready().reads] == [again]
+    assert bench.heartbeat().reads_aborted == []
+
+
 def test_no_read_before_an_entry_of_this_term_is_committed() -> None:
     """§8: until then the leader may not know its predecessors' last commits."""
     bench = Bench([1], term=1)
