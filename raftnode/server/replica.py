@@ -157,20 +157,17 @@ class Replica:
         if self._taking is not None:
             self._taking.abort()
             self._taking = None
-        target = self.requests.best_successor()
+        target = self.requests.members.best_successor()
         if target is not None:
             self.node.transfer_leadership(target)
 
     @property
     def shutdown_ready(self) -> bool:
-        """Whether nothing is left to wait for: another node leads and every request is answered, or time is up."""
-        if self._stop_deadline is None:
+        """Whether every request is answered, and another node leads, or there is no more time for that."""
+        if self._stop_deadline is None or self.requests.waiting_count:
             return False
-        if self.clock() >= self._stop_deadline:
-            self.requests.abandon()
-            return True
-        handing_over = self.node.role is NodeRole.LEADER and self.requests.best_successor() is not None
-        return not handing_over and not self.requests.waiting_count
+        handing_over = self.node.role is NodeRole.LEADER and self.requests.members.best_successor() is not None
+        return not handing_over or self.clock() >= self._stop_deadline
 
     @property
     def stopping(self) -> bool:
@@ -227,6 +224,8 @@ class Replica:
         more = self._work_off_readies()
         self._notice_changes()
         self.requests.settle()
+        if self._stop_deadline is not None and self.clock() >= self._stop_deadline:
+            self.requests.abandon()
         more = self._advance_snapshot() or more
         self._advance_sending()
         more = more or self.requests.wants_turn or bool(self._peer_inbox or self._client_inbox)
@@ -476,8 +475,8 @@ class Replica:
                 self._transport.send_response(peer, response)
         if ready.committed_entries:
             self._apply(ready.committed_entries)
-        self.requests.reads_confirmed(ready.reads)
-        self.requests.reads_aborted(ready.reads_aborted)
+        self.requests.reads.confirmed(ready.reads)
+        self.requests.reads.aborted(ready.reads_aborted)
         for peer in ready.snapshots_needed:
             self._start_sending(peer)
 
@@ -517,7 +516,7 @@ class Replica:
                 event, entry.term, member=known.name or str(node), id=node, kind=kind, address=known.address,
                 index=entry.index,
             )
-        self.requests.configuration_applied(entry, after)
+        self.requests.members.configuration_applied(entry, after)
 
     def _notice_changes(self) -> None:
         """Tell of a new role, leader or term, and fit what depends on them."""

@@ -101,10 +101,14 @@ class UncommittedBytes:
 
 @dataclass(slots=True)
 class Held:
-    """A request that waits for a leader to be known. The deadline is the same span for all: first in, first out."""
+    """A request that arrived at `since` and waits for a leader to be known.
+
+    The deadline is the same span for all: first in, first out.
+    """
 
     client: Hashable
     request: Request
+    since: float
     deadline: float
     size_bytes: int
 

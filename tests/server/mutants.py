@@ -38,7 +38,7 @@ mutant("a leader waits for its own fsync", "replica.py",
 mutant("a waiter by its index only", "requests.py", "        if waiter.term != entry.term or applied is None:\n", "        if applied is None:\n",
        "replica_writes::test_a_waiter_of_the_same_index_in_another_term_is_not_acknowledged")
 mutant("not done before that is certain", "requests.py",
-       "                           \"be committed elsewhere\", UNKNOWN)\n", "                           \"be committed elsewhere\")\n",
+       "be committed elsewhere\", UNKNOWN)\n", "be committed elsewhere\")\n",
        "replica_writes::test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone")
 mutant("a timed-out write is not done", "requests.py",
        "f\"entry {waiter.index} was not committed in time; it still may be\", UNKNOWN)", "f\"entry {waiter.index} was not committed in time; it still may be\")",
@@ -55,26 +55,36 @@ mutant("what timed out counts no more", "requests.py",
        "replica_writes::test_too_much_under_way_is_refused_as_busy")
 
 # Reads.
-mutant("a read without its barrier", "requests.py", "            self._new_reads.append((client, request))\n\n    def _open_barrier", "            self._serve(client, request)\n\n    def _open_barrier",
+mutant("a read without its barrier", "requests.py", "            self.reads.add(client, request, since)\n", "            self.serve(client, request)\n",
        "replica_reads::test_a_deposed_leader_serves_no_stale_read")
-mutant("a read before its index is applied", "requests.py", "if reads.index is not None and reads.index <= applied:", "if reads.index is not None and reads.index <= applied + 10**9:",
+mutant("a read before its index is applied", "reads.py", "            if index <= applied:\n", "            if True:\n",
        "replica_reads::test_a_confirmed_read_waits_until_its_index_is_applied")
-mutant("aborted reads are forgotten", "requests.py",
-       "            if reads is not None:\n                for client, request in reads.items:\n                    if self._leads", "            if reads is None:\n                for client, request in []:\n                    if self._leads",
+mutant("aborted reads are forgotten", "reads.py", "            self._waiting += self._barriers.pop(barrier, [])\n", "            self._barriers.pop(barrier, [])\n",
        "replica_reads::test_a_deposed_leader_serves_no_stale_read")
+mutant("each barrier gives a read a new deadline", "reads.py", "            self._barriers[node.read_index()] = self._waiting\n",
+       "            for read in self._waiting:\n                read.deadline = self._replica.clock() + self._replica.settings.request_timeout\n            self._barriers[node.read_index()] = self._waiting\n",
+       "replica_reads::test_a_read_has_one_deadline_however_often_the_leadership_comes_and_goes")
+mutant("a read's time without a leader does not count", "requests.py", "                self._dispatch(held.client, held.request, held.since)\n", "                self._dispatch(held.client, held.request, self._replica.clock())\n",
+       "replica_reads::test_the_time_that_a_read_waited_for_a_leader_counts")
+mutant("a read waits long for the next leader", "requests.py", "        self.reads.hasten(self._replica.clock() + self._replica.settings.no_leader_timeout)\n", "",
+       "replica_reads::test_a_read_of_a_leader_that_steps_down_waits_no_longer_for_the_next_one_than_any_request")
+mutant("a confirmed read waits for ever", "reads.py", "            self._fail_overdue(reads, now, ErrorCode.TIMED_OUT", "            self._fail_overdue([], now, ErrorCode.TIMED_OUT",
+       "replica_reads::test_a_confirmed_read_that_is_not_applied_in_time_fails")
+mutant("a read that no quorum confirms waits for ever", "reads.py", "            self._fail_overdue(reads, now, ErrorCode.NO_LEADER,\n", "            self._fail_overdue([], now, ErrorCode.NO_LEADER,\n",
+       "replica_reads::test_a_read_without_a_quorum_fails_in_time")
 
 # Members.
-mutant("a change by its index only", "requests.py",
+mutant("a change by its index only", "member_requests.py",
        "            if change.joint or change.index != entry.index or change.term == entry.term:\n", "            if True:\n",
        "replica_members::test_a_change_that_a_new_leader_overwrote_is_not_reported_as_made")
-mutant("a repeated change is confirmed at once", "requests.py", "(not plan.changes and status.configuration_committed and not plan.target.joint)", "not plan.changes",
+mutant("a repeated change is confirmed at once", "member_requests.py", "(not plan.changes and status.configuration_committed and not plan.target.joint)", "not plan.changes",
        "replica_members::test_a_repeated_change_is_not_confirmed_before_it_is_committed")
-mutant("a dry run is a real one", "requests.py", "        if request.dry_run or (not plan", "        if (not plan",
+mutant("a dry run is a real one", "member_requests.py", "        if request.dry_run or (not plan", "        if (not plan",
        "replica_members::test_a_dry_run_changes_nothing_and_says_what_would_be")
-mutant("the term of a compacted change is asked for", "requests.py",
+mutant("the term of a compacted change is asked for", "member_requests.py",
        "        term = node.current_term if committed_joint else node.term_at(index)\n", "        term = node.term_at(index)\n",
        "replica_members::test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted")
-mutant("a joint change is done at its beginning", "requests.py", "                change.joint = configuration.joint\n", "                change.joint = False\n",
+mutant("a joint change is done at its beginning", "member_requests.py", "                change.joint = configuration.joint\n", "                change.joint = False\n",
        "replica_members::test_several_operations_are_one_change_through_a_joint_phase")
 mutant("the quorum is not checked", "members.py", "    if not force and plan.after.tolerates < 0", "    if False and plan.after.tolerates < 0",
        "replica_members::test_a_removal_that_would_lose_the_quorum_is_refused")
@@ -83,7 +93,7 @@ mutant("lag is not checked", "members.py", "    if progress is None or progress.
 mutant("an uncommitted removal shuts out", "replica.py", "check_hello(hello, self._applied_configuration, self.node.configuration)",
        "check_hello(hello, self.node.configuration, self.node.configuration)",
        "replica_members::test_a_removal_that_was_rolled_back_elsewhere_does_not_shut_its_node_out")
-mutant("a transfer without an end", "requests.py", "            if under_way or (leader is None and now < transfer.deadline):\n", "            if under_way or leader is None:\n",
+mutant("a transfer without an end", "member_requests.py", "            if under_way or (leader is None and now < transfer.deadline):\n", "            if under_way or leader is None:\n",
        "replica_members::test_a_transfer_after_which_nobody_leads_is_answered_in_the_end")
 mutant("a wiped node is welcome", "admission.py", "        if known == instance:\n", "        if True:\n",
        "admission::test_a_wiped_node_is_refused_under_its_old_id")
@@ -115,7 +125,11 @@ mutant("a snapshot that missed its turn is not taken", "replica.py", "entries >=
 # The end.
 mutant("a stopping leader keeps leading", "replica.py", "            self.node.transfer_leadership(target)\n", "            pass\n",
        "requests_shutdown::test_a_leader_hands_over_before_it_ends")
-mutant("reads are dropped at the end", "requests.py", "        reads = [*self._reads.values(), *self._confirmed, _Reads(self._new_reads, 0.0)]\n", "        reads: list[_Reads] = []\n",
+mutant("reads are dropped at the end", "requests.py", "        self.reads.abandon()\n", "",
+       "requests_shutdown::test_every_request_is_answered_before_the_end")
+mutant("a question answers what waits", "replica.py", "        if self._stop_deadline is None or self.requests.waiting_count:\n", "        if self._stop_deadline is not None and self.clock() >= self._stop_deadline:\n            self.requests.abandon()\n        if self._stop_deadline is None or self.requests.waiting_count:\n",
+       "requests_shutdown::test_asking_whether_a_node_may_end_changes_nothing")
+mutant("a stopping node waits for its requests for ever", "replica.py", "            self.requests.abandon()\n", "            pass\n",
        "requests_shutdown::test_every_request_is_answered_before_the_end")
 mutant("a forgotten poll keeps its deadline", "waiting.py", "            del self._polls[number]\n        self._forget_past_deadlines()\n", "            del self._polls[number]\n",
        "requests_streams::test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns")

@@ -1,11 +1,13 @@
 """Reads: never stale where that was promised, and never left unanswered."""
 
-from raftnode.core.messages import AppendEntriesResponse
+from dataclasses import replace
+
+from raftnode.core.messages import AppendEntriesResponse, PreVoteRequest
 from raftnode.core.types import NodeRole
 from raftnode.server.settings import ReplicaSettings
 from raftnode.wire import client as wire
-from raftnode.wire.client import Consistency, ErrorCode
-from tests.support.replicas import Cluster, Packet, failed, get, put, value_of
+from raftnode.wire.client import NOT_DONE, Consistency, ErrorCode
+from tests.support.replicas import SETTINGS, Cluster, Packet, failed, get, put, value_of
 
 
 def isolate(cluster: Cluster, node: int) -> None:
@@ -95,6 +97,79 @@ def test_a_read_without_a_quorum_fails_in_time() -> None:
     assert answer.code is ErrorCode.NO_LEADER
 
 
+def let_lead_in_vain(cluster: Cluster, node: int) -> None:
+    """From now on no other node campaigns, and no answer about the log reaches this one."""
+    cluster.network.drop = lambda packet: packet.source != node and isinstance(
+        packet.message, (AppendEntriesResponse, PreVoteRequest)
+    )
+
+
+def test_a_read_has_one_deadline_however_often_the_leadership_comes_and_goes() -> None:
+    """One node alone can win, and hears no follower's answer: it leads and steps down again and again."""
+    settings = replace(SETTINGS, request_timeout=20.0, no_leader_timeout=60.0)
+    cluster = Cluster(settings=settings)
+    leader = cluster.leader()
+    cluster.settle()
+    term = cluster.replica(leader).node.current_term
+    let_lead_in_vain(cluster, leader)
+    client = cluster.client()
+    answer = failed(client.ask(leader, get(client, b"k"), timeout=20.01))
+    assert cluster.replica(leader).node.current_term >= term + 2
+    assert (answer.code, answer.outcome) == (ErrorCode.NO_LEADER, NOT_DONE)
+
+
+def test_the_time_that_a_read_waited_for_a_leader_counts() -> None:
+    """Its deadline is counted from its arrival."""
+    cluster = Cluster(settings=replace(SETTINGS, request_timeout=5.0, no_leader_timeout=4.0))
+    cluster.leader()
+    cluster.settle()
+    cluster.kill(2)
+    cluster.kill(3)
+    cluster.run_until(lambda: cluster.replica(1).node.leader_id is None)
+    client = cluster.client()
+    at = client.send(1, get(client, b"k"))
+    cluster.run_for(3.0)
+    let_lead_in_vain(cluster, 1)
+    cluster.restart(2)
+    cluster.run_until(lambda: cluster.replica(1).node.role is NodeRole.LEADER, 0.99)
+    cluster.run_for(1.98 - 0.99)
+    assert client.answer(at) is None
+    cluster.run_until(lambda: client.answer(at), 1.02)
+    assert failed(client.answer(at)).code is ErrorCode.NO_LEADER
+
+
+def test_a_read_of_a_leader_that_steps_down_waits_no_longer_for_the_next_one_than_any_request() -> None:
+    """`no_leader_timeout` holds for it too."""
+    cluster = Cluster(settings=replace(SETTINGS, request_timeout=60.0, no_leader_timeout=3.0))
+    leader = cluster.leader()
+    client = cluster.client()
+    isolate(cluster, leader)
+    at = client.send(leader, get(client, b"k"))
+    cluster.run_until(lambda: cluster.replica(leader).node.role is not NodeRole.LEADER)
+    cluster.run_for(2.99)
+    assert client.answer(at) is None
+    cluster.run_for(0.02)
+    assert failed(client.answer(at)).code is ErrorCode.NO_LEADER
+
+
+def test_a_confirmed_read_that_is_not_applied_in_time_fails() -> None:
+    """Its deadline holds to the end."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    client = cluster.client()
+    at = client.send(leader, get(client, b"k"))
+    replica = cluster.replica(leader)
+    inbox, replica._client_inbox = replica._client_inbox, []
+    replica.requests.handle(inbox)
+    (barrier,) = replica.requests.reads._barriers
+    replica.requests.reads.confirmed([(barrier, replica.node.last_applied + 1)])
+    cluster.run_for(cluster.settings.request_timeout - 0.01)
+    assert client.answer(at) is None
+    cluster.run_for(0.02)
+    answer = failed(client.answer(at))
+    assert (answer.code, answer.outcome) == (ErrorCode.TIMED_OUT, NOT_DONE)
+
+
 def test_a_local_read_is_answered_by_any_node_at_once() -> None:
     """From its own state, also without a leader."""
     cluster = Cluster()
@@ -154,8 +229,8 @@ def test_a_confirmed_read_waits_until_its_index_is_applied() -> None:
     replica = cluster.replica(leader)
     inbox, replica._client_inbox = replica._client_inbox, []
     waiting.handle(inbox)
-    (barrier,) = waiting._reads
-    waiting.reads_confirmed([(barrier, replica.node.last_applied + 1)])
+    (barrier,) = waiting.reads._barriers
+    waiting.reads.confirmed([(barrier, replica.node.last_applied + 1)])
     assert client.answer(at) is None
     client.ask(leader, put(client, b"k", b"2"))
     assert value_of(client.answer(at)) == b"2"

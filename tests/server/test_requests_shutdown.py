@@ -73,6 +73,24 @@ def test_every_request_is_answered_before_the_end() -> None:
     assert not client.waiting
 
 
+def test_asking_whether_a_node_may_end_changes_nothing() -> None:
+    """When its time is up, its last turn answers what still waits, and then it may."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    client = cluster.client()
+    cluster.network.cut(leader, *cluster.followers(leader))
+    write = client.send(leader, put(client, b"k"))
+    cluster.nodes[leader].turn()
+    replica = cluster.replica(leader)
+    replica.begin_shutdown()
+    cluster.scheduler.now += cluster.settings.election_timeout_max
+    assert not replica.shutdown_ready
+    assert client.answer(write) is None
+    cluster.nodes[leader].turn()
+    assert failed(client.answer(write)).outcome == UNKNOWN
+    assert replica.shutdown_ready
+
+
 def test_a_node_without_a_leader_ends_with_its_requests_answered() -> None:
     """Those that wait for a leader hear that this node goes."""
     cluster = Cluster()

@@ -68,7 +68,7 @@ def test_held_requests_count_their_bytes_until_they_leave() -> None:
     """By a leader, or by their deadline."""
     held = HeldRequests()
     for number in range(3):
-        held.add(Held("client", wire.GetStatus(number), float(number), 10))
+        held.add(Held("client", wire.GetStatus(number), 0.0, float(number), 10))
     assert [one.request.id for one in held.pop_overdue(1.0)] == [0, 1]
     assert (held.size_bytes, held.next_deadline()) == (10, 2.0)
     assert len(held.pop_all()) == 1
