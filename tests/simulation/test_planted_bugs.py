@@ -23,9 +23,9 @@ Patch = pytest.MonkeyPatch
 
 
 def a_read_without_a_barrier(patch: Patch) -> None:
-    def serve_at_once(self: Requests, client: Hashable, request: Read) -> None:
-        if self._leads(client, request):
-            self._serve(client, request)
+    def serve_at_once(self: Requests, client: Hashable, request: Read, since: float) -> None:
+        if self.leads(client, request):
+            self.serve(client, request)
 
     patch.setattr(Requests, "_read", serve_at_once)
 
