@@ -31,9 +31,12 @@ class Observation:
 def observe(node: RaftNode) -> Observation:
     """Return what is to be compared of `node` now."""
     role = node.role
-    others = {*node.peers, *node.learners, *node.observers}
-    match = tuple((peer, index) for peer in sorted(others) if (index := node.match_index_for(peer)) is not None)
-    missing = others - {peer for peer, _ in match} if role is NodeRole.LEADER else set()
+    match: tuple[tuple[NodeId, int], ...] = ()
+    missing: set[NodeId] = set()
+    if role is NodeRole.LEADER:
+        others = {*node.peers, *node.learners, *node.observers}
+        match = tuple((peer, index) for peer in sorted(others) if (index := node.match_index_for(peer)) is not None)
+        missing = others - {peer for peer, _ in match}
     return Observation(
         node.node_id, role, node.current_term, node.voted_for, node.leader_id, node.commit_index,
         node.last_applied, node.last_log_index, node.last_log_term, node.log_snapshot_index, match,

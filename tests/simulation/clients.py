@@ -31,16 +31,8 @@ if TYPE_CHECKING:
 
 REGISTERS = ("r0", "r1", "r2")
 COUNTERS = ("n0", "n1")
-
-
-@dataclass(frozen=True)
-class LocalRead:
-    """What one node said about a key, and how far it had applied the log then."""
-
-    node: int
-    applied_index: int
-    key: str
-    value: str | None
+PADDINGS = (0, 0, 600, 1500)
+"""How much longer a value is: a write of several sectors can be torn."""
 
 
 @dataclass
@@ -96,7 +88,7 @@ class HistoryClient:
         if kind < 0.45:
             key = self.rng.choice(REGISTERS)
             self._values += 1
-            value = f"{self.name}.{self._values}"
+            value = f"{self.name}.{self._values}" + "." * self.rng.choice(PADDINGS)
             which = self.rng.random()
             if which < 0.45:
                 self._begin("put", key, Put(key.encode(), value.encode()), arg=value)
@@ -176,7 +168,10 @@ class HistoryClient:
         assert applied is not None, f"{self.name}: {answer.index} is acknowledged, and nobody has applied it"
         entry = decode_entry(applied)
         assert isinstance(entry, WriteEntry), entry
-        assert entry.command == pending.command, f"{self.name}: another command is at {answer.index}"
+        asked = (self._session if pending.sequence else 0, pending.sequence or 1, pending.command)
+        assert (entry.session, entry.sequence, entry.command) == asked, (
+            f"{self.name}: another command is at {answer.index}"
+        )
         if pending.sequence:
             self._acknowledged = pending.sequence
         output: str | int | bool | None = None
@@ -201,7 +196,7 @@ class HistoryClient:
         assert isinstance(result, GetResult), result
         assert result.revision <= answer.applied_index, f"{self.name}: {answer} has the revision {result.revision}"
         value = None if result.item is None else result.item.value.decode()
-        self.world.local_reads.append(LocalRead(self._target, answer.applied_index, pending.key, value))
+        self._check_read(pending.key.encode(), answer.applied_index, result)
         if pending.local:
             self.world.happened["local read"] += 1
             self._pending = None
@@ -213,6 +208,12 @@ class HistoryClient:
         )
         self._seen[pending.key] = value
         self._finish("ok", value)
+
+    def _check_read(self, key: bytes, applied_index: int, result: GetResult) -> None:
+        """A read of any kind shows exactly the state that the log gives at the index that it names."""
+        reference = self.world.checks.reference
+        expected = GetResult(reference.record_at(key, applied_index), reference.revision_at(applied_index))
+        assert result == expected, f"{self.name}: a read at {applied_index} is {result}; the log says {expected}"
 
     def _on_failure(self, answer: Failed) -> None:
         pending = self._pending

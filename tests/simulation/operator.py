@@ -79,6 +79,11 @@ class Operator:
         """Add an observer."""
         return self._may_add() and self.change(self._new(MemberAction.ADD_OBSERVER))
 
+    def _removes_rotten(self) -> bool:
+        """Ask for the removal of a member whose disk is damaged, if there is one: nothing else is done before."""
+        rotten = self.world.rotten_members()
+        return bool(rotten) and self.change(MemberOperation(MemberAction.REMOVE, rotten[0]))
+
     def _may_add(self) -> bool:
         configuration = self.configuration()
         return configuration is not None and len(configuration.members()) < MEMBERS_MAX
@@ -86,30 +91,28 @@ class Operator:
     def promote(self) -> bool:
         """Give a learner its vote."""
         configuration = self.configuration()
-        if configuration is None or not configuration.learners or self.world.rotten_members():
+        if configuration is None or not configuration.learners or self._removes_rotten():
             return False
         return self.change(MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)))
 
     def demote(self) -> bool:
         """Take a voter's vote."""
         configuration = self.configuration()
-        if configuration is None or len(configuration.voters) < 3 or self.world.rotten_members():
+        if configuration is None or len(configuration.voters) < 3 or self._removes_rotten():
             return False
         return self.change(MemberOperation(MemberAction.DEMOTE, self.rng.choice(configuration.voters)))
 
     def remove(self) -> bool:
         """Remove a member; one whose disk is damaged first."""
-        if rotten := self.world.rotten_members():
-            return self.change(MemberOperation(MemberAction.REMOVE, rotten[0]))
         configuration = self.configuration()
-        if configuration is None:
+        if configuration is None or self._removes_rotten():
             return False
         return self.change(MemberOperation(MemberAction.REMOVE, self.rng.choice(list(configuration.members()))))
 
     def replace(self) -> bool:
         """Promote a learner and remove a voter in one change: through a joint configuration."""
         configuration = self.configuration()
-        if configuration is None or not configuration.learners or self.world.rotten_members():
+        if configuration is None or not configuration.learners or self._removes_rotten():
             return False
         return self.change(
             MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 
 from tests.simulation.faults import FAULTS
+from tests.simulation.trace import Trace
 from tests.simulation.world import EVENTS, World
 
 BATCH = 4
@@ -37,8 +38,14 @@ class Summary:
         return {kind: self.happened[kind] for kind in (*FAULTS, *EFFECTS)}
 
 
-EFFECTS = ("lost", "duplicated", "blocked", "slow fsync")
-"""What the faults of the network and of slow disks came to; the rest is counted as itself."""
+EFFECTS = (
+    "reordered", "lost", "duplicated", "delayed", "blocked", "blocked one way",
+    "write lost", "write torn", "sync EIO", "pwrite EIO", "write ENOSPC", "slow fsync", "bit rot refused",
+    "crashed", "killed", "restarted", "paused", "clock jumped", "turn by a skewed clock",
+)  # fmt: skip
+"""What the faults came to, counted where it happens: frames that arrived late, twice or after a later one, that met a
+cut link or none; writes of which a crash left nothing, or some sectors; calls of the disk that failed; nodes that found
+a flipped bit; processes that ended, began, or missed a turn."""
 
 
 def run_seeds(seeds: Iterable[int], events: int = EVENTS) -> Summary:
@@ -49,12 +56,33 @@ def run_seeds(seeds: Iterable[int], events: int = EVENTS) -> Summary:
         world = World(seed, events)
         try:
             summary.happened.update(world.run())
-        except Exception:
-            replay = f"python -m tests.simulation --seed {seed} --events {events}"
-            summary.failures.append(f"{replay}\n{traceback.format_exc()}")
+        except Exception as error:
+            summary.failures.append(report(seed, events, error))
         summary.events += world.cluster.events
         summary.operations += len(world.history)
     return summary
+
+
+def report(seed: int, events: int, error: Exception) -> str:
+    """Return what a failed seed is told with: how to see it again, the error, and the last events before it.
+
+    The events come from a second run, which is the same one; where it is not, that is told too.
+    """
+    trace = Trace()
+    again: Exception | None = None
+    try:
+        World(seed, events, trace).run()
+    except Exception as found:
+        again = found
+    if again is None:
+        verdict = "The replay ended well: this failure does not depend on the seed alone."
+    elif (type(again), str(again)) != (type(error), str(error)):
+        verdict = f"The replay failed in another way, which does not depend on the seed alone: {again!r}"
+    else:
+        verdict = "The replay failed in the same way."
+    command = f"python -m tests.simulation --seed {seed} --events {events}"
+    failure = "".join(traceback.format_exception(error))
+    return "\n".join([command, failure, f"{verdict} Its last events:", *trace.last])
 
 
 def run_everywhere(seeds: range, events: int = EVENTS) -> Iterator[Summary]:

@@ -1,8 +1,9 @@
 """One run: a cluster of real replicas, clients, an operator, and faults, all from one seed.
 
-Every event is checked as it happens (tests/support/replicas.py: the core's invariants, one leader a term, nothing sent
-before it is durable, the same commands in the same order on every machine). In the end everything is healed, and the
-cluster has to come to rest: see `_recover` and `_check`.
+Every event is checked as it happens. tests/support/replicas.py: the core's invariants, one leader a term, nothing sent
+before it is durable, the same commands in the same order on every machine. checks.py: every result, answer, commit,
+snapshot and new leader against a reference model of the whole log. In the end everything is healed, and the cluster
+has to come to rest: see `_recover` and `_check`.
 """
 
 import random
@@ -15,18 +16,23 @@ from raftnode.machine.kv import KvMachine
 from raftnode.machine.sessions import SessionMachine
 from raftnode.server import transfers
 from raftnode.server.settings import ReplicaSettings
+from raftnode.storage.data_dir import DataDirError
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.wire.kv import Get, GetResult, decode_result, encode
-from tests.simulation.clients import HistoryClient, LocalRead
+from tests.simulation.checks import Checks
+from tests.simulation.clients import HistoryClient
 from tests.simulation.faults import FAULTS
 from tests.simulation.history import Operation
 from tests.simulation.linearizability import violations
 from tests.simulation.operator import Operator
 from tests.simulation.trace import Trace
-from tests.support.replicas import Cluster
+from tests.simulation.watchers import Auditor, Onlooker, Watcher
+from tests.support.filesystem import SimulatedCrash
+from tests.support.replicas import Cluster, first_configuration
 
 EVENTS = 9000
 ELECTION_TIMEOUT_MAX = 0.3
+REMOVAL_SECONDS = 0.1
+"""How long the operator waits before it asks again for the removal of a damaged node."""
 NANOSECONDS = 1_000_000_000
 
 
@@ -55,20 +61,29 @@ class World:
             check_quorum=self.rng.random() < 0.8,
         )
         voters = self.rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5])
-        self.cluster = Cluster(voters, seed=seed, settings=settings, segment_bytes=4096)
+        self.cluster = Cluster(
+            voters, seed=seed, settings=settings, segment_bytes=4096, changes_max=self.rng.choice([10, 100, 10_000])
+        )
+        self.checks = Checks(self.cluster, first_configuration(range(1, voters + 1)))
         self.trace = trace
         if trace is not None:
             trace.follow(self.cluster)
         self.happened: Counter[str] = Counter()
         self.history: list[Operation] = []
-        self.local_reads: list[LocalRead] = []
         self.acknowledged_index = 0
         self.draining = False
         self.rotten: set[int] = set()
         """Nodes whose files are damaged: they never start again."""
+        self.flipped: set[int] = set()
+        """Nodes in whose files a bit flipped, noticed or not."""
         self.operator: Operator = Operator(self)
-        self.clients = [HistoryClient(self, f"c{number}") for number in range(1, 5)]
-        self._pause_between_faults = self.rng.choice([0.01, 0.018, 0.035])
+        self.clients: list[HistoryClient | Onlooker] = [
+            *(HistoryClient(self, f"c{number}") for number in range(1, 5)),
+            Watcher(self, "watcher of all", b""), Watcher(self, "watcher of registers", b"r"),
+            Auditor(self, "auditor"),
+        ]
+        self._remove_again_at = 0.0
+        self._pause_between_faults = self.rng.choice([0.007, 0.013, 0.025])
 
     # What faults and clients look at.
 
@@ -101,20 +116,42 @@ class World:
 
     # What faults do.
 
-    def start(self, node: int) -> None:
+    def start(self, node: int, *, power: bool = True) -> None:
+        """Start a node, whose files are whole. Without `power` it fails somewhere in the middle of the start."""
+        try:
+            self.boot(node, power=power)
+        except SimulatedCrash:
+            self.happened["crash in a start"] += 1
+            self.cluster.crash(node)
+        except (StorageError, DataDirError) as error:
+            raise AssertionError(f"node {node} refuses to start, and nothing damaged its files: {error}") from error
+
+    def boot(self, node: int, *, power: bool = True) -> None:
         """Start a node. Raises StorageError and DataDirError where it refuses."""
         found = self.cluster.nodes[node]
         if isinstance(found.failure, NoSpaceError):
             self.happened["end for lack of room"] += 1
         elif isinstance(found.failure, StorageError):
             self.happened["disk error"] += 1
-            # A disk whose fsync failed may show what it does not have: only a reboot tells.
-            self.cluster.crash(node)
+        self.power_off(node)
         found.fs.faults.clear()
         found.fs.capacity_bytes = None
         found.paused = False
+        if not power:
+            found.fs.crash_at = found.fs.changes + self.rng.randint(1, 12)
         found.start()
         self.happened["start from a snapshot"] += found.running.newest_snapshot is not None
+
+    def power_off(self, node: int) -> None:
+        """Let a machine that lost power in the middle of a write, or whose disk failed, come to rest.
+
+        A disk whose fsync failed may show what it does not have: only a reboot tells.
+        """
+        failure = self.cluster.nodes[node].failure
+        if isinstance(failure, SimulatedCrash) or (
+            isinstance(failure, StorageError) and not isinstance(failure, NoSpaceError)
+        ):
+            self.cluster.crash(node)
 
     def resume(self, node: int) -> None:
         """Let a stopped process go on."""
@@ -149,9 +186,10 @@ class World:
         except Exception as error:
             error.add_note(f"seed {self.seed}: {self.cluster.describe()}")
             raise
-        for kind in ("lost", "duplicated", "blocked"):
-            self.happened[kind] += self.cluster.network.happened[kind]
-        self.happened["slow fsync"] += sum(node.slow_syncs for node in self.cluster.nodes.values())
+        self.happened.update(self.cluster.network.happened)
+        self.happened.update(self.cluster.effects)
+        for node in self.cluster.nodes.values():
+            self.happened.update(node.fs.effects)
         self.happened["term with a leader"] += len(self.cluster.leaders)
         return self.happened
 
@@ -174,6 +212,7 @@ class World:
         self.cluster.network.heal()
         for node in list(self.cluster.nodes.values()):
             node.fs.faults.clear()
+            node.fs.crash_at = node.fs.crash_at_bytes = None
             self.make_room(node.id)
             self.speed_up(node.id)
             node.set_clock()
@@ -189,7 +228,9 @@ class World:
 
     def _without_rotten_members(self) -> bool:
         if self.rotten_members():
-            if self.operator.idle:
+            # A leader whose disk is still full refuses at once, and would at once be asked again, without end.
+            if self.operator.idle and self.cluster.scheduler.now >= self._remove_again_at:
+                self._remove_again_at = self.cluster.scheduler.now + REMOVAL_SECONDS
                 self.operator.remove()
             return False
         return True
@@ -206,24 +247,11 @@ class World:
         )
         at = {cluster.replica(node).node.last_applied for node in members}
         assert len(at) == 1, f"the members have applied up to {at}"
-        model = self._check_reads()
+        model = SessionMachine(KvMachine())
+        for index, data in sorted(cluster.applied.items()):
+            model.apply(index, data)
+        self.checks.check_machine(model, goal, "the log, applied anew,")
         for node in members:
             assert cluster.replica(node).machine.digest() == model.digest(), f"node {node} differs from its log"
         wrong = violations(self.history)
         assert not wrong, "\n".join(map(str, wrong))
-
-    def _check_reads(self) -> SessionMachine:
-        """Check every read against the state that the log gives at its index; return the last state."""
-        model = SessionMachine(KvMachine())
-        entries = sorted(self.cluster.applied.items())
-        position = 0
-        for read in [*sorted(self.local_reads, key=lambda read: read.applied_index), None]:
-            while position < len(entries) and (read is None or entries[position][0] <= read.applied_index):
-                model.apply(*entries[position])
-                position += 1
-            if read is not None:
-                result = decode_result(model.query(encode(Get(read.key.encode()))))
-                assert isinstance(result, GetResult)
-                value = None if result.item is None else result.item.value.decode()
-                assert value == read.value, f"{read}, and the log says {value!r}"
-        return model

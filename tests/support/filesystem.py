@@ -13,6 +13,7 @@ A failed `sync()` behaves as Linux does: the data stays visible and never become
 import errno
 import posixpath
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -96,6 +97,7 @@ class SimulatedFile:
         growth = offset + len(data) - len(self._inode.content)
         if room is not None and growth > room:
             with_error = with_error or errno.ENOSPC
+            self._fs.effects["write ENOSPC"] += with_error == errno.ENOSPC
             data = data[: max(len(data) - (growth - room), 0)]
         elif with_error:
             data = data[: len(data) // 2]
@@ -105,7 +107,7 @@ class SimulatedFile:
             self._inode.pending.append(change)
         if with_error:
             raise storage_error("write to", self._path, OSError(with_error, ""))
-        self._fs.after_change()
+        self._fs.after_change(len(data))
 
     def sync(self) -> None:
         try:
@@ -164,8 +166,8 @@ class SimulatedFilesystem:
     """Files in memory that can fail and be lost as those on a disk.
 
     `faults` are consulted at every call, `on_call(call, path)` is told of each one before it happens (to
-    charge time for a slow disk, or to count), and `crash_at` stops the machine at that many changes from the
-    beginning.
+    charge time for a slow disk, or to count), `crash_at` stops the machine at that many changes from the
+    beginning, and `crash_at_bytes` in the first write of at least so many bytes.
     """
 
     def __init__(self, seed: int = 0, *, capacity_bytes: int | None = None) -> None:
@@ -174,9 +176,13 @@ class SimulatedFilesystem:
         self.faults: list[Fault] = []
         self.fired: list[tuple[str, str]] = []
         """Which faults really happened: (call, path)."""
+        self.effects: Counter[str] = Counter()
+        """What faults and crashes came to: see `_count_losses`, and "sync EIO" and the like for a fault of a call.
+        It goes on over crashes and kills."""
         self.on_call: Callable[[str, str], None] | None = None
         self.changes = 0
         self.crash_at: int | None = None
+        self.crash_at_bytes: int | None = None
         self._names: dict[str, _Inode] = {}
         self._durable_names: dict[str, _Inode] = {}
         self._name_changes: list[_NameChange] = []
@@ -268,8 +274,12 @@ class SimulatedFilesystem:
         after = SimulatedFilesystem(self.rng.getrandbits(32), capacity_bytes=self.capacity_bytes)
         copies = {id(inode): bytearray(inode.durable) for inode in self._inodes()}
         names = dict(self._durable_names)
-        for number, (inode, change) in enumerate(self._pieces()):
-            if not keep(number):
+        pieces = list(self._pieces())
+        kept = [keep(number) for number in range(len(pieces))]
+        after.effects = self.effects
+        self._count_losses(kept)
+        for (inode, change), survives in zip(pieces, kept, strict=True):
+            if not survives:
                 continue
             if isinstance(change, _NameChange):
                 _rename(names, change)
@@ -286,6 +296,7 @@ class SimulatedFilesystem:
         """End the process; return the disk for the next one. Nothing is lost, and nothing more is durable."""
         self._dead = True
         after = SimulatedFilesystem(self.rng.getrandbits(32), capacity_bytes=self.capacity_bytes)
+        after.effects = self.effects
         after._names, after._durable_names = self._names, self._durable_names
         after._name_changes, after._directories = self._name_changes, self._directories
         return after
@@ -310,6 +321,10 @@ class SimulatedFilesystem:
         """Return every file's path, sorted."""
         return sorted(self._names)
 
+    def all_synced(self, path: str) -> bool:
+        """Whether everything that was written to the files below `path` is durable."""
+        return not any(inode.pending for name, inode in self._names.items() if name.startswith(path))
+
     # For the files
 
     def enter(self, call: str, path: str, action: str) -> None:
@@ -324,10 +339,10 @@ class SimulatedFilesystem:
         """Account for one write, and return the error that it shall end with."""
         return self._fault("pwrite", path)
 
-    def after_change(self) -> None:
-        """Count one change, and stop the machine where that was asked for."""
+    def after_change(self, size_bytes: int = 0) -> None:
+        """Count one change, a write of `size_bytes` or another, and stop the machine where that was asked for."""
         self.changes += 1
-        if self.changes == self.crash_at:
+        if self.changes == self.crash_at or (self.crash_at_bytes is not None and size_bytes >= self.crash_at_bytes):
             self._dead = True
             raise SimulatedCrash
 
@@ -350,6 +365,7 @@ class SimulatedFilesystem:
                 continue
             fault.count -= 1
             self.fired.append((call, path))
+            self.effects[f"{call} {errno.errorcode[fault.error]}"] += 1
             return fault.error
         return None
 
@@ -374,6 +390,24 @@ class SimulatedFilesystem:
             if id(inode) not in seen:
                 seen.add(id(inode))
                 yield inode
+
+    def _count_losses(self, kept: list[bool]) -> None:
+        """Count a crash with anything to decide about, and of it the writes and names that were lost or torn.
+
+        A write is lost where none of its sectors survives, and torn where some do and others do not.
+        """
+        position = 0
+        for inode in self._inodes():
+            for change in inode.pending:
+                if not isinstance(change, _Write):
+                    position += 1
+                    continue
+                sectors = sum(1 for _ in _sectors(change))
+                survived = sum(kept[position + 1 : position + 1 + sectors])
+                self.effects["write torn" if 0 < survived < sectors else "write lost"] += survived < sectors
+                position += 1 + sectors
+        self.effects["name lost"] += kept[position:].count(False)
+        self.effects["crash with unsynced writes"] += position > 0
 
     def _pieces(self) -> Iterator[tuple[_Inode | None, _Change | _NameChange]]:
         for inode in self._inodes():

@@ -10,7 +10,7 @@ of it, and checks afterwards what must hold after every event. The same seed giv
 
 import heapq
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,9 @@ from raftnode.core.messages import (
     PreVoteRequest,
 )
 from raftnode.core.types import NodeRole
+from raftnode.machine.history import CHANGES_MAX
 from raftnode.machine.kv import KvMachine
+from raftnode.machine.session_snapshot import SessionSnapshot
 from raftnode.machine.sessions import Applied, SessionMachine
 from raftnode.server.events import EventLog
 from raftnode.server.join import members_configuration
@@ -56,6 +58,8 @@ CLUSTER_ID = "cluster-under-test"
 DATA = "/data"
 RECONNECT_SECONDS = 0.05
 TIMER_SECONDS = 1e-9
+DELAYED_SECONDS = 0.05
+"""A frame that takes longer, between nodes that are a fraction of a millisecond apart, is delayed."""
 AT_ONCE_MAX = 5000
 """More events than that at one moment are a node that asks for turns and does nothing in them."""
 SETTINGS = ReplicaSettings(snapshot_entries=0, snapshot_bytes=0, snapshot_trailing=5)
@@ -120,6 +124,9 @@ class Packet:
     response: bool
     boot: int
     """Which run of the target it is for: a connection does not outlive either end."""
+    number: int = 0
+    """The how manieth it is that left; a copy of it has the same number."""
+    sent_at: float = 0.0
 
     @property
     def message(self) -> PeerMessage:
@@ -129,7 +136,8 @@ class Packet:
 class Network:
     """Carries frames between nodes. Everything is off at first: every frame arrives, after `delay` seconds."""
 
-    def __init__(self, scheduler: Scheduler, rng: random.Random, deliver: Callable[[Packet], None]) -> None:
+    def __init__(self, scheduler: Scheduler, rng: random.Random, deliver: Callable[[Packet], bool]) -> None:
+        """`deliver` says whether somebody was there to take the frame."""
         self._scheduler = scheduler
         self._rng = rng
         self._deliver = deliver
@@ -142,7 +150,12 @@ class Network:
         self.drop: Callable[[Packet], bool] = lambda packet: False
         self.hold: Callable[[Packet], bool] = lambda packet: False
         self.held: list[Packet] = []
-        self.happened: dict[str, int] = {"delivered": 0, "lost": 0, "duplicated": 0, "blocked": 0, "held": 0}
+        self.happened: Counter[str] = Counter()
+        """What became of frames. Of the delivered ones: "reordered" (one that left later has arrived before), "delayed"
+        (after DELAYED_SECONDS), "duplicated" (a copy has arrived before)."""
+        self._count = 0
+        self._newest: dict[tuple[int, int], int] = {}
+        self._doubled: dict[int, bool] = {}
 
     def cut(self, one: int, *others: int) -> None:
         """Let nothing pass between `one` and `others`, in both directions."""
@@ -170,7 +183,9 @@ class Network:
 
     def send(self, packet: Packet) -> None:
         """Carry a frame, or not."""
-        if (packet.source, packet.target) in self.blocked or self.drop(packet):
+        self._count += 1
+        packet.number, packet.sent_at = self._count, self._scheduler.now
+        if self._is_blocked(packet) or self.drop(packet):
             self.happened["blocked"] += 1
         elif self.hold(packet):
             self.happened["held"] += 1
@@ -180,28 +195,81 @@ class Network:
         else:
             self._travel(packet)
             if self.duplication and self._rng.random() < self.duplication:
-                self.happened["duplicated"] += 1
+                self._doubled[packet.number] = False
                 self._travel(packet)
+
+    def _is_blocked(self, packet: Packet) -> bool:
+        way = (packet.source, packet.target)
+        if way not in self.blocked:
+            return False
+        self.happened["blocked one way"] += way[::-1] not in self.blocked
+        return True
 
     def _travel(self, packet: Packet) -> None:
         self._scheduler.after(self._rng.uniform(*self.delay), partial(self._arrive, packet))
 
     def _arrive(self, packet: Packet) -> None:
-        if (packet.source, packet.target) not in self.blocked:
+        if self._is_blocked(packet):
+            self.happened["blocked"] += 1
+            return
+        if self._deliver(packet):
             self.happened["delivered"] += 1
-            self._deliver(packet)
+            self._count_effects(packet)
+
+    def _count_effects(self, packet: Packet) -> None:
+        way, number = (packet.source, packet.target), packet.number
+        newest = self._newest.get(way, 0)
+        self.happened["reordered"] += number < newest
+        self._newest[way] = max(newest, number)
+        self.happened["delayed"] += self._scheduler.now - packet.sent_at > DELAYED_SECONDS
+        if number in self._doubled:
+            self.happened["duplicated"] += self._doubled[number]
+            self._doubled[number] = True
+
+
+class Observer:
+    """Told of what a cluster does, in order to check it. This one checks nothing."""
+
+    def started(self, node: "Node") -> None:
+        """`node` has a process with an empty machine; it is about to load what the disk holds."""
+
+    def applied(self, node: "Node", index: int, data: bytes, outcome: Applied) -> None:
+        """`node`'s machine has applied a command."""
+
+    def copied(self, node: "Node") -> None:
+        """`node` begins to take a snapshot of its machine; the log that it covers is still there."""
+
+    def restored(self, node: "Node") -> None:
+        """`node`'s machine was replaced by what a snapshot holds."""
+
+    def answers(self, node: "Node", answer: Answer) -> None:
+        """`node` is about to give a client this answer."""
+
+    def acted(self, node: "Node") -> None:
+        """`node` has ended a turn, or heard of a connection."""
 
 
 class RecordingMachine(SessionMachine):
-    """The real machine, which also tells the cluster what it applies."""
+    """The real machine of `node`, which also tells the cluster what it does."""
 
-    def __init__(self, note: Callable[[int, bytes], None]) -> None:
-        super().__init__(KvMachine())
-        self._note = note
+    def __init__(self, node: "Node") -> None:
+        super().__init__(KvMachine(node.cluster.changes_max))
+        self.node = node
 
     def apply(self, index: int, data: bytes) -> Applied:
-        self._note(index, data)
-        return super().apply(index, data)
+        cluster = self.node.cluster
+        cluster.note_applied(self.node, index, data)
+        outcome = super().apply(index, data)
+        cluster.observer.applied(self.node, index, data, outcome)
+        return outcome
+
+    def snapshot(self) -> SessionSnapshot:
+        self.node.cluster.observer.copied(self.node)
+        return super().snapshot()
+
+    def restore(self, chunks: Iterable[bytes]) -> None:
+        super().restore(chunks)
+        self.node.cluster.observer.restored(self.node)
 
 
 class Node:
@@ -226,11 +294,11 @@ class Node:
         self.paused = False
         self.sync_seconds = 0.0
         """How long each fsync holds up this process."""
-        self.slow_syncs = 0
         self._lag = self._busy_until = 0.0
         self._clock_rate = 1.0
         self._clock_at = (cluster.scheduler.now, cluster.scheduler.now)
         self._wall_offset = 0.0
+        self._jumped = self._held_up = False
         self._boot = 0
         self._turn_at = float("inf")
 
@@ -256,6 +324,7 @@ class Node:
         self._clock_at = (self.cluster.scheduler.now, self.clock() + jump)
         self._clock_rate = rate
         self._wall_offset = wall_offset
+        self._jumped = jump > 0.0
         self._turn_at = float("inf")
         self.schedule_turn(0.0)
 
@@ -278,7 +347,7 @@ class Node:
             snapshots=SnapshotStore(
                 data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock
             ),
-            machine=RecordingMachine(self._note_applied),
+            machine=RecordingMachine(self),
             transport=transport,
             events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.wall_clock),
             known_instances=data_dir.known_instances(),
@@ -288,11 +357,13 @@ class Node:
             rng=random.Random(self.cluster.rng.getrandbits(32)),
         )
         self.replica = replica
+        self.cluster.observer.started(self)
         try:
             replica.start()
         except BaseException:
             self.replica = None
             raise
+        self.cluster.effects["restarted"] += self._boot > 1
         self.applied_index = replica.node.last_applied
         self._lag = self._busy_until = 0.0
         self.schedule_turn(0.0)
@@ -312,7 +383,11 @@ class Node:
             self.cluster.scheduler.at(when, partial(self._turn, self._boot, when))
 
     def _turn(self, boot: int, when: float) -> None:
-        if boot != self._boot or self._turn_at != when or self.paused:
+        if boot != self._boot or self._turn_at != when:
+            return
+        if self.paused:
+            self.cluster.effects["paused"] += not self._held_up
+            self._held_up = True
             return
         if self.cluster.scheduler.now < self._busy_until:
             self._turn_at = float("inf")
@@ -323,6 +398,9 @@ class Node:
     def turn(self) -> None:
         """Do one turn now, and the next one when it asks for it."""
         self._turn_at = float("inf")
+        self.cluster.effects["clock jumped"] += self._jumped
+        self.cluster.effects["turn by a skewed clock"] += self._clock_rate != 1.0
+        self._jumped = self._held_up = False
         delays: list[float] = []
         self.guard(lambda replica: delays.append(replica.turn()))
         if delays:
@@ -344,6 +422,7 @@ class Node:
                 raise
             return
         self.cluster.check_node(self)
+        self.cluster.observer.acted(self)
 
     # What the tests look at.
 
@@ -355,11 +434,8 @@ class Node:
         if call == "sync":
             self.journal.append(("sync", path))
             if self.sync_seconds:
-                self.slow_syncs += 1
+                self.cluster.effects["slow fsync"] += 1
                 self._lag += self.sync_seconds
-
-    def _note_applied(self, index: int, data: bytes) -> None:
-        self.cluster.note_applied(self, index, data)
 
 
 class _Transport:
@@ -413,6 +489,7 @@ class _Transport:
     def answer(self, client: Hashable, answer: Answer) -> None:
         assert isinstance(client, Connection)
         self._node.journal.append(("answer", answer))
+        self._cluster.observer.answers(self._node, answer)
         body = unframe(encode_frame(answer))
         if self._node._lag:
             self._cluster.scheduler.after(self._node._lag, partial(self._answer_later, client, body))
@@ -530,6 +607,7 @@ class Cluster:
         seed: int = 0,
         settings: ReplicaSettings = SETTINGS,
         segment_bytes: int = 64 * 1024,
+        changes_max: int = CHANGES_MAX,
     ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
@@ -537,6 +615,9 @@ class Cluster:
         self.network = Network(self.scheduler, self.rng, self._deliver)
         self.settings = settings
         self.segment_bytes = segment_bytes
+        self.changes_max = changes_max
+        """How many changes each machine keeps for watches."""
+        self.observer = Observer()
         self.nodes: dict[int, Node] = {}
         self.clients: list[Client] = []
         self.applied: dict[int, bytes] = {}
@@ -544,6 +625,8 @@ class Cluster:
         self.leaders: dict[int, int] = {}
         """Who led each term."""
         self.events = 0
+        self.effects: Counter[str] = Counter()
+        """What faults of processes and clocks came to; those of the network and the disks count for themselves."""
         self.on_event: Callable[[Callable[[], None]], None] | None = None
         """Told of each event before it happens."""
         self._events_at_once = 0
@@ -583,6 +666,7 @@ class Cluster:
     def crash(self, node: int, keep: Callable[[int], bool] | None = None) -> None:
         """The machine loses power: `keep(i)` says which pieces that were not synced survive (default: at random)."""
         found = self.nodes[node]
+        self.effects["crashed"] += found.replica is not None or isinstance(found.failure, SimulatedCrash)
         choose = random.Random(self.rng.getrandbits(32))
         found.fs = found.fs.crash(keep or (lambda piece: choose.random() < 0.5))
         found.stop_running()
@@ -590,6 +674,7 @@ class Cluster:
     def kill(self, node: int) -> None:
         """The process dies; the machine keeps everything that it wrote."""
         found = self.nodes[node]
+        self.effects["killed"] += found.replica is not None
         found.fs = found.fs.kill()
         found.stop_running()
 
@@ -654,11 +739,13 @@ class Cluster:
         node.schedule_turn(0.0)
         return True
 
-    def _deliver(self, packet: Packet) -> None:
+    def _deliver(self, packet: Packet) -> bool:
         target = self.nodes[packet.target]
-        if target.replica is not None and target._boot == packet.boot:
-            target.replica.receive_peer(packet.source, packet.message)
-            target.schedule_turn(0.0)
+        if target.replica is None or target._boot != packet.boot:
+            return False
+        target.replica.receive_peer(packet.source, packet.message)
+        target.schedule_turn(0.0)
+        return True
 
     # Time.
 
@@ -747,8 +834,9 @@ class Cluster:
         """Check what must hold of `node` now and compared with before; and that terms have one leader."""
         assert node.replica is not None
         seen = observe(node.replica.node)
-        check(node.seen, seen)
-        node.seen = seen
+        if seen != node.seen:
+            check(node.seen, seen)
+            node.seen = seen
         assert node.storage is not None
         # Where its disk is full, a lone voter may lead a term that no disk knows yet: it has told nobody, and a
         # crash undoes it.
