@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "cluster list": "cluster_list:list_nodes",
     "cluster bench": "cluster_bench:bench",
     "cluster health": "cluster_health:health",
+    "cluster verify": "cluster_verify:verify",
     "member list": "member_list:list_members",
     "member add": "member_add:add",
     "member promote": "member_change:promote",

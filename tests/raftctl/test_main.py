@@ -146,7 +146,7 @@ def test_completion_gives_a_script_for_each_shell(cli: Cli) -> None:
 
 @pytest.mark.parametrize(("words", "found"), [
     ("kv g", ["get"]), ("stat", ["status"]), ("kv get --ra", ["--raw"]), ("status -o j", ["json", "jsonl"]),
-    ("cluster '' ", ["bench", "down", "health", "init", "list", "up"]), ("nothing ''", []), ("kv get k", []),
+    ("cluster '' ", ["bench", "down", "health", "init", "list", "up", "verify"]), ("nothing ''", []), ("kv get k", []),
 ])
 def test_completion_knows_the_command_table(cli: Cli, words: str, found: list[str]) -> None:
     """Words, options and their values."""
