@@ -43,7 +43,7 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
             return NotFound(
                 message,
                 f"the first entry that is still there is {failed.detail}",
-                f"read from there: raftctl log range {failed.detail} ...",
+                f"read from there: raftctl log tail --from {failed.detail}",
                 code="E_COMPACTED",
             )
         case ErrorCode.BAD_REQUEST:

@@ -23,11 +23,14 @@ class OfflineLog:
     data_dir: str
     node: str
     id: int | None
+    cluster_id: str | None
     term: int
     first_index: int
     last_index: int
     snapshot_index: int
     snapshot_term: int
+    snapshots: tuple[tuple[int, str], ...]
+    """Each snapshot's last entry and when it was taken, newest first."""
     compacted_to: int
     """Entries up to here were discarded because a snapshot covers them."""
     damage: tuple[str, ...]
@@ -76,11 +79,13 @@ def open_log(data_dir: str) -> Iterator[OfflineLog]:
                 data_dir=data_dir,
                 node=identity.node_name if identity else "?",
                 id=identity.node_id if identity else None,
+                cluster_id=identity.cluster_id if identity else None,
                 term=look.wal.load_hard_state().current_term,
                 first_index=look.wal.readable_from,
                 last_index=look.wal.last_index,
                 snapshot_index=newest.index if newest else 0,
                 snapshot_term=newest.term if newest else 0,
+                snapshots=tuple((s.index, s.created_at) for s in look.snapshots),
                 compacted_to=look.wal.first_index - 1,
                 damage=tuple(f"{d.file}, byte {d.offset}: {d.reason}" for d in look.damage),
                 read=read,

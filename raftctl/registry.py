@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "log tail": "log:tail",
     "log info": "log:info",
     "log verify": "log_verify:verify",
+    "log stats": "log_stats:stats",
+    "log export": "log_export:export",
     "snapshot trigger": "snapshot:trigger",
     "snapshot list": "snapshot:list_snapshots",
     "snapshot save": "snapshot_save:save",

@@ -1,5 +1,6 @@
 """How log entries are shown, and raftctl log range, tail and info of a data directory."""
 
+from shlex import quote
 from typing import Any, Final
 
 from raftctl.errors import NotFound
@@ -44,7 +45,7 @@ def entry_row(view: LogEntryView) -> list[str]:
 def show_range(run: Invocation, data_dir: str, lo: int, hi: int) -> None:
     """Show entries of a data directory. Raises CliError."""
     with open_log(data_dir) as log:
-        _check_first(log, lo)
+        check_first(log, lo)
         entries = list(log.read(lo, hi))
         run.output.emit(
             Report(
@@ -72,7 +73,7 @@ def show_tail(run: Invocation, data_dir: str, lines: int, first: int | None) -> 
     with open_log(data_dir) as log:
         if first is None:
             first = max(log.first_index, log.last_index - lines + 1)
-        _check_first(log, first)
+        check_first(log, first)
         for view in log.read(first, log.last_index):
             index = str(view.entry.index)
             run.output.emit_row("log.entry", _record(log, view), OFFLINE_COLUMNS, _row(log, view), index)
@@ -113,12 +114,13 @@ def show_info(run: Invocation, data_dir: str) -> None:
         _end(run, log, 0)
 
 
-def _check_first(log: OfflineLog, first: int) -> None:
+def check_first(log: OfflineLog, first: int) -> None:
+    """Raise NotFound where entry `first` was discarded, ConditionFalse where it is behind damage."""
     if first <= log.compacted_to:
         raise NotFound(
             f"entry {first} was compacted; the log begins at entry {log.compacted_to + 1}",
             f"the first entry that is still there is {log.first_index}",
-            f"read from there: raftctl log range {log.first_index} ... --data-dir {log.data_dir}",
+            f"read from there: raftctl log tail --from {log.first_index} --data-dir {quote(log.data_dir)}",
             code="E_COMPACTED",
         )
     if log.damage and first < log.first_index:
