@@ -30,6 +30,8 @@ class _Run:
 
     core: RaftNode
     commit_index: int = 0
+    members_index: int | None = None
+    """The commit index at which its members were looked at."""
     applied_index: int = 0
     revision: int = 0
     machine_index: int = 0
@@ -110,6 +112,8 @@ class Checks(Observer):
         replica, run = node.running, self.runs[node.id]
         core = run.core
         self._note_committed(node)
+        if core.commit_index != run.members_index:
+            self._check_members(node, run)
         if core.last_applied != run.applied_index:
             self._check_applied(node, run)
         if core.role is NodeRole.LEADER and core.current_term != run.led_term:
@@ -150,6 +154,13 @@ class Checks(Observer):
                 f"node {node.id} leads term {core.current_term} without the committed entry {entry.index} of term "
                 f"{entry.term}"
             )
+
+    def _check_members(self, node: Node, run: _Run) -> None:
+        """Also after a restart or a snapshot a node knows who the members were at its commit index."""
+        run.members_index = index = run.core.commit_index
+        if run.core.knows_configuration_at(index):
+            found, expected = run.core.configuration_at(index), self.configuration_at(index)
+            assert found == expected, f"node {node.id} has the members {found} at {index}, which were {expected}"
 
     def _check_applied(self, node: Node, run: _Run) -> None:
         """What counts as applied was applied, the revision never falls, and is the same everywhere."""

@@ -224,7 +224,8 @@ class World:
         self.cluster.run_until(self._without_rotten_members, 60.0, "the removal of a damaged node")
         self.cluster.run_for(2.0)
         for client in self.cluster.clients:
-            assert not client.waiting, f"{client.name} was never answered: {client.waiting}"
+            asked = {request: connection.node for request, connection in client.waiting.items()}
+            assert not asked, f"{client.name} was never answered what it asked these nodes: {asked}"
 
     def _without_rotten_members(self) -> bool:
         if self.rotten_members():
