@@ -7,7 +7,7 @@ from raftctl.commands.membership import led_view
 from raftctl.errors import UsageError
 from raftctl.invocation import Invocation
 from raftctl.output import Column, Report
-from raftctl.text import parse_duration
+from raftctl.text import escape_text, parse_duration
 from raftnode.wire.kv import VALUE_BYTES_MAX
 
 CONNECTIONS_MAX: Final = 1000
@@ -24,6 +24,7 @@ def bench(
         float, Opt("--seconds", "How long, such as 5 or 1m.", "DURATION", convert=parse_duration)
     ] = 5.0,
     value_bytes: Annotated[int, Opt("--value-bytes", "How long a value is.", "N")] = 256,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say which leader would be measured, and send it nothing.")] = False,
 ) -> None:
     """Measure requests per second and their latencies against the leader.
 
@@ -44,6 +45,9 @@ def bench(
     with run.cluster() as cluster:
         view = led_view(cluster)
     assert view.leader is not None, "led_view gives a view with a leader"
+    if dry_run:
+        _would_run(run, view.leader.node_name, connections, depth)
+        return
     address, pin, value = view.leader.address, Pin(view.cluster_id), b"x" * value_bytes
     try:
         if op == "get":
@@ -73,5 +77,19 @@ def bench(
         Report(
             "cluster.bench", record, "", [Column(name.upper().replace("_", " ")) for name in shown],
             [[str(record[name]) for name in shown]], names=[str(figures.per_second)],
+        )
+    )
+
+
+def _would_run(run: Invocation, leader: str, connections: int, depth: int) -> None:
+    from raftctl.bench import KEYS, PREFIX
+
+    run.output.emit(
+        Report(
+            "cluster.bench",
+            {"changed": False, "dry_run": True, "leader": leader, "in_flight": connections * depth, "keys": KEYS},
+            f"changed: false  would keep {connections * depth} requests in flight to the leader {escape_text(leader)}; "
+            f"it writes {KEYS} keys under {PREFIX.decode()} and removes them",
+            names=[leader],
         )
     )

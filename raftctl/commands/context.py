@@ -9,6 +9,7 @@ from raftctl.output import Column, Report
 from raftctl.settings import config_path, context_endpoints, load_contexts, parse_endpoints, save_contexts
 
 NAME: Final = Arg("NAME", "The context's name.")
+DRY_RUN: Final = Opt("--dry-run", "Say whether anything would change, and save nothing.")
 
 
 @command("context list")
@@ -52,6 +53,7 @@ def set_(
         str | None, Opt("--cluster-id", "Of which cluster they are: no other is then spoken to.", "ID")
     ] = None,
     use_: Annotated[bool, Opt("--use", "Make it the current one as well.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Save a context: a name for a cluster's endpoints. The first one that is saved becomes the current one.
 
@@ -69,16 +71,16 @@ def set_(
     current = name if use_ or not contexts.endpoints else contexts.current
     ids = {n: i for n, i in contexts.cluster_ids.items() if n != name} | ({name: cluster_id} if cluster_id else {})
     changed = (contexts.endpoints.get(name), contexts.current, contexts.cluster_ids) != (addresses, current, ids)
-    if changed:
+    if changed and not dry_run:
         contexts.endpoints[name] = addresses
         contexts.cluster_ids = ids
         contexts.current = current
         save_contexts(path, contexts)
-    _emit(run, "context.set", name, changed=changed)
+    _emit(run, "context.set", name, changes=changed, dry_run=dry_run)
 
 
 @command("context use")
-def use(run: Invocation, name: Annotated[str, NAME]) -> None:
+def use(run: Invocation, name: Annotated[str, NAME], *, dry_run: Annotated[bool, DRY_RUN] = False) -> None:
     """Make a saved context the current one.
 
     Example: raftctl context use prod
@@ -87,10 +89,10 @@ def use(run: Invocation, name: Annotated[str, NAME]) -> None:
     contexts = load_contexts(path)
     context_endpoints(contexts, name, path)
     changed = contexts.current != name
-    if changed:
+    if changed and not dry_run:
         contexts.current = name
         save_contexts(path, contexts)
-    _emit(run, "context.use", name, changed=changed)
+    _emit(run, "context.use", name, changes=changed, dry_run=dry_run)
 
 
 @command("context delete")
@@ -99,6 +101,7 @@ def delete(
     name: Annotated[str, NAME],
     *,
     if_exists: Annotated[bool, Opt("--if-exists", "A context that is not there is no error.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Forget a saved context.
 
@@ -107,15 +110,16 @@ def delete(
     path = config_path()
     contexts = load_contexts(path)
     if name not in contexts.endpoints and if_exists:
-        _emit(run, "context.delete", name, changed=False)
+        _emit(run, "context.delete", name, changes=False, dry_run=dry_run)
         return
     context_endpoints(contexts, name, path)
-    del contexts.endpoints[name]
-    contexts.cluster_ids.pop(name, None)
-    if contexts.current == name:
-        contexts.current = ""
-    save_contexts(path, contexts)
-    _emit(run, "context.delete", name, changed=True)
+    if not dry_run:
+        del contexts.endpoints[name]
+        contexts.cluster_ids.pop(name, None)
+        if contexts.current == name:
+            contexts.current = ""
+        save_contexts(path, contexts)
+    _emit(run, "context.delete", name, changes=True, dry_run=dry_run)
 
 
 @command("context show")
@@ -149,12 +153,14 @@ def show(
     )
 
 
-def _emit(run: Invocation, schema: str, name: str, *, changed: bool) -> None:
+def _emit(run: Invocation, schema: str, name: str, *, changes: bool, dry_run: bool) -> None:
+    word = "true" if changes else "false"
     run.output.emit(
         Report(
             schema,
-            {"name": name, "changed": changed},
-            f"changed: {'true' if changed else 'false'}  context {name}",
+            {"name": name, "changed": changes and not dry_run}
+            | ({"dry_run": True, "would_change": changes} if dry_run else {}),
+            f"changed: false  would change: {word}  context {name}" if dry_run else f"changed: {word}  context {name}",
             names=[name],
         )
     )

@@ -18,6 +18,7 @@ from raftctl.output import Report
 from raftctl.text import escape_bytes
 from raftnode.wire import kv
 
+DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable read shows it, and write nothing.")
 EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
 
 
@@ -30,6 +31,7 @@ def put(
     file: Annotated[str | None, FILE] = None,
     hex_: Annotated[bool, HEX_IN] = False,
     expected_revision: Annotated[int | None, EXPECTED] = None,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Set a key to a value, and show the revision that this made.
 
@@ -39,16 +41,10 @@ def put(
     """
     name = decode_key(key, hex_=hex_)
     content = take_value(value, file, hex_=hex_)
-    result = _write(run, kv.Put(name, content, expected_revision))
+    result = _write(run, kv.Put(name, content, expected_revision), dry_run=dry_run)
     assert isinstance(result, kv.PutResult), "Put is answered by PutResult"
-    _emit(
-        run,
-        "kv.put",
-        name,
-        changed=True,
-        revision=result.revision,
-        previous_revision=result.previous_revision,
-    )
+    _emit(run, "kv.put", name, changes=True, dry_run=dry_run, revision=result.revision,
+          previous_revision=result.previous_revision)
 
 
 @command("kv cas", connects=True)
@@ -61,6 +57,7 @@ def cas(
     absent: Annotated[bool, Opt("--absent", "The key must not exist; leave EXPECTED out.")] = False,
     file: Annotated[str | None, FILE] = None,
     hex_: Annotated[bool, HEX_IN] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Set a key only where its present value is EXPECTED, or where it is absent. Otherwise exit code 8.
 
@@ -76,16 +73,10 @@ def cas(
         raise UsageError("give the EXPECTED value, or --absent")
     content = take_value(value, file, hex_=hex_)
     wanted = None if expected is None else decode_text(expected, hex_=hex_, what="expected value")
-    result = _write(run, kv.CompareAndSet(name, wanted, content))
+    result = _write(run, kv.CompareAndSet(name, wanted, content), dry_run=dry_run)
     assert isinstance(result, kv.PutResult), "CompareAndSet is answered by PutResult"
-    _emit(
-        run,
-        "kv.cas",
-        name,
-        changed=True,
-        revision=result.revision,
-        previous_revision=result.previous_revision,
-    )
+    _emit(run, "kv.cas", name, changes=True, dry_run=dry_run, revision=result.revision,
+          previous_revision=result.previous_revision)
 
 
 @command("kv delete", connects=True)
@@ -96,13 +87,14 @@ def delete(
     if_exists: Annotated[bool, Opt("--if-exists", "A key that is not there is no error.")] = False,
     expected_revision: Annotated[int | None, EXPECTED] = None,
     hex_: Annotated[bool, Opt("--hex", "The key is given in hexadecimal.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Remove a key. A key that is not there is exit code 3, or `changed: false` with --if-exists.
 
     Example: raftctl kv delete greeting --if-exists
     """
     name = decode_key(key, hex_=hex_)
-    result = _write(run, kv.Delete(name, expected_revision))
+    result = _write(run, kv.Delete(name, expected_revision), dry_run=dry_run)
     assert isinstance(result, kv.DeleteResult), "Delete is answered by DeleteResult"
     if not result.deleted and not if_exists:
         raise NotFound(
@@ -110,7 +102,7 @@ def delete(
             f"at revision {result.revision}",
             "where that is fine, give --if-exists",
         )
-    _emit(run, "kv.delete", name, changed=result.deleted, revision=result.revision)
+    _emit(run, "kv.delete", name, changes=result.deleted, dry_run=dry_run, revision=result.revision)
 
 
 @command("kv incr", connects=True)
@@ -120,30 +112,50 @@ def incr(
     *,
     by: Annotated[int, Opt("--by", "How much to add; may be negative.", "N")] = 1,
     hex_: Annotated[bool, Opt("--hex", "The key is given in hexadecimal.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Add to the decimal number at a key and print the new number.
 
     Example: raftctl kv incr visits --by 5
     """
     name = decode_key(key, hex_=hex_)
-    result = _write(run, kv.Increment(name, by))
+    result = _write(run, kv.Increment(name, by), dry_run=dry_run)
     assert isinstance(result, kv.IncrementResult), "Increment is answered by IncrementResult"
+    text = f"; the number would be {result.value}" if dry_run else ""
+    record, title = _outcome(name, changes=True, dry_run=dry_run, revision=result.revision, text=text)
     run.output.emit(
         Report(
             "kv.incr",
-            {**key_record(name), "value": result.value, "changed": by != 0, "revision": result.revision},
-            str(result.value),
+            {**record, "value": result.value},
+            title if dry_run else str(result.value),
             names=[escape_bytes(name)],
         )
     )
 
 
-def _write(run: Invocation, change: kv.KvCommand) -> kv.KvResult:
+def _write(run: Invocation, change: kv.KvCommand, *, dry_run: bool) -> kv.KvResult:
+    if dry_run:
+        from raftctl.commands.kv_dry_run import would
+
+        return would(run, change)
     with run.cluster() as cluster:
         return kv_result(cluster.write(kv.encode(change)).result, change.key)
 
 
-def _emit(run: Invocation, schema: str, key: bytes, *, changed: bool, **numbers: int) -> None:
-    data: dict[str, Any] = {**key_record(key), "changed": changed, **numbers}
-    title = f"changed: {'true' if changed else 'false'}  revision {numbers['revision']}"
-    run.output.emit(Report(schema, data, title, names=[escape_bytes(key)]))
+def _outcome(
+    key: bytes, *, changes: bool, dry_run: bool, revision: int, text: str, **numbers: int
+) -> tuple[dict[str, Any], str]:
+    """Return what a write did, or would do, as JSON and as a line."""
+    record: dict[str, Any] = {**key_record(key), "changed": changes and not dry_run, "revision": revision, **numbers}
+    if not dry_run:
+        return record, f"changed: {'true' if changes else 'false'}  revision {revision}"
+    record |= {"dry_run": True, "would_change": changes}
+    return record, (f"changed: false  would change: {'true' if changes else 'false'}{text}\n  by a linearizable read "
+                    f"at revision {revision}; another write may still come first")
+
+
+def _emit(
+    run: Invocation, schema: str, key: bytes, *, changes: bool, dry_run: bool, revision: int, **numbers: int
+) -> None:
+    record, title = _outcome(key, changes=changes, dry_run=dry_run, revision=revision, text="", **numbers)
+    run.output.emit(Report(schema, record, title, names=[escape_bytes(key)]))

@@ -126,7 +126,8 @@ def remove(
     with run.cluster() as cluster:
         view = led_view(cluster)
         if if_exists and not find_member(view.members, member):
-            emit_change(run, "member.remove", member, changed=False, text=f"there is no member {member}")
+            emit_change(run, "member.remove", member, changed=False, text=f"there is no member {member}",
+                        **({"dry_run": True, "would_change": False} if dry_run else {}))
             return
         found = the_member(view, member)
         operation = MemberOperation(MemberAction.REMOVE, node_id=found.id)

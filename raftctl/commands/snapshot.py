@@ -43,6 +43,7 @@ def trigger(
         Opt("--node", "On this member; may be repeated. Without it, on the leader.", "MEMBER"),
     ] = (),
     all_: Annotated[bool, Opt("--all", "On every member that is up.")] = False,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say where a snapshot would be taken, and take none.")] = False,
 ) -> None:
     """Take a snapshot now, and return when it is durable. Nothing new since the last one is `changed: false`.
 
@@ -51,6 +52,9 @@ def trigger(
     with run.cluster() as cluster:
         view = take_view(cluster, 1.0)
         chosen = _chosen(view, node, all_=all_)
+        if dry_run:
+            _would_trigger(run, chosen)
+            return
         asked = _ask(cluster, chosen, TriggerSnapshot(1))
     taken = [(m, a) for m in chosen if isinstance(a := asked.answers[m.address], SnapshotTaken)]
     changed = any(a.changed for _, a in taken)
@@ -67,6 +71,31 @@ def trigger(
             COLUMNS,
             [_row(m.name, a.snapshot) for m, a in taken],
             names=[f"{m.name}:{a.snapshot.index}" for m, a in taken],
+        )
+    )
+
+
+def _would_trigger(run: Invocation, chosen: list[Member]) -> None:
+    """Say which members have applied something since their newest snapshot. Raises Unreachable."""
+    found = []
+    for member in chosen:
+        status = member.status
+        if status is None:
+            raise Unreachable(f"{member.name} does not answer", f"it is {member.state}",
+                              "see who is up: raftctl status")
+        found.append((member.name, status.applied_index, status.applied_index > status.snapshot_index))
+    names = [name for name, _, changes in found if changes]
+    run.output.emit(
+        Report(
+            "snapshot.trigger",
+            {
+                "changed": False,
+                "dry_run": True,
+                "would_change": bool(names),
+                "snapshots": [{"node": n, "index": i, "would_change": c} for n, i, c in found],
+            },
+            f"changed: false  would take a snapshot on: {', '.join(map(escape_text, names)) or 'no member'}",
+            names=names,
         )
     )
 

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.membership import the_member
-from raftctl.errors import Conflict, InternalError, NoLeader, Refused, Unreachable, UsageError
+from raftctl.errors import Conflict, InternalError, NoLeader, NotFound, Refused, Unreachable, UsageError
 from raftctl.health import View
 from raftctl.invocation import Invocation
 from raftctl.link import Deadline
@@ -19,7 +19,15 @@ from raftctl.output import Report
 from raftctl.progress import Progress
 from raftctl.survey import take_view
 from raftctl.text import escape_text, format_bytes
-from raftnode.wire.client import ReadSnapshot, SnapshotInfo, SnapshotPiece, SnapshotTaken, TriggerSnapshot
+from raftnode.wire.client import (
+    ListSnapshots,
+    ReadSnapshot,
+    SnapshotInfo,
+    SnapshotPiece,
+    SnapshotsResult,
+    SnapshotTaken,
+    TriggerSnapshot,
+)
 
 PIECE_BYTES: Final = 512 * 1024
 
@@ -34,6 +42,7 @@ def save(
     ] = None,
     existing: Annotated[bool, Opt("--existing", "Take the newest that is there; do not have one made.")] = False,
     force: Annotated[bool, Opt("--force", "Replace FILE where it exists.")] = False,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say what would be saved, and save nothing.")] = False,
 ) -> None:
     """Copy a snapshot of the cluster's state into a file: a backup that snapshot restore makes a cluster from.
 
@@ -48,6 +57,9 @@ def save(
                       "give another name, or --force", code="E_EXISTS")
     with run.cluster() as cluster:
         name, address = _source(take_view(cluster, 1.0), from_)
+        if dry_run:
+            _would_save(run, cluster, name, address, file, existing=existing)
+            return
         index = term = 0
         if not existing:
             taken = cluster.call_any(TriggerSnapshot(0), run.timeout, address)
@@ -69,6 +81,27 @@ def save(
             },
             f"changed: true  saved {escape_text(file)}: index {snapshot.index}, term {snapshot.term}, "
             f"{format_bytes(snapshot.size_bytes)}, from {escape_text(name)}\nsha256 {sha256}",
+            names=[file],
+        )
+    )
+
+
+def _would_save(
+    run: Invocation, cluster: Cluster, name: str, address: str, file: str, *, existing: bool
+) -> None:
+    """Say what the member would give. Raises NotFound where it has no snapshot and must not take one."""
+    kept = cluster.call_any(ListSnapshots(0), 0.0, address)
+    assert isinstance(kept, SnapshotsResult), "ListSnapshots is answered by SnapshotsResult"
+    if existing and not kept.snapshots:
+        raise NotFound(f"{name} keeps no snapshot", "none was taken there yet",
+                       "have one taken: raftctl snapshot save without --existing")
+    index = kept.snapshots[0].index if existing else None
+    what = f"its snapshot of entry {index}" if existing else "a new snapshot"
+    run.output.emit(
+        Report(
+            "snapshot.save",
+            {"changed": False, "dry_run": True, "would_change": True, "file": file, "node": name, "index": index},
+            f"changed: false  would save {escape_text(file)}: {what}, from {escape_text(name)}",
             names=[file],
         )
     )
