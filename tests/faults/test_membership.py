@@ -97,6 +97,7 @@ def test_a_killed_node_is_replaced_under_load_in_ten_seconds(tmp_path: Path, kil
             leader = cluster.wait_leader()
             wait_applied(cluster, "n4", cluster.statuses()[leader].commit_index)
             took = time.monotonic() - began
+            print(f"the replacement took {took:.2f} s")
             members = kinds(cluster.statuses(), leader)
             assert members == dict.fromkeys({*cluster.names} - {victim}, "voter")
             clients.progress(10)

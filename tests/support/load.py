@@ -237,6 +237,8 @@ class Load:
         if wrong:
             history_file.write_bytes(write_history(self.history))
             raise AssertionError("\n".join([*wrong, f"the history is in {history_file}"]))
+        unknown = sum(operation.outcome == "unknown" for operation in self.history)
+        print(f"{len(self.history)} operations, {unknown} of them of unknown outcome; {TOTAL} is {total}")
 
     def _read_back(self, reader: Cluster) -> dict[str, str]:
         """Read all pairs, and take a read of each key into the history; return what was found."""
