@@ -206,7 +206,7 @@ def await_catch_up(
             raise OutcomeUnknown(
                 f"{name} is a learner and had not caught up within {run.timeout:g} s",
                 waiting,
-                f"repeat the command to go on waiting: {again}",
+                f"follow it: raftctl status --watch; repeat the command to go on: {again}",
                 code="E_TIMEOUT",
             )
 

@@ -1,11 +1,11 @@
 """raftctl member replace: a new member takes the place of an old one, in one change of the voters."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
-from raftctl.commands.member_add import await_catch_up, check_stranger, existing
+from raftctl.commands.member_add import await_catch_up, check_stranger, existing, progress_text, start_hint
 from raftctl.commands.member_change import YES, ask
 from raftctl.commands.membership import (
     DRY_RUN,
@@ -18,9 +18,10 @@ from raftctl.commands.membership import (
     the_member,
     wait_everywhere,
 )
-from raftctl.errors import Refused, UsageError
+from raftctl.errors import Conflict, Refused, UsageError
 from raftctl.health import Member, View, find_member
 from raftctl.invocation import Invocation
+from raftctl.link import Deadline
 from raftctl.settings import split_address
 from raftnode.wire.client import MemberAction, MemberOperation
 
@@ -34,21 +35,32 @@ def replace(
     address: Annotated[str, Opt("--address", "Where the new member listens.", "HOST:PORT")],
     yes: Annotated[bool, YES] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
+    wait: Annotated[
+        bool,
+        Opt(
+            "--wait",
+            "Wait until it has caught up, exchange the two and see that everywhere (the default). Without waiting "
+            "only what can be done now is done: repeat the command to go on.",
+            negative="--no-wait",
+        ),
+    ] = True,
 ) -> None:
     """Put a new member in a voter's place: add it as a learner, let it catch up, then exchange the two at once.
 
     Until the exchange the old voter stays one, and the exchange is one change (joint consensus): there is never
-    a voter more or less. Repeating the command goes on where it stands. The new node itself is started with
-    raftnode join, before or after this command. It asks first on a terminal; without one it needs --yes.
+    a voter more or less. Repeating the command goes on where it stands, also after a timeout (exit code 7) or
+    --no-wait, which both say how to follow it. The new node itself is started with raftnode join, before or
+    after this command. It asks first on a terminal; without one it needs --yes.
 
     Example: raftctl member replace n3 n4 --address 10.0.0.4:7001 --yes
     """
     split_address(address)
+    again = f"raftctl member replace {old} {new} --address {address} --yes"
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError(
             "replacing a member removes one, and needs --yes where nobody can be asked",
             "standard input is not a terminal",
-            f"raftctl member replace {old} {new} --address {address} --yes",
+            again,
         )
     with run.cluster() as cluster:
         view = led_view(cluster)
@@ -60,23 +72,56 @@ def replace(
         if not yes and leaver is not None:
             ask(f"replace {leaver.name} (id {leaver.id}, {leaver.role}) of cluster {view.name} by {new}: "
                 f"{view.voters} voters, {view.voters_up} up?")
-        changed = False
+            cluster.deadline = Deadline(run.timeout)
+        added = False
         if present is None:
             check_stranger(view, address)
             addition = MemberOperation(MemberAction.ADD_LEARNER, name=new, address=address)
-            changed = change_until(cluster, [addition], lambda v: existing(v, new, address) is not None)
-        member = await_catch_up(
-            run, cluster, new, address, f"raftctl member replace {old} {new} --address {address} --yes", added=changed
-        )
+            added = change_until(cluster, [addition], lambda v: existing(v, new, address) is not None)
+        if wait:
+            member = await_catch_up(run, cluster, new, address, again, added=added)
+        else:
+            now = led_view(cluster)
+            member = _joiner(now, new, address)
+            if member.kind != "voter" and not member.promotable:
+                _emit_begun(run, now, member, leaver, again, added=added)
+                return
 
         def holds(now: View) -> bool:
             return _done(now, member.id, leaver)
 
-        changed = change_until(cluster, _exchange(member, leaver), holds) or changed
-        wait_everywhere(run, cluster, in_each(holds), f"the exchange of {old} for {new}")
+        changed = change_until(cluster, _exchange(member, leaver), holds) or added
+        if wait:
+            wait_everywhere(run, cluster, in_each(holds), f"the exchange of {old} for {new}")
     text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
     emit_change(run, "member.replace", new, changed=changed, text=text, id=member.id, address=address,
-                replaced=None if leaver is None else {"id": leaver.id, "name": leaver.name})
+                replaced=_named(leaver), done=True)
+
+
+def _joiner(view: View, new: str, address: str) -> Member:
+    member = existing(view, new, address)
+    if member is None:
+        raise Conflict(f"{new} was removed at once", "someone else changed the membership",
+                       "see who is a member: raftctl member list")
+    return member
+
+
+def _emit_begun(
+    run: Invocation, view: View, member: Member, leaver: Member | None, again: str, *, added: bool
+) -> None:
+    """Say how far it is, and how to follow it and go on."""
+    stays = f"; {leaver.name} stays a voter until it has caught up" if leaver is not None else ""
+    if not member.up:
+        run.note(start_hint(view, member.name, member.address, added=added))
+    emit_change(
+        run, "member.replace", member.name, changed=added, text=f"{progress_text(view, member)}{stays}", id=member.id,
+        address=member.address, replaced=None, done=False, next=again,
+    )
+    run.note(f"follow it: raftctl status --watch; go on when its lag is small: {again}")
+
+
+def _named(leaver: Member | None) -> dict[str, Any] | None:
+    return None if leaver is None else {"id": leaver.id, "name": leaver.name}
 
 
 def _leaver(view: View, old: str, present: Member | None) -> Member | None:

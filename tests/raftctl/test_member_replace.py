@@ -1,5 +1,8 @@
 """raftctl member replace: one exchange of voters, resumable at every step; against scripted nodes and real ones."""
 
+import shlex
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,19 @@ from tests.support.processes import running_cluster
 
 ADDRESS = "127.0.0.1:9"
 REPLACE = f"member replace n3 n4 --address {ADDRESS} --yes"
+
+
+def never_promotable(cluster: FakeCluster) -> Callable[[int, Any], Reply | None]:
+    """Have every node say that nobody has caught up."""
+
+    def interfere(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetStatus) and len(cluster.members) > 3:
+            status = cluster.status(node)
+            listed = [msgspec.structs.replace(m, promotable=False) for m in status.members]
+            return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        return None
+
+    return interfere
 
 
 def changes(cluster: FakeCluster) -> list[list[str]]:
@@ -37,7 +53,7 @@ def test_a_repeated_replacement_is_changed_false(cluster: FakeCluster, cli: Cli)
     cli(REPLACE)
     again = cli(REPLACE + " -o json").json
     assert again == {"schema": "raftctl.member.replace/1", "member": "n4", "changed": False, "id": 4,
-                     "address": ADDRESS, "replaced": None}
+                     "address": ADDRESS, "replaced": None, "done": True}
 
 
 @pytest.mark.parametrize(("before", "proposed"), [
@@ -75,18 +91,62 @@ def test_what_makes_no_sense_is_refused_before_anything_changes(cluster: FakeClu
 def test_a_member_that_does_not_catch_up_is_exit_7_and_how_to_go_on(cluster: FakeCluster, cli: Cli) -> None:
     """Rule 7: the old voter is still one."""
 
-    def never(node: int, request: Any) -> Reply | None:
-        if isinstance(request, wire.GetStatus) and len(cluster.members) > 3:
-            status = cluster.status(node)
-            listed = [msgspec.structs.replace(m, promotable=False) for m in status.members]
-            return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
-        return None
-
-    cluster.interfere = never
+    cluster.interfere = never_promotable(cluster)
     got = cli(REPLACE + " --timeout 0.4s")
     assert got.code == 7
     assert REPLACE.split("replace", 1)[1].strip() in got.err
     assert [m.kind for m in cluster.members] == ["voter", "voter", "voter", "learner"]
+
+
+def test_without_waiting_only_what_can_be_done_now_is_done(cluster: FakeCluster, cli: Cli) -> None:
+    """Rule 7, --no-wait: the addition, then what the repeated command can do; each says how to follow and go on."""
+    cluster.interfere = never_promotable(cluster)
+    got = cli(REPLACE + " --no-wait -o json")
+    assert got.code == 0
+    assert got.json == {"schema": "raftctl.member.replace/1", "member": "n4", "changed": True, "id": 4,
+                        "address": ADDRESS, "replaced": None, "done": False, "next": f"raftctl {REPLACE}"}
+    assert changes(cluster) == [["add_learner"]]
+    again = cli(REPLACE + " --no-wait")
+    assert again.out == "changed: false  n4 has 0 of 0 entries, and does not answer; n3 stays a voter until it has " \
+                        "caught up\n"
+    assert "raftnode run --data-dir DIR" in again.err
+    followed, _, go_on = again.err.splitlines()[-1].removeprefix("follow it: ").partition("; go on when its lag is ")
+    assert followed == "raftctl status --watch"
+    assert changes(cluster) == [["add_learner"]]
+    cluster.interfere = lambda _node, _request: None
+    done = cli(*split_command(go_on.partition(": ")[2]), "--no-wait", "-o", "json").json
+    assert (done["changed"], done["done"], done["replaced"]) == (True, True, {"id": 3, "name": "n3"})
+    assert changes(cluster) == [["add_learner"], ["promote", "remove"]]
+    assert cli(REPLACE + " --no-wait -o json").json["changed"] is False
+
+
+def split_command(text: str) -> list[str]:
+    """Return the words of a command that a message gives, without the program's name."""
+    program, *words = shlex.split(text)
+    assert program == "raftctl"
+    return words
+
+
+def test_a_question_that_is_answered_late_costs_no_time(
+    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--timeout begins with the yes, as it does for member remove."""
+    monkeypatch.setattr("sys.stdin", Slow(0.4))
+    assert cli(REPLACE.replace("--yes", "--timeout 0.3s")).code == 0
+
+
+class Slow:
+    """A terminal at which somebody says yes after a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        threading.Event().wait(self._seconds)
+        return "y\n"
 
 
 @pytest.mark.processes
