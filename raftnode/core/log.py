@@ -45,13 +45,20 @@ class RaftLog:
         return self.snapshot_index + 1
 
     def load(self) -> list[LogEntry]:
-        """Read the storage from the snapshot point on. Return the CONFIGURATION entries, in order."""
+        """Read the storage from the snapshot point on. Return the CONFIGURATION entries, in order.
+
+        Raises StorageError; InvariantError for entries that no node could have written one after the other.
+        """
         self._reset(*self._storage.snapshot_metadata())
+        term = self.snapshot_term
         configurations: list[LogEntry] = []
         batch: list[LogEntry] = []
         for entry in self._storage.load_entries_after(self.snapshot_index):
             if entry.index != self.last_index + len(batch) + 1:
                 raise InvariantError(f"the stored log has entry {entry.index} after {self.last_index + len(batch)}")
+            if entry.term < term:
+                raise InvariantError(f"the stored log has entry {entry.index} of term {entry.term} after term {term}")
+            term = entry.term
             if entry.kind is EntryKind.CONFIGURATION:
                 configurations.append(entry)
             batch.append(entry)

@@ -32,6 +32,7 @@ from raftnode.core.errors import (
     LogCompacted,
     NotLeader,
     ProposalRejected,
+    SerializationError,
     ShutdownError,
     StorageError,
 )
@@ -300,9 +301,9 @@ class RaftNode:
         state.configurations = [(applied, base)]
         for entry in configurations:
             if entry.index > applied:
-                state.configurations.append((entry.index, decode_configuration(entry.data)))
+                state.configurations.append((entry.index, _stored_configuration(entry)))
             elif configuration is None:
-                state.configurations = [(applied, decode_configuration(entry.data))]
+                state.configurations = [(applied, _stored_configuration(entry))]
                 state.base_known = True
         if state.config.lease_reads:
             # Before the restart this node may have promised a leader's lease (thesis 6.4.1).
@@ -627,3 +628,10 @@ class RaftNode:
             raise InvalidRequest(f"{type(request).__name__} of term {request.term} from this node itself")
         if request.term < 0 or request.last_log_index < 0 or request.last_log_term < 0:
             raise InvalidRequest(f"{type(request).__name__} with a negative term or index")
+
+
+def _stored_configuration(entry: LogEntry) -> Configuration:
+    try:
+        return decode_configuration(entry.data)
+    except SerializationError as error:
+        raise StorageError(f"the stored entry {entry.index}: {error}") from error

@@ -20,8 +20,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from raftnode.core.errors import RaftError, StorageError
-from raftnode.core.membership import Configuration
+from raftnode.core.errors import RaftError, SerializationError, StorageError
+from raftnode.core.membership import Configuration, check_configuration
 from raftnode.storage.filesystem import (
     PART_SUFFIX,
     Filesystem,
@@ -138,7 +138,10 @@ def read_identity(path: StrPath, fs: Filesystem | None = None) -> Identity:
             f"{_IDENTITY} has format {version}, and this program reads {FORMAT_VERSION}",
             "run the version of raftnode that wrote it, or a newer one",
         )
-    return _decode(path, _IDENTITY, content, Identity)
+    identity = _decode(path, _IDENTITY, content, Identity)
+    if reason := _impossible(identity):
+        raise DataDirError(path, f"{_IDENTITY} makes no sense: {reason}", _NEW_MEMBER)
+    return identity
 
 
 def read_instances(path: StrPath, fs: Filesystem | None = None) -> dict[int, str]:
@@ -217,6 +220,17 @@ class DataDir:
 
 class _Version(msgspec.Struct):
     format_version: int
+
+
+def _impossible(identity: Identity) -> str | None:
+    """Return why no node can be this one, though the checksum is right; None where one can."""
+    if identity.node_id < 1 or identity.capacity not in CAPACITIES:
+        return f"it is of a {identity.capacity!r} with the node id {identity.node_id}"
+    try:
+        check_configuration(identity.configuration)
+    except SerializationError as error:
+        return str(error)
+    return "a cluster begins with a configuration that is not joint" if identity.configuration.joint else None
 
 
 def _check_unused(fs: Filesystem, path: str) -> None:

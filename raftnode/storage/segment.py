@@ -42,6 +42,9 @@ BATCH_BYTES: Final = 256 * 1024
 """Entry data in one batch: what reading a single entry may cost. A larger entry has its own batch."""
 
 PAYLOAD_BYTES_MAX: Final = 1 << 30
+NUMBER_MAX: Final = 2**63 - 1
+"""The highest term, index or node id."""
+
 ZERO_RUN: Final = bytes(128)
 SALT_BYTES: Final = 8
 
@@ -135,9 +138,27 @@ def decode_head(data: bytes, file: str) -> SegmentHead:
             "run the version of raftnode that wrote it, or a newer one"
         )
     try:
-        return _head_decoder.decode(payload)
+        head = _head_decoder.decode(payload)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {error}") from error
+    if reason := impossible(head.hard_state, head.snapshot, head.sequence, head.sync, head.last_index):
+        raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {reason}")
+    if head.snapshot.index > head.last_index:
+        reason = f"a log that ends at {head.last_index} is compacted to {head.snapshot.index}"
+        raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {reason}")
+    return head
+
+
+def impossible(hard_state: HardState | None, snapshot: SnapshotMeta | None, *numbers: int) -> str | None:
+    """Return why these cannot be a log's terms and indexes, whose checksum is right; None where they can."""
+    if hard_state is not None:
+        numbers += (hard_state.current_term, hard_state.voted_for or 0)
+    if snapshot is not None:
+        numbers += (snapshot.index, snapshot.term)
+    for number in numbers:
+        if not 0 <= number <= NUMBER_MAX:
+            return f"the impossible number {number}"
+    return None
 
 
 def salt_crc(salt: bytes) -> int:

@@ -37,6 +37,7 @@ from raftnode.storage.segment import (
     decode_head,
     encode_group,
     encode_head,
+    impossible,
     read_batch,
     split_batches,
 )
@@ -456,7 +457,9 @@ class Wal:
             )  # fmt: skip
 
     def _apply(self, sequence: int, batch: Batch, offset: int, size: int) -> str | None:
-        """Apply one batch; return the reason where it does not fit to what is before it."""
+        """Apply one batch; return the reason where it does not fit to what is before it, or to any log."""
+        if reason := impossible(batch.hard_state, batch.snapshot):
+            return reason
         if batch.hard_state is not None:
             self._hard_state = batch.hard_state
         if batch.truncate:
