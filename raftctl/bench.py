@@ -176,6 +176,7 @@ def _open(address: str, pin: Pin, *, sessions: bool) -> tuple[socket.socket, int
         if sessions:
             answer = connection.call(OpenSession(0), deadline)
             if isinstance(answer, Failed):
+                connection.close()
                 raise failure_error(answer)
             assert isinstance(answer, SessionOpened), "OpenSession is answered by SessionOpened"
             session = answer.session

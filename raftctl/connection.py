@@ -6,7 +6,7 @@ import socket
 
 import msgspec
 
-from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin, os_reason, resolve
+from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin, check_answer, os_reason, resolve
 from raftnode.wire.client import Answer, Request, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 
@@ -47,6 +47,7 @@ class Connection:
             while True:
                 answer = decode_answer(self._receive(deadline, sent=True))
                 if answer.id == self._last_id:
+                    check_answer(self.address, request, answer)
                     return answer
         except FrameError as error:
             self.close()
@@ -74,7 +75,10 @@ class Connection:
                 raise LinkError(self.address, os_reason(error)[0], sent=sent) from error
             if not data:
                 raise LinkError(self.address, "the node closed the connection", sent=sent)
-            self._bodies.extend(self._decoder.feed(data))
+            try:
+                self._bodies.extend(self._decoder.feed(data))
+            except FrameError as error:
+                raise LinkError(self.address, f"does not speak this protocol: {error}", sent=sent) from error
         return self._bodies.pop(0)
 
     def _wait_for_data(self, deadline: Deadline) -> None:

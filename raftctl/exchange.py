@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from raftctl.link import RECEIVE_BYTES, AnyCluster, Deadline, LinkError, Pin, os_reason, resolve
+from raftctl.link import RECEIVE_BYTES, AnyCluster, Deadline, LinkError, Pin, check_answer, os_reason, resolve
 from raftnode.wire.client import Answer, Request, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 
@@ -82,6 +82,7 @@ class _Exchange:
         self.socket: socket.socket | None = None
         self._pin = pin
         self._pending = encode_frame(pin.hello())
+        self._asked = request
         self._request = encode_frame(request)
         self._decoder = FrameDecoder()
         self._targets: list[tuple[int, Any]] = []
@@ -132,7 +133,9 @@ class _Exchange:
         try:
             for body in self._decoder.feed(data):
                 if self.welcomed:
-                    return decode_answer(body)
+                    answer = decode_answer(body)
+                    check_answer(self.address, self._asked, answer)
+                    return answer
                 self._pin.check(self.address, body)
                 self.welcomed = True
                 self._pending += self._request

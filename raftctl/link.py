@@ -6,10 +6,26 @@ import time
 from typing import Any, Final
 
 from raftctl.settings import split_address
+from raftnode.wire import client as wire
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, decode_hello_answer
 
 PAUSE_S: Final = 0.05
 RECEIVE_BYTES: Final = 256 * 1024
+
+_ANSWERED_BY: Final[dict[type[wire.Request], type[wire.Answer]]] = {
+    wire.OpenSession: wire.SessionOpened,
+    wire.Write: wire.Written,
+    wire.Read: wire.ReadResult,
+    wire.Watch: wire.ReadResult,
+    wire.GetStatus: wire.StatusResult,
+    wire.GetLog: wire.LogResult,
+    wire.GetEvents: wire.EventsResult,
+    wire.ChangeMembers: wire.MembersChanged,
+    wire.TransferLeadership: wire.LeadershipTransferred,
+    wire.TriggerSnapshot: wire.SnapshotTaken,
+    wire.ListSnapshots: wire.SnapshotsResult,
+    wire.ReadSnapshot: wire.SnapshotPiece,
+}
 
 
 class Deadline:
@@ -92,6 +108,13 @@ class AnyCluster(Pin):
     def check(self, address: str, body: bytes) -> None:
         """Read a node's answer to the Hello. Raises LinkError where it refuses, FrameError."""
         Pin().check(address, body)
+
+
+def check_answer(address: str, request: wire.Request, answer: wire.Answer) -> None:
+    """Raise LinkError unless this is an answer to this request: its own kind, or a failure."""
+    if not isinstance(answer, (_ANSWERED_BY[type(request)], wire.Failed)):
+        reason = f"does not speak this protocol: it answers a {type(request).__name__} with a {type(answer).__name__}"
+        raise LinkError(address, reason, sent=True)
 
 
 def os_reason(error: OSError) -> tuple[str, bool]:

@@ -123,10 +123,15 @@ def committed_word(known: bool | None) -> str:
 
 def members_record(configuration: Any) -> dict[str, Any]:
     """Return a Configuration as JSON, with each member's name and address."""
-    from raftnode.wire.peer import decode_member_context
+    from raftnode.wire.frame import FrameError
+    from raftnode.wire.peer import MemberContext, decode_member_context
 
     def member(node: int) -> dict[str, Any]:
-        context = decode_member_context(configuration.contexts.get(node))
+        try:
+            context = decode_member_context(configuration.contexts.get(node))
+        except FrameError:
+            # The core carries any bytes: a member without a name is shown by its id, as nodes do.
+            context = MemberContext("", "")
         return {"id": node, "name": context.name, "address": context.address}
 
     groups = ("voters", "voters_outgoing", "learners", "learners_next", "observers")

@@ -18,6 +18,8 @@ from raftctl.errors import InternalError, UsageError
 LOCK_FILE: Final = "LOCK"
 LOG_FILE: Final = "raftnode.log"
 LOG_TAIL_LINES: Final = 8
+PID_MAX: Final = 2**31 - 1
+"""A lock file with anything else, 0 for the own process group included, names no process to be signalled."""
 
 
 def raftnode_command(*arguments: str) -> list[str]:
@@ -41,7 +43,7 @@ def running_pid(data_dir: str) -> int | None:
         if not _held(descriptor):
             return None
         words = os.read(descriptor, 64).split()
-        if _held(descriptor) and words and words[0].isdigit():
+        if _held(descriptor) and words and words[0].isdigit() and 0 < int(words[0]) <= PID_MAX:
             return int(words[0])
     finally:
         os.close(descriptor)

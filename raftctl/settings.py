@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 from raftctl.errors import NotFound, UsageError
 
 DEFAULT_ENDPOINT: Final = "127.0.0.1:7001"
+PORT_DIGITS_MAX: Final = 5
+"""More are no port, and int() refuses to read thousands of them."""
 
 
 class Source(NamedTuple):
@@ -46,6 +48,7 @@ def split_address(text: str) -> tuple[str, int]:
         not colon
         or not host
         or not port.isdecimal()
+        or len(port) > PORT_DIGITS_MAX
         or not 0 < int(port) < 65536
         or (":" in host and "[" not in text)
     ):
