@@ -8,6 +8,7 @@ import msgspec
 
 from raftnode.core.types import LogEntry
 from raftnode.server.settings import template
+from raftnode.wire.client import ReadSnapshot
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, Welcome
 from tests.server.test_replica_hostile import any_message, any_request
@@ -26,6 +27,7 @@ data_dir = "data/n1"
 id = 2
 name = "n2"
 address = "[::1]:7002"
+data_dir = "data/n2"
 """
 
 
@@ -60,7 +62,9 @@ def corpus() -> Corpus:
     made = Corpus()
     for number in range(60):
         client.ask(leader, put(client, b"k%d" % number, rng.randbytes(number * 7)))
-    for request in (any_request(rng, client.next_id()) for _ in range(EACH_MAX)):
+    requests = [any_request(rng, client.next_id()) for _ in range(EACH_MAX)]
+    requests += [ReadSnapshot(client.next_id(), 0, 0, offset, 65536) for offset in range(0, 2000, 100)]
+    for request in requests:
         made.requests.append(body_of(request))
         client.send(rng.choice((1, 2, 3)), request)
         cluster.run_for(0.01)

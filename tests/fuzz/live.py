@@ -4,7 +4,7 @@ import random
 from types import TracebackType
 
 from raftnode.core.errors import InvariantError
-from raftnode.wire.client import decode_request
+from raftnode.wire.client import TriggerSnapshot, decode_request
 from raftnode.wire.frame import FrameError
 from raftnode.wire.peer import decode_peer_message
 from tests.support.replicas import Client, Cluster, Connection, put
@@ -26,14 +26,18 @@ class LiveReplica:
     """Three nodes, one of which hears what it is given, and has a turn after each."""
 
     def __enter__(self) -> "LiveReplica":
-        self._rng = random.Random(7)
-        self._renew()
+        self.reset()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._cluster
+
+    def reset(self) -> None:
+        """Begin again, as at the beginning."""
+        self._rng = random.Random(7)
+        self._renew()
 
     def peer_message(self, body: bytes) -> None:
         """Let a peer send a frame's body. Only what would replace committed entries may stop the node."""
@@ -73,4 +77,5 @@ class LiveReplica:
         for number in range(10):
             client.ask(leader, put(client, b"k%d" % number))
         self._victim = self._rng.choice((leader, leader % 3 + 1))
+        client.ask(self._victim, TriggerSnapshot(client.next_id()))
         self._connection = Connection(Listener(self._cluster, "anybody"), self._victim, 0, 0)

@@ -1,54 +1,60 @@
 """No bytes make a reader raise what it does not promise, or keep memory; the long run is `python -m tests.fuzz`."""
 
-import contextlib
 import os
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from raftnode.core.errors import SerializationError
-from raftnode.wire.client import decode_answer, decode_request
-from raftnode.wire.entries import decode_entry
 from raftnode.wire.frame import FrameDecoder, FrameError
-from raftnode.wire.hello import decode_hello, decode_hello_answer
-from raftnode.wire.kv import decode_command, decode_query, decode_result
-from raftnode.wire.peer import decode_peer_message
-from tests.fuzz.run import FuzzFailure, feed
-from tests.fuzz.targets import Target, targets
+from tests.fuzz.edits import inputs
+from tests.fuzz.run import FuzzFailure, feed, feed_all
+from tests.fuzz.target import Target
+from tests.fuzz.targets import targets
 
 SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-INPUTS = 1000 * SCALE
+INPUTS = 200 * SCALE
+EXAMPLES = 600 * SCALE
 SEED = 1
 
-DECODERS = [
-    decode_peer_message, decode_request, decode_answer, decode_hello, decode_hello_answer, decode_entry, decode_command,
-    decode_query, decode_result,
-]
+
+@pytest.fixture(scope="module")
+def every() -> Iterator[dict[str, Target]]:
+    """Give every target by its name."""
+    with targets() as found:
+        named = {target.name: target for target in found}
+        assert len(named) == len(found)
+        yield named
 
 
-def test_every_reader_takes_mutated_bytes() -> None:
+def test_every_reader_takes_mutated_bytes(every: dict[str, Target]) -> None:
     """Frames, messages, a live node, and every file: only the documented errors, and no growth of memory."""
-    failures: list[str] = []
-    with targets() as every:
-        assert len({target.name for target in every}) == len(every) > 15
-        for target in every:
-            try:
-                feed(target, INPUTS, SEED)
-            except FuzzFailure as failure:
-                failures.append(str(failure))
-    assert not failures, "\n".join(failures)
+    assert len(every) > 40
+    _, failures = feed_all(every.values(), INPUTS, SEED, lambda fed: None)
+    assert not failures, "\n".join(map(str, failures))
 
 
-@settings(max_examples=200 * SCALE, deadline=None)
-@given(data=st.binary(max_size=300))
-def test_no_decoder_raises_anything_but_its_error(data: bytes) -> None:
-    """Bytes at random, which hypothesis makes small where it finds some."""
-    for decode in DECODERS:
-        with contextlib.suppress(SerializationError):
-            decode(data)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_edits_of_right_bytes_make_a_reader_fail(every: dict[str, Target], data: st.DataObject) -> None:
+    """The same targets and seeds, edited by hypothesis, which makes the edits few and small where it finds some."""
+    target = every[data.draw(st.sampled_from(sorted(every)), "target")]
+    target.reset()
+    for given_bytes in data.draw(inputs(target), "inputs"):
+        target.run(given_bytes)
+
+
+def test_hypothesis_makes_a_failing_input_small() -> None:
+    """The check of the check: of a reader that fails on two bytes in a row, no more than they are shown."""
+    planted = Target("planted", [bytes(range(100)), b"\x05" * 50], lambda data: None)
+    (found,) = find(inputs(planted), lambda given: any(b"\xc1\xc1" in data for data in given), settings=settings(
+        max_examples=20_000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    ))
+    assert found in (bytes(range(100))[:at] + b"\xc1\xc1" + bytes(range(100))[at + gone :] for at in range(100)
+                     for gone in range(65))
 
 
 @settings(max_examples=200 * SCALE, deadline=None)
@@ -78,6 +84,17 @@ def keep_everything(data: bytes) -> None:
     _kept.append(data + bytes(4096))
 
 
+def forget_everything(data: bytes) -> None:
+    """A reader that keeps nothing."""
+
+
+def failures_of(*kept: bool) -> list[str]:
+    """Feed readers, some of which keep everything, and return what is said of them and of all together."""
+    readers = {True: keep_everything, False: forget_everything}
+    every = [Target(f"reader {n}", [bytes(4096)], readers[keeps]) for n, keeps in enumerate(kept)]
+    return [str(failure) for failure in feed_all(every, 500, SEED, lambda fed: None)[1]]
+
+
 def test_what_a_target_raises_or_keeps_is_found() -> None:
     """The check of the checks: an error that nobody promised, and a reader that keeps everything, both fail."""
 
@@ -85,10 +102,12 @@ def test_what_a_target_raises_or_keeps_is_found() -> None:
         raise KeyError(data)
 
     with pytest.raises(FuzzFailure, match=r"input 0 of seed 1 raised KeyError"):
-        feed(Target("raises", [b"x"], raises), 1, SEED)
-    # In a process of its own: in this one, what other tests gave back would be taken first, and nothing would grow.
-    with (
-        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
-        pytest.raises(FuzzFailure, match="bytes more in memory"),
-    ):
-        pool.submit(feed, Target("keeps", [bytes(4096)], keep_everything), 5000, SEED).result()
+        feed(Target("raises", [b"x"], raises), 5, SEED)
+    # In processes of their own: in this one, what other tests gave back would be taken first, and nothing would grow.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        with pytest.raises(FuzzFailure, match="bytes more in memory"):
+            pool.submit(feed, Target("keeps", [bytes(4096)], keep_everything), 5000, SEED).result()
+        # Three that keep a little each are found by what they come to together.
+        assert [text.partition(" left ")[0] for text in pool.submit(failures_of, True, False, True).result()] == [
+            "all targets together"
+        ]

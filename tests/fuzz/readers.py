@@ -1,0 +1,117 @@
+"""Every function of the two packages that reads foreign bytes or takes them apart, and the target that feeds it.
+
+`calls()` finds them in the code, so that a new one without a row here is noticed; a test also sees each target call
+the functions in its rows.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import raftnode
+
+ROOT = Path(raftnode.__file__).parent.parent
+
+METHODS = frozenset({
+    "decode", "feed", "file_digest", "fromhex", "loads", "pread", "read_bytes", "read_text", "readline", "readlines",
+    "recv", "recv_into", "unpack", "unpack_from",
+})
+FUNCTIONS = frozenset({"_unpack_length", "decode_as", "read_whole"})
+FILES = frozenset({"buffer", "file", "os", "stdin", "stream"})
+PARSERS = frozenset({"json", "tomllib"})
+"""`read()` of one of those and `load()` of one of these: other things have methods of these names, too."""
+
+REAL_NODE = "a real node"
+"""Not a target: real_node.py feeds processes."""
+
+READERS = {
+    "raftnode.core.membership:decode_configuration": "stored configurations",
+    "raftnode.machine.stream:read_frames": "a snapshot's state",
+    "raftnode.server.admin:_reader.read": "a node, to raftnode join",
+    "raftnode.server.connections:Connection.data_received": REAL_NODE,
+    "raftnode.server.settings:read_toml": "node.toml",
+    "raftnode.storage.data_dir:_decode": "identity.json, sealed",
+    "raftnode.storage.data_dir:_read_content": "identity.json",
+    "raftnode.storage.filesystem:RealFile.pread": "raftctl log, of a segment",
+    "raftnode.storage.filesystem:RealFilesystem.lock": "LOCK",
+    "raftnode.storage.filesystem:read_whole": "boots.json",
+    "raftnode.storage.segment:Window.read": "the newest segment",
+    "raftnode.storage.segment:SegmentScan._later_sync": "the newest segment",
+    "raftnode.storage.segment:decode_batch": "log records, sealed",
+    "raftnode.storage.segment:decode_batch_header": "batch headers, sealed",
+    "raftnode.storage.segment:decode_head": "segment heads, sealed",
+    "raftnode.storage.segment:read_batch": "log records, sealed",
+    "raftnode.storage.snapshots:SnapshotReceiver.write": "a snapshot that arrives",
+    "raftnode.storage.snapshots:SnapshotStore.read_raw": "a replica and its clients",
+    "raftnode.storage.snapshots:_BlockReader._decode_head": "a snapshot's head, sealed",
+    "raftnode.storage.snapshots:_BlockReader._next_block": "a snapshot's file",
+    "raftnode.storage.snapshots:_read_end": "a snapshot's time, sealed",
+    "raftnode.storage.snapshots:read_chunks": "a snapshot's first chunk, sealed",
+    "raftnode.storage.snapshots:read_head": "a snapshot's file",
+    "raftnode.storage.wal:Wal._repair": "the newest segment",
+    "raftnode.storage.wal:Wal._replay_segment": "segment heads, sealed",
+    "raftnode.wire.client:decode_answer": "answers",
+    "raftnode.wire.client:decode_request": "requests",
+    "raftnode.wire.entries:decode_entry": "entries",
+    "raftnode.wire.frame:FrameDecoder.feed": "frames",
+    "raftnode.wire.frame:decode_as": "peer messages",
+    "raftnode.wire.hello:decode_hello": "hellos",
+    "raftnode.wire.hello:decode_hello_answer": "hellos",
+    "raftnode.wire.kv:decode_command": "entries",
+    "raftnode.wire.kv:decode_query": "entries",
+    "raftnode.wire.kv:decode_result": "entries",
+    "raftnode.wire.peer:decode_member_context": "member contexts",
+    "raftnode.wire.peer:decode_peer_message": "peer messages",
+    "raftnode.wire.snapshot:decode_kv_part": "a snapshot's state",
+    "raftnode.wire.snapshot:decode_part": "a snapshot's state",
+    "raftctl.bench:Client.read": "a node, to raftctl bench",
+    "raftctl.cluster_file:load_cluster_file": "cluster.toml",
+    "raftctl.commands.kv_values:_read_file": "a value's file",
+    "raftctl.commands.snapshot_restore:_sha256": "raftctl snapshot",
+    "raftctl.connection:Connection._receive": "a node, to raftctl",
+    "raftctl.exchange:_Exchange._take": "nodes, to raftctl",
+    "raftctl.exchange:_Exchange.advance": "nodes, to raftctl",
+    "raftctl.processes:Child.log_tail": "raftnode.log",
+    "raftctl.processes:running_pid": "LOCK",
+    "raftctl.settings:load_contexts": "contexts.toml",
+    "raftctl.snapshot_contents:_StoreReader.feed": "raftctl snapshot, of a sealed state",
+    "raftctl.snapshot_contents:_parts": "raftctl snapshot, of a sealed state",
+    "raftctl.snapshot_contents:read_contents": "raftctl snapshot, of a sealed state",
+    "raftctl.text:bytes_field": "raftctl log, of sealed records",
+    "raftctl.text:escape_bytes": "raftctl snapshot, of a sealed state",
+}
+
+NO_READERS = {
+    "raftctl.commands.kv_values:decode_text": "reads a word of the command line",
+    "raftctl.commands.member_change:ask": "reads a person's yes or no",
+}
+"""Functions that only look like readers, or that read what the person says who runs them."""
+
+
+def calls(root: Path = ROOT) -> list[str]:
+    """Return the functions that call what reads, as "module:Class.function", in order."""
+    found: list[str] = []
+    for package in ("raftnode", "raftctl"):
+        for path in sorted((root / package).rglob("*.py")):
+            module = ".".join(path.relative_to(root).with_suffix("").parts)
+            found += [f"{module}:{name}" for name in dict.fromkeys(_functions(ast.parse(path.read_bytes()), ()))]
+    return found
+
+
+def _functions(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                yield from _functions(child, (*inside, child.name))
+                continue
+            case ast.Call(func=ast.Attribute(attr="decode", value=ast.Call(func=ast.Name(id="b64encode")))):
+                pass  # makes a text of what is ASCII for certain
+            case ast.Call(func=ast.Attribute(attr=name)) if name in METHODS:
+                yield ".".join(inside)
+            case ast.Call(func=ast.Attribute(attr=name, value=ast.Name(id=of) | ast.Attribute(attr=of))) if (
+                (name == "read" and of in FILES) or (name == "load" and of in PARSERS)
+            ):
+                yield ".".join(inside)
+            case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
+                yield ".".join(inside)
+        yield from _functions(child, inside)
