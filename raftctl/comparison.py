@@ -18,8 +18,6 @@ from typing import Any, Final, NamedTuple
 from raftctl.cluster import Cluster
 from raftctl.link import Deadline
 from raftctl.text import bytes_field, escape_bytes
-from raftnode.core.errors import SerializationError
-from raftnode.core.types import LogEntry
 from raftnode.wire import kv
 from raftnode.wire.client import (
     Answer,
@@ -27,11 +25,13 @@ from raftnode.wire.client import (
     ErrorCode,
     Failed,
     GetLog,
+    LogEntryView,
     LogResult,
     Read,
     ReadResult,
     Request,
 )
+from raftnode.wire.frame import FrameError
 
 LOG_PAGE: Final = 1000
 KEYS_PAGE: Final = 1000
@@ -73,9 +73,9 @@ class LogFound:
     last: int
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def add(self, entries: Sequence[LogEntry]) -> None:
+    def add(self, views: Sequence[LogEntryView]) -> None:
         """Take in entries that all members hold, in order."""
-        for e in entries:
+        for e in (v.entry for v in views):
             self.digest.update(b"%d %d %d %d\n" % (e.index, e.term, e.kind, len(e.data)))
             self.digest.update(e.data)
 
@@ -135,7 +135,7 @@ class Comparison:
             if any(isinstance(a, Failed) for a in pages.values()):
                 position = self._after_compaction(found, pages)
                 continue
-            lists = {n: [v.entry for v in a.entries] for n, a in pages.items() if isinstance(a, LogResult)}
+            lists = {n: a.entries for n, a in pages.items() if isinstance(a, LogResult)}
             if lists:
                 position += self._compare_entries(found, lists)
                 self._tick(f"compared the log up to entry {position - 1} of {last}")
@@ -159,25 +159,32 @@ class Comparison:
         found.first, found.digest = position, hashlib.sha256()
         return position
 
-    def _compare_entries(self, found: LogFound, lists: Mapping[str, list[LogEntry]]) -> int:
-        """Compare what came from each; return how many entries all hold equally."""
+    def _compare_entries(self, found: LogFound, lists: Mapping[str, list[LogEntryView]]) -> int:
+        """Compare what came from each; return how many entries all hold equally.
+
+        Only the entries count: nodes of different versions may describe the same one in other words.
+        """
         common = min(map(len, lists.values()))
-        model = next(iter(lists.values()))[:common]
-        if any(entries[:common] != model for entries in lists.values()):
-            common = next(i for i in range(common) if len({entries[i] for entries in lists.values()}) > 1)
-            self._log_differs({name: entries[common] for name, entries in lists.items()})
-        found.add(model[:common])
+        model, *others = ([v.entry for v in views[:common]] for views in lists.values())
+        if any(entries != model for entries in others):
+            common = next(i for i in range(common) if any(entries[i] != model[i] for entries in others))
+            self._log_differs({name: views[common] for name, views in lists.items()})
+        found.add(next(iter(lists.values()))[:common])
         return common
 
-    def _log_differs(self, entries: Mapping[str, LogEntry]) -> None:
+    def _log_differs(self, views: Mapping[str, LogEntryView]) -> None:
         """Note who holds another entry than most, or than the leader where none is held by more."""
-        holders: dict[LogEntry, list[str]] = {}
-        for name, entry in entries.items():
-            holders.setdefault(entry, []).append(name)
-        groups = sorted(holders.items(), key=lambda group: -len(group[1]))
+        holders: list[tuple[LogEntryView, list[str]]] = []
+        for name, view in views.items():
+            names = next((names for held, names in holders if held.entry == view.entry), None)
+            if names is None:
+                holders.append((view, [name]))
+            else:
+                names.append(name)
+        groups = sorted(holders, key=lambda group: -len(group[1]))
         others = tuple(name for _, names in groups[1:] for name in names)
-        index = groups[0][0].index
-        text = "; ".join(f"{', '.join(names)}: {entry_text(entry)}" for entry, names in groups)
+        index = groups[0][0].entry.index
+        text = "; ".join(f"{', '.join(names)}: {entry_text(view)}" for view, names in groups)
         self._note(Difference("log", others, f"entry {index}: {text}", index=index))
 
     def compare_keys(self) -> None:
@@ -279,7 +286,7 @@ def _page(side: Side, answer: Answer) -> Page | None:
     assert isinstance(answer, ReadResult), "Read is answered by ReadResult"
     try:
         result = kv.decode_result(answer.result)
-    except SerializationError as error:
+    except FrameError as error:
         side.unchecked = str(error)
         return None
     if not isinstance(result, kv.ListResult) or (result.more and not result.items):
@@ -289,8 +296,9 @@ def _page(side: Side, answer: Answer) -> Page | None:
     return Page(answer.applied_index, items, result.items[-1].key if result.more else None)
 
 
-def entry_text(entry: LogEntry) -> str:
+def entry_text(view: LogEntryView) -> str:
     """Return what tells an entry from another one, on a line."""
+    entry = view.entry
     digest = hashlib.sha256(entry.data).hexdigest()[:12]
     return f"term {entry.term}, {entry.kind.name.lower()}, {len(entry.data)} bytes with sha256 {digest}"
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from raftnode.core.errors import SerializationError
-from raftnode.core.types import EntryKind, LogEntry
 from raftnode.wire.client import LogEntryView
 from raftnode.wire.entries import OpenEntry, decode_entry
+from raftnode.wire.frame import FrameError
 from raftnode.wire.kv import CompareAndSet, Delete, Increment, KvCommand, Put, decode_command
 
 OPERATIONS: dict[type[KvCommand], str] = {
@@ -29,8 +28,9 @@ class Tally:
     first: int = 0
     last: int = 0
 
-    def add(self, entry: LogEntry) -> None:
+    def add(self, view: LogEntryView) -> None:
         """Count an entry in; they come in order."""
+        entry = view.entry
         self.entries += 1
         self.bytes += len(entry.data)
         self.first = self.first or entry.index
@@ -60,34 +60,28 @@ class Statistics:
     kinds: dict[str, Tally] = field(default_factory=dict)
     operations: dict[str, Tally] = field(default_factory=dict)
     terms: dict[int, Tally] = field(default_factory=dict)
-    _biggest: list[tuple[int, int, LogEntry, str]] = field(default_factory=list)
+    _biggest: list[tuple[int, int, dict[str, Any]]] = field(default_factory=list)
+    """(bytes, -index, what is shown): of two that are as big, the earlier one ranks first."""
 
     def add(self, view: LogEntryView) -> None:
-        """Count an entry in. Its data is kept only while it is one of the biggest."""
+        """Count an entry in. Nothing keeps its data."""
         entry = view.entry
-        self.total.add(entry)
-        self.kinds.setdefault(entry.kind.name.lower(), Tally()).add(entry)
-        self.terms.setdefault(entry.term, Tally()).add(entry)
-        if entry.kind is EntryKind.COMMAND:
-            self.operations.setdefault(operation(entry.data), Tally()).add(entry)
-        # Of two that are as big, the earlier one ranks first. What is kept has no data.
-        rank = (len(entry.data), -entry.index)
-        if len(self._biggest) < self.limit:
-            heapq.heappush(self._biggest, (*rank, _bare(entry), view.summary))
-        elif self.limit and rank > self._biggest[0][:2]:
-            heapq.heapreplace(self._biggest, (*rank, _bare(entry), view.summary))
+        size, kind = len(entry.data), entry.kind.name.lower()
+        for tally in (self.total, self.kinds.setdefault(kind, Tally()), self.terms.setdefault(entry.term, Tally())):
+            tally.add(view)
+        if kind == "command":
+            self.operations.setdefault(operation(entry.data), Tally()).add(view)
+        if len(self._biggest) >= self.limit:
+            if not self.limit or (size, -entry.index) < self._biggest[0][:2]:
+                return
+            heapq.heappop(self._biggest)
+        shown = {"index": entry.index, "term": entry.term, "kind": kind, "bytes": size, "summary": view.summary}
+        heapq.heappush(self._biggest, (size, -entry.index, shown))
 
     @property
     def biggest(self) -> list[dict[str, Any]]:
         """The biggest entries as JSON, the biggest first."""
-        return [
-            {"index": e.index, "term": e.term, "kind": e.kind.name.lower(), "bytes": size, "summary": summary}
-            for size, _, e, summary in sorted(self._biggest, key=lambda item: item[:2], reverse=True)
-        ]
-
-
-def _bare(entry: LogEntry) -> LogEntry:
-    return LogEntry(entry.term, entry.index, b"", entry.kind)
+        return [shown for _, _, shown in sorted(self._biggest, key=lambda item: item[:2], reverse=True)]
 
 
 def operation(data: bytes) -> str:
@@ -97,7 +91,7 @@ def operation(data: bytes) -> str:
         if isinstance(entry, OpenEntry):
             return OPEN_SESSION
         return OPERATIONS[type(decode_command(entry.command))]
-    except SerializationError:
+    except FrameError:
         return OTHER
 
 
