@@ -264,7 +264,7 @@ def test_a_backup_restores_into_a_new_cluster_as_the_readme_says(tmp_path: Path)
         directory = shlex.quote(str(cluster.data_dir(name)))
         line = lines[3].replace("--name n1", f"--name {name}").replace("/var/lib/raftnode", directory)
         run_in(tmp_path, cluster, line)
-        assert not (cluster.data_dir(name) / "node.toml").exists()
+        assert (cluster.data_dir(name) / "node.toml").exists()
     try:
         cluster.start()
         cluster.wait_leader()

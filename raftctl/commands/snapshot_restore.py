@@ -2,15 +2,18 @@
 
 import hashlib
 import os
+import shlex
+import subprocess
 from typing import Annotated, Any
 
 from raftctl.cluster_file import ClusterFile, ClusterNode, load_cluster_file
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.snapshot_file import head_record, opened
-from raftctl.errors import Refused, UsageError
+from raftctl.errors import InternalError, Refused, UsageError
 from raftctl.invocation import Invocation
 from raftctl.offline import storage_told
 from raftctl.output import Report
+from raftctl.processes import raftnode_command
 from raftctl.progress import Progress
 from raftctl.text import escape_text, format_bytes
 
@@ -34,7 +37,8 @@ def restore(
 
     The new cluster has its own id ([cluster] id in the cluster file, which the old cluster must not have), so
     that members of the old one cannot join it. Run it once for each node of the cluster file, with the same
-    FILE each time: compare the sha256. Then start the nodes.
+    FILE each time: compare the sha256. It leaves a node.toml to edit, as raftnode format does. Then start the
+    nodes.
 
     Sessions are kept: a write that the snapshot holds is not applied again. Clients that go on with sessions or
     revisions from after the snapshot need --skip-indexes, with more than the entries that the old cluster wrote
@@ -58,6 +62,7 @@ def restore(
                 pass
         else:
             _restore(run, stored, cluster, node, path, skip_indexes)
+            _leave_settings(cluster, node, path)
         record = {
             "changed": not dry_run,
             **({"dry_run": True} if dry_run else {}),
@@ -112,6 +117,17 @@ def _restore(
             address=node.address, voters={n.id: encode_member_context(n.name, n.address) for n in cluster.nodes},
             skip_indexes=skip_indexes, progress=progress.at,
         )
+
+
+def _leave_settings(cluster: ClusterFile, node: ClusterNode, path: str) -> None:
+    """Leave a node.toml to edit: raftnode knows the settings, and `format` leaves one where the identity is right."""
+    words = ("format", "--cluster-file", cluster.path, "--name", node.name, "--data-dir", path)
+    done = subprocess.run(raftnode_command(*words), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-5:]) or "it said nothing"
+        raise InternalError(f"{path} is restored and whole, but has no node.toml",
+                            f"raftnode format ended with exit code {done.returncode}: {said}",
+                            f"have one written: raftnode {shlex.join(words)}", code="E_SETTINGS")
 
 
 def _sha256(file: str) -> str:

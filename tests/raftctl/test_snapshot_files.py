@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import shlex
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from raftctl.processes import raftnode_command
 from raftctl.progress import progress_text
 from raftctl.snapshot_contents import prefix_of
 from raftnode.storage.data_dir import DataDir, read_identity
@@ -289,6 +293,34 @@ def test_restore_takes_a_snapshot_that_does_not_name_its_cluster(
     got = cli(f"snapshot restore {file} -f {cluster_file} --name m1")
     assert got.code == 0
     assert "does not say which cluster" in got.err
+
+
+def test_restore_leaves_the_settings_that_format_leaves(
+    snapshot: Path, cluster_file: Path, tmp_path: Path, cli: Cli
+) -> None:
+    """snapshot restore: the same node.toml to edit."""
+    words = ("format", "--cluster-file", str(cluster_file), "--name", "m1", "--data-dir", str(tmp_path / "formatted"))
+    subprocess.run(raftnode_command(*words), check=True, capture_output=True)
+    assert cli(f"snapshot restore {snapshot} -f {cluster_file} --name m1").code == 0
+    left = (tmp_path / "m1" / "node.toml").read_text()
+    assert left == (tmp_path / "formatted" / "node.toml").read_text()
+    assert "#" in left
+
+
+def test_a_restore_without_settings_says_how_to_get_them(
+    snapshot: Path, cluster_file: Path, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """snapshot restore: the directory is whole, the failure is told, and the command that it names works."""
+    with monkeypatch.context() as patched:
+        patched.setattr("raftctl.commands.snapshot_restore.raftnode_command",
+                        lambda *_: [sys.executable, "-c", "raise SystemExit('no')"])
+        got = cli(f"snapshot restore {snapshot} -f {cluster_file} --name m1")
+    assert got.code == 1
+    assert "is restored and whole, but has no node.toml" in got.err
+    advice = shlex.split(got.err.splitlines()[-1].partition("raftnode ")[2])
+    subprocess.run(raftnode_command(*advice), check=True, capture_output=True)
+    assert (tmp_path / "m1" / "node.toml").exists()
+    assert cli(f"log verify --data-dir {tmp_path / 'm1'}").code == 0
 
 
 def test_an_unfinished_restore_is_begun_again(snapshot: Path, cluster_file: Path, tmp_path: Path, cli: Cli) -> None:
