@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raftctl.cluster import Cluster, Repeat
+from raftctl.connection import Connection
 from raftctl.errors import NoLeader, OutcomeUnknown, Refused
-from raftctl.link import Deadline
+from raftctl.link import Deadline, LinkError, Pin
 from raftnode.wire import kv
-from raftnode.wire.client import Read, ReadResult, Write, Written
+from raftnode.wire.client import Answer, Failed, Read, ReadResult, Write, Written
 from tests.simulation.commands import command_of, output_of
 from tests.simulation.history import Operation, OperationName, Outcome, write_history
 from tests.simulation.linearizability import violations
@@ -142,6 +143,46 @@ class LoadClient(threading.Thread):
                 self._seen[step.key] = None if item is None else item.value.decode()
 
 
+class Onlooker(threading.Thread):
+    """Reads `TOTAL` through one node again and again, and takes each answer into the history.
+
+    A refusal or a broken connection is no answer. `problem` says what else went wrong.
+    """
+
+    def __init__(self, load: "Load", address: str) -> None:
+        super().__init__(name=f"onlooker-{address}", daemon=True)
+        self.problem = ""
+        self._load = load
+        self._address = address
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._look()
+        except Exception as error:
+            self.problem = f"{self.name}: {type(error).__name__}: {error}"
+
+    def finish(self) -> None:
+        """Look no more."""
+        self._over.set()
+        self.join()
+        assert not self.problem, self.problem
+
+    def _look(self) -> None:
+        deadline = Deadline(ONCE_SECONDS)
+        try:
+            with contextlib.closing(Connection(self._address, deadline, Pin())) as connection:
+                while not self._over.is_set():
+                    began = time.monotonic_ns()
+                    answer = connection.call(Read(0, kv.encode(kv.Get(TOTAL.encode()))), Deadline(ONCE_SECONDS))
+                    self._load.heard(self.name, began, answer)
+                    if isinstance(answer, Failed):
+                        deadline.pause()
+        except LinkError:
+            deadline.pause()
+
+
 def ask_for(cluster: Cluster, query: kv.Get | kv.List) -> kv.KvResult:
     """Return the result of a linearizable read."""
     answer = cluster.call_leader(Read(0, kv.encode(query)))
@@ -193,6 +234,32 @@ class Load:
         """Return how many increments of `TOTAL` were acknowledged so far."""
         with self._changed:
             return sum(o.key == TOTAL and o.op == "incr" and o.outcome == "ok" for o in self.history)
+
+    def heard(self, name: str, began: int, answer: Answer) -> str | None:
+        """Take the answer to a read of `TOTAL` that began at `began` into the history, unless it is a refusal.
+
+        Return the value.
+        """
+        if isinstance(answer, Failed):
+            return None
+        assert isinstance(answer, ReadResult), answer
+        value = output_of("get", kv.decode_result(answer.result))
+        assert value is None or isinstance(value, str)
+        self.record(Operation(
+            client=name, key=TOTAL, op="get", output=value, outcome="ok", call_ns=began,
+            return_ns=time.monotonic_ns(),
+        ))
+        return value
+
+    @contextlib.contextmanager
+    def watched_through(self, address: str) -> Iterator[None]:
+        """Meanwhile read `TOTAL` all the time through one node, whatever it takes itself for."""
+        onlooker = Onlooker(self, address)
+        onlooker.start()
+        try:
+            yield
+        finally:
+            onlooker.finish()
 
     def put(self, key: str, value: str) -> None:
         """Write once beside the clients, and take it into the history."""
