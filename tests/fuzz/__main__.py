@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.fuzz.real_node import NAME as REAL_NODE
 from tests.fuzz.real_node import feed_real_node
-from tests.fuzz.run import GROWTH_BYTES_MAX, Fed, FuzzFailure, feed_all
+from tests.fuzz.run import GROWTH_BYTES_MAX, WARM_UP, Fed, FuzzFailure, feed_all
 from tests.fuzz.targets import targets
 
 
@@ -27,6 +27,7 @@ def main() -> int:
         if not shares:
             parser.error(f"no such target; there are: {', '.join([*(t.name for t in every), REAL_NODE])}")
         each = -(-options.inputs // shares)
+        print(f"{shares} targets, {each} inputs each, of which the first {WARM_UP:.0%} warm all of them up", flush=True)
         growth, failures = feed_all(chosen, each, options.seed, tell)
     if real:
         with tempfile.TemporaryDirectory() as directory:

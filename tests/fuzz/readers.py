@@ -104,8 +104,8 @@ def _functions(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 yield from _functions(child, (*inside, child.name))
                 continue
-            case ast.Call(func=ast.Attribute(attr="decode", value=ast.Call(func=ast.Name(id="b64encode")))):
-                pass  # makes a text of what is ASCII for certain
+            case ast.Call(func=ast.Attribute(attr="decode", value=value)) if _is_own(value):
+                pass
             case ast.Call(func=ast.Attribute(attr=name)) if name in METHODS:
                 yield ".".join(inside)
             case ast.Call(func=ast.Attribute(attr=name, value=ast.Name(id=of) | ast.Attribute(attr=of))) if (
@@ -115,3 +115,14 @@ def _functions(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 yield ".".join(inside)
         yield from _functions(child, inside)
+
+
+def _is_own(value: ast.expr) -> bool:
+    """Return whether a text is made of bytes that this program wrote: a constant, or base64."""
+    match value:
+        case ast.Name(id=name):
+            return name.isupper()
+        case ast.Call(func=ast.Name(id=name)):
+            return name == "b64encode"
+        case _:
+            return False

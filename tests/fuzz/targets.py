@@ -7,6 +7,7 @@ import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from tests.fuzz.command_targets import command_targets
@@ -24,8 +25,8 @@ def targets() -> Iterator[list[Target]]:
     """Give every target. Those that read real files have a directory of their own while this lasts."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory,
-        # What looks wrong in a directory that nobody writes to is wrong: no second look later.
-        patch("raftnode.storage.examine.PAUSE_S", 0.0),
+        # Nobody writes to these directories: what looks wrong is wrong, without a pause before the next look.
+        patch("raftnode.storage.examine.time", SimpleNamespace(sleep=lambda seconds: None)),
         LiveReplica() as live,
         SayingNode() as node,
     ):
