@@ -1,5 +1,6 @@
 """One run of one command: its settings, its deadline and its output, each made when it is first needed."""
 
+import gc
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -55,5 +56,9 @@ class Invocation:
 
 def run_command(command: Command, values: dict[str, Any]) -> None:
     """Run a command with its bound parameters. Raises CliError."""
+    if not gc.isenabled():
+        # The program switched it off while modules were loaded; what they made is here to stay.
+        gc.freeze()
+        gc.enable()
     own = {p.name: values[p.name] for p in command.own_params}
     command.function(Invocation(command, values), **own)

@@ -7,14 +7,14 @@ from typing import Final
 from raftctl.errors import UsageError
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART: Final = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
+_DURATION: Final = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds in "1.5s", "4m2s", "500ms" or a plain number of seconds. Raises UsageError."""
-    if _DURATION.fullmatch(text):
-        return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if re.fullmatch(_DURATION, text):
+        return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
     raise UsageError(

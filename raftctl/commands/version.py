@@ -6,7 +6,7 @@ from raftctl.command import command
 from raftctl.invocation import Invocation
 from raftctl.output import Report
 from raftnode import __version__
-from raftnode.wire.hello import PROTOCOL_VERSION
+from raftnode.wire.version import PROTOCOL_VERSION
 
 
 @command("version")

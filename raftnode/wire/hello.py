@@ -5,8 +5,7 @@ from typing import Annotated, Final
 import msgspec
 
 from raftnode.wire.frame import decode_as
-
-PROTOCOL_VERSION: Final = 1
+from raftnode.wire.version import PROTOCOL_VERSION as PROTOCOL_VERSION
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):

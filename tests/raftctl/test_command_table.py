@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +135,25 @@ def test_script_commands_start_without_typer_rich_and_asyncio(line: str) -> None
                "print(*sorted({'typer', 'rich', 'asyncio', 'raftnode.server'} & set(sys.modules)), file=sys.stderr)")
     done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("line", ["version", "completion words kv", "completion bash"])
+def test_what_asks_no_node_starts_without_the_wire(line: str) -> None:
+    """Rule 17: a third of what a conversation needs is msgspec."""
+    program = ("import sys; from raftctl.main import run; run(sys.argv[1:]); "
+               "print(*sorted({'msgspec', 'socket', 'json'} & set(sys.modules)), file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == ""
+
+
+def test_the_program_collects_garbage_again_when_its_command_runs() -> None:
+    """It is off only while modules are loaded; a command may run for days."""
+    program = ("import gc, sys; from raftctl import invocation, __main__; "
+               "before = invocation.run_command; "
+               "from raftctl import main; "
+               "main.run_command = lambda c, v: (before(c, v), print(gc.isenabled(), file=sys.stderr)); "
+               "sys.argv[1:] = ['version']; __main__.main()")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "True\n"
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["raftctl"] == (
+        "raftctl.__main__:main")
