@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftnode.core import commit, election
+from raftnode.core import commit, election, replication
 from raftnode.core.log import RaftLog
 from raftnode.core.membership import Configuration
 from raftnode.core.messages import (
@@ -167,6 +167,19 @@ def two_votes_in_one_term(patch: Patch) -> None:
     patch.setattr(election, "handle_request_vote", handle)
 
 
+@noticed_by(r"applies another command at \d+|commits LogEntry.*, and LogEntry.* was committed there")
+def entries_that_stay_in_spite_of_a_conflict(patch: Patch) -> None:
+    real = replication._store
+
+    def store(
+        state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]
+    ) -> None:
+        if fresh := [entry for entry in entries if entry.index > state.log.last_index]:
+            real(state, fresh, configurations)
+
+    patch.setattr(replication, "_store", store)
+
+
 @noticed_by(r"a leader did not come within")
 def nobody_who_campaigns(patch: Patch) -> None:
     patch.setattr(RaftState, "may_campaign", property(lambda self: self.current_term < 2 and self.has_vote))
@@ -287,6 +300,17 @@ def a_snapshot_of_another_term(patch: Patch) -> None:
         return real(self, index, max(term - 1, 1), configuration)
 
     patch.setattr(SnapshotStore, "writer", writer)
+
+
+@noticed_by(r"snapshot covers \d+, which nobody has committed")
+def a_snapshot_named_after_the_next_entry(patch: Patch) -> None:
+    real = SnapshotStore.writer
+
+    def writer(self: SnapshotStore, index: int, term: int, configuration: Configuration) -> Any:
+        return real(self, index + 1, term, configuration)
+
+    patch.setattr(SnapshotStore, "writer", writer)
+    patch.setattr(RaftNode, "compact", lambda self, index: None)
 
 
 @noticed_by(r"refuses to start, and nothing damaged its files|agreement did not come")

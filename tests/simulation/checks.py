@@ -29,6 +29,8 @@ class _Run:
     """What was seen of one run of a node's process. It stays when the process ends: its log is still on the disk."""
 
     core: RaftNode
+    last: "_Run | None" = None
+    """The run before it that knew what is on the disk: this one may end before it does."""
     commit_index: int = 0
     members_index: int | None = None
     """The commit index at which its members were looked at."""
@@ -64,7 +66,12 @@ class Checks(Observer):
 
     def started(self, node: Node) -> None:
         """A new process begins with nothing."""
-        self.runs[node.id] = _Run(node.running.node)
+        last = self.runs.get(node.id)
+        if last is not None and not last.core._restored:
+            last = last.last
+        if last is not None:
+            last.last = None
+        self.runs[node.id] = _Run(node.running.node, last)
 
     def restored(self, node: Node) -> None:
         """A state out of a snapshot is what the log says for the last entry that it covers."""
@@ -226,6 +233,8 @@ class Checks(Observer):
     def _has_durable(self, node_id: int, index: int, term: int) -> bool:
         """Whether an entry is on a node's disk, as far as the node said before it died, if it is dead."""
         node, run = self.cluster.nodes.get(node_id), self.runs.get(node_id)
+        if run is not None and not run.core._restored:
+            run = run.last
         if node is None or run is None or node.storage is None:
             return False
         synced = node.replica is None or node.fs.all_synced(WAL)

@@ -324,7 +324,7 @@ class Node:
         self._clock_at = (self.cluster.scheduler.now, self.clock() + jump)
         self._clock_rate = rate
         self._wall_offset = wall_offset
-        self._jumped = jump > 0.0
+        self._jumped = jump > 0.0 and self.replica is not None
         self._turn_at = float("inf")
         self.schedule_turn(0.0)
 
@@ -372,6 +372,7 @@ class Node:
         """The process is gone; its connections and its clients' requests with it."""
         self.replica = None
         self.failure = failure
+        self._jumped = False
         self._turn_at = float("inf")
         self.cluster.process_gone(self)
 
