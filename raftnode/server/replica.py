@@ -124,6 +124,8 @@ class Replica:
         self._applied_configuration: Configuration = identity.configuration
         self._is_known_member = identity.capacity == "voter"
         self._bytes_since_snapshot = 0
+        self._bytes_covered = 0
+        """How much of it is in the snapshot that is being taken."""
         self._no_snapshot_before = 0.0
         self._newest_snapshot: StoredSnapshot | None = None
         self._seen: tuple[NodeRole, int, NodeId | None] = (NodeRole.FOLLOWER, 0, None)
@@ -311,7 +313,7 @@ class Replica:
         except NoSpaceError as error:
             self._snapshot_failed(error)
             return False
-        self._bytes_since_snapshot = 0
+        self._bytes_covered = self._bytes_since_snapshot
         return True
 
     @property
@@ -587,6 +589,7 @@ class Replica:
             return True
         self._taking = None
         self._no_snapshot_before = 0.0
+        self._bytes_since_snapshot -= self._bytes_covered
         self._newest_snapshot = stored
         keep_from = stored.index - self.settings.snapshot_trailing
         if keep_from > self.node.log_snapshot_index:

@@ -1,8 +1,20 @@
 """A full disk: nothing is promised that is not durable, reads go on, and so does everything when there is room."""
 
+import errno
+from dataclasses import replace
+
 from raftnode.core.types import NodeRole
-from raftnode.wire.client import ErrorCode, GetStatus, SnapshotTaken, StatusResult, TriggerSnapshot, Written
-from tests.support.replicas import Cluster, failed, get, local_value, put
+from raftnode.wire.client import (
+    ErrorCode,
+    GetStatus,
+    MembersChanged,
+    SnapshotTaken,
+    StatusResult,
+    TriggerSnapshot,
+    Written,
+)
+from tests.support.filesystem import Fault
+from tests.support.replicas import SETTINGS, Cluster, add_learner, change, failed, get, local_value, put
 
 
 def used_bytes(cluster: Cluster, node: int) -> int:
@@ -143,10 +155,100 @@ def test_a_snapshot_without_room_fails_and_leaves_the_node_as_it_is() -> None:
     answer = failed(client.ask(leader, TriggerSnapshot(client.next_id())))
     assert answer.code is ErrorCode.NO_SPACE
     assert cluster.replica(leader).newest_snapshot is None
+    assert parts(cluster, leader) == []
     assert "snapshot.failed" in cluster.nodes[leader].event_types()
     make_room(cluster, leader)
     assert isinstance(client.ask(leader, TriggerSnapshot(client.next_id())), SnapshotTaken)
     assert isinstance(client.ask(leader, put(client, b"on")), Written)
+
+
+def test_a_snapshot_that_found_no_room_is_not_tried_again_at_once() -> None:
+    """The next try comes after ten seconds: to write half a snapshot in every turn would help nobody."""
+    cluster = Cluster(1, settings=replace(SETTINGS, snapshot_bytes=5000))
+    client = cluster.client()
+    leader = cluster.leader()
+    fill(cluster, leader, room=7000)
+    for number in range(10):
+        assert isinstance(client.ask(leader, put(client, b"k%d" % number, b"x" * 500)), Written)
+    events = cluster.nodes[leader].event_types
+    cluster.run_until(lambda: "snapshot.failed" in events())
+    cluster.run_for(9.0)
+    assert events().count("snapshot.failed") == 1
+    make_room(cluster, leader)
+    cluster.run_for(1.5)
+    assert "snapshot.taken" in events()
+
+
+def test_a_full_disk_is_told_once() -> None:
+    """Each try to write finds it full again; an operator hears of it when it begins and when it ends."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    full, _ = cluster.followers(leader)
+    fill(cluster, full)
+    client.ask(leader, put(client, b"unlucky", b"x" * 1000))
+    cluster.run_for(5.0)
+    assert cluster.nodes[full].event_types().count("storage.full") == 1
+
+
+def test_a_node_without_room_ignores_a_snapshot() -> None:
+    """There is nothing wrong with it, so it is not refused: it is taken when there is room."""
+    cluster = Cluster(settings=replace(SETTINGS, snapshot_trailing=0))
+    client = cluster.client()
+    leader = cluster.leader()
+    full, _ = cluster.followers(leader)
+    fill(cluster, full)
+    client.ask(leader, put(client, b"unlucky", b"x" * 1000))
+    cluster.run_until(lambda: cluster.replica(full).durability.full)
+    for number in range(10):
+        client.ask(leader, put(client, b"k%d" % number))
+    assert isinstance(client.ask(leader, TriggerSnapshot(client.next_id())), SnapshotTaken)
+    cluster.run_until(lambda: "snapshot.sending" in cluster.nodes[leader].event_types())
+    cluster.run_for(3.0)
+    assert "peer.refused" not in cluster.nodes[full].event_types()
+    make_room(cluster, full)
+    cluster.settle()
+    assert local_value(cluster, full, b"k9") == b"v"
+
+
+def test_a_snapshot_is_not_told_as_installed_before_the_log_is_cut_durably() -> None:
+    """There was room for the snapshot, and none for the log. The answer is held against the disk as it leaves."""
+    cluster = Cluster(settings=replace(SETTINGS, snapshot_trailing=0))
+    client = cluster.client()
+    leader = cluster.leader()
+    behind, _ = cluster.followers(leader)
+    cluster.settle()
+    cluster.kill(behind)
+    for number in range(10):
+        client.ask(leader, put(client, b"k%d" % number))
+    assert isinstance(client.ask(leader, TriggerSnapshot(client.next_id())), SnapshotTaken)
+    cluster.restart(behind)
+    cluster.nodes[behind].fs.faults.append(Fault("pwrite", errno.ENOSPC, path="*/wal/*", count=3))
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[behind].event_types())
+    assert cluster.replica(behind).durability.full
+    assert "snapshot.sent" not in cluster.nodes[leader].event_types()
+    cluster.settle()
+    assert local_value(cluster, behind, b"k9") == b"v"
+
+
+def test_a_lone_voter_without_room_for_its_term_tells_nobody_of_it() -> None:
+    """It elects itself, and its learner hears of the new term when that is durable: again held against the disk."""
+    cluster = Cluster(1)
+    client = cluster.client()
+    leader = cluster.leader()
+    added = client.ask(leader, change(client, add_learner(2)))
+    assert isinstance(added, MembersChanged)
+    cluster.join(2, added.members)
+    cluster.settle()
+    cluster.kill(1)
+    cluster.restart(1)
+    fill(cluster, 1, room=0)
+    cluster.run_until(lambda: cluster.replica(1).node.role is NodeRole.LEADER)
+    cluster.run_for(1.0)
+    assert cluster.replica(2).node.current_term < cluster.replica(1).node.current_term
+    make_room(cluster, 1)
+    cluster.settle()
+    assert cluster.replica(2).node.current_term == cluster.replica(1).node.current_term
 
 
 def test_status_is_answered_by_a_node_without_room() -> None:

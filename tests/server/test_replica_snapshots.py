@@ -13,6 +13,7 @@ from raftnode.server import transfers
 from raftnode.server.settings import ReplicaSettings
 from raftnode.storage.snapshots import StoredSnapshot
 from raftnode.wire import client as wire
+from raftnode.wire.frame import encode_frame
 from tests.support.filesystem import SimulatedCrash
 from tests.support.replicas import (
     DATA,
@@ -22,9 +23,11 @@ from tests.support.replicas import (
     Packet,
     add_learner,
     change,
+    first_configuration,
     increment,
     local_value,
     put,
+    remove,
 )
 
 COMPACT = replace(SETTINGS, snapshot_entries=20, snapshot_trailing=0)
@@ -152,6 +155,10 @@ def test_snapshots_are_taken_by_bytes() -> None:
         client.ask(leader, put(client, b"k", bytes(3000)))
     cluster.run_for(0.1)
     assert cluster.replica(1).status().snapshot_index == 5
+    for count in (5, 5, 5, 9):
+        client.ask(leader, put(client, b"k", bytes(3000)))
+        cluster.run_for(0.1)
+        assert cluster.replica(1).status().snapshot_index == count
 
 
 def test_writes_go_on_while_a_snapshot_is_taken() -> None:
@@ -381,7 +388,6 @@ def test_damage_on_the_way_is_found_and_the_transfer_begins_again() -> None:
         if chunk is not None and chunk.offset == 600 and not damaged:
             damaged.append(packet)
             flipped = bytes([chunk.data[0] ^ 1]) + chunk.data[1:]
-            from raftnode.wire.frame import encode_frame
             packet.frame = encode_frame(msgspec.structs.replace(chunk, data=flipped))
         return False
 
@@ -409,6 +415,72 @@ def test_the_snapshot_that_is_being_sent_stays_while_newer_ones_are_taken() -> N
     cluster.settle(60)
     assert local_value(cluster, victim, b"k169") == b"v169"
     assert len(store.list()) == 2
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_member_that_is_removed_is_sent_no_more_of_a_snapshot() -> None:
+    """And the snapshot is kept for it no longer."""
+    cluster = Cluster(settings=COMPACT)
+    client = cluster.client()
+    leader, victim = lag(cluster, client)
+    cluster.network.drop = lambda packet: bool((chunk := chunk_of(packet)) and chunk.offset >= 500)
+    cluster.restart(victim)
+    cluster.run_for(0.2)
+    assert cluster.replica(leader)._sending
+    assert isinstance(client.ask(leader, change(client, remove(victim), force=True)), wire.MembersChanged)
+    fill(cluster, client, leader, 70, first=100)
+    assert len(cluster.replica(leader).snapshots.list()) == 2
+    assert not cluster.replica(leader)._sending
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_members_of_a_snapshot_are_those_in_its_file() -> None:
+    """The last chunk's message names them too; but only the file's bytes have a checksum."""
+    cluster = Cluster(settings=COMPACT)
+    client = cluster.client()
+    _, victim = lag(cluster, client)
+
+    def forge(packet: Packet) -> bool:
+        chunk = chunk_of(packet)
+        if chunk is not None and chunk.done:
+            packet.frame = encode_frame(msgspec.structs.replace(chunk, configuration=first_configuration([1, 2, 3, 4])))
+        return False
+
+    cluster.network.drop = forge
+    cluster.restart(victim)
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[victim].event_types())
+    assert cluster.replica(victim).node.configuration.members() == (1, 2, 3)
+
+
+def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is older, and the machine that it is of is gone. Whoever asked for it is told to ask again."""
+    cluster = Cluster(settings=COMPACT)
+    client = cluster.client()
+    leader = cluster.leader()
+    cluster.settle()
+    victim, other = cluster.followers(leader)
+    replica = cluster.replica(victim)
+    assert replica.start_snapshot()
+
+    def step(clock: Callable[[], float]) -> None:
+        """It takes for ever."""
+        cluster.scheduler.now += 0.001
+
+    monkeypatch.setattr(replica._taking, "step", step)
+    at = client.send(victim, wire.TriggerSnapshot(client.next_id()))
+    cluster.nodes[victim].turn()
+    cluster.network.cut(victim, leader, other)
+    fill(cluster, client, leader, 50)
+    cluster.network.heal()
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[victim].event_types())
+    cluster.run_until(lambda: client.answer(at), 0.1)
+    answer = client.answer(at)
+    assert isinstance(answer, wire.Failed)
+    assert answer.code is wire.ErrorCode.BUSY
+    cluster.settle()
+    assert replica.newest_snapshot is not None
+    assert replica.newest_snapshot.index >= 20
+    assert not [path for path in cluster.nodes[victim].fs.files() if path.endswith(".part")]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -590,17 +662,16 @@ def test_a_stale_chunk_of_a_past_term_changes_nothing() -> None:
     cluster.settle()
     victim = cluster.followers(leader)[0]
     replica = cluster.replica(victim)
-    replica.receive_peer(leader, InstallSnapshotRequest(0, leader, 99, 0, 0, b"x", False))
-    replica.receive_peer(leader, InstallSnapshotRequest(1, leader, 99, 0, 0, b"x", True))
-    cluster.nodes[victim].turn()
-    assert cluster.nodes[victim].replica is not None
-    assert not [path for path in cluster.nodes[victim].fs.files() if "snapshot-" in path]
+    for term, done in ((0, False), (1, True)):
+        replica.receive_peer(leader, InstallSnapshotRequest(term, leader, 99, 0, 0, b"raftsnap", done))
+        cluster.nodes[victim].turn()
+        assert cluster.nodes[victim].replica is not None
+        assert not [path for path in cluster.nodes[victim].fs.files() if "snapshot-" in path]
     assert replica.node.role is NodeRole.FOLLOWER
 
 
 def test_a_doubled_answer_does_not_double_the_stream() -> None:
     """Each chunk that is answered twice is followed by one next chunk."""
-    from tests.support.replicas import first_configuration
     stored = StoredSnapshot(10, 1, first_configuration([1]), 1000, "", "/x", 0)
     sending = transfers.SnapshotSending(2, stored)
     sending.sent(now=5.0)
