@@ -227,6 +227,13 @@ def test_a_restored_machine_says_that_older_changes_are_lost() -> None:
     assert ([change.revision for change in answer.changes], answer.lost_before) == ([5], 0)
 
 
+def test_a_restored_machine_tells_no_changes_of_the_state_that_it_had() -> None:
+    """They are not the changes that led to the state that it has now."""
+    machine = filled(3)
+    machine.restore(list(filled(4).snapshot()))
+    assert query(machine, Changes(b"", 0)) == ChangesResult([], 4, lost_before=4)
+
+
 def test_taking_a_snapshot_does_not_depend_on_how_much_there_is() -> None:
     """The call copies nothing: a hundred thousand keys take no millisecond, where a copy would take several.
     """

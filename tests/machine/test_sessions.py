@@ -351,14 +351,18 @@ def test_a_snapshot_is_of_one_moment_for_sessions_and_machine_alike() -> None:
 
 def test_a_closed_snapshot_closes_the_inner_one() -> None:
     """Nothing is kept for a snapshot that nobody reads any more, begun or not."""
-    machine = SessionMachine(KvMachine())
+    inner = KvMachine()
+    machine = SessionMachine(inner)
     machine.apply(1, encode_write(0, 0, 0, encode(Put(b"k", b"v"))))
     for begun in (False, True):
         snapshot = machine.snapshot()
         if begun:
             next(snapshot)
+        of_inner = inner._snapshot
+        assert of_inner is not None
         snapshot.close()
         assert list(snapshot) == []
+        assert list(of_inner) == []
 
 
 def test_a_snapshot_of_a_machine_with_other_limits_is_refused() -> None:

@@ -6,8 +6,10 @@ import pytest
 from raftnode.core.membership import Configuration
 from raftnode.server.admission import Admission
 from raftnode.storage.data_dir import Identity
+from raftnode.storage.filesystem import NoSpaceError
 from raftnode.wire.hello import (
     PROTOCOL_VERSION,
+    REJECT_BUSY,
     REJECT_CLUSTER,
     REJECT_INSTANCE,
     REJECT_NODE,
@@ -102,6 +104,32 @@ def test_a_node_newer_than_this_ones_configuration_is_welcome_and_not_remembered
     for node in range(4, 100):
         assert isinstance(memory.hello(msgspec.structs.replace(PEER, node_id=node)), Welcome)
     assert memory.kept == {}
+
+
+def test_a_member_whose_addition_is_not_committed_yet_is_remembered() -> None:
+    """It may be asked for its vote at once: a wiped copy of it must not come in its place."""
+    memory = Memory()
+    four = first_configuration([1, 2, 3, 4])
+    hello = msgspec.structs.replace(PEER, node_id=4, instance_id="instance-4")
+    assert isinstance(memory.hello(hello, latest=four), Welcome)
+    assert memory.kept == {4: "instance-4"}
+
+
+def test_a_node_that_cannot_be_remembered_is_not_admitted() -> None:
+    """The disk is full: whoever came next under that id would be taken for it."""
+    room = [False]
+    kept: dict[int, str] = {}
+
+    def remember(node: int, instance: str) -> None:
+        if not room[0]:
+            raise NoSpaceError("the disk is full")
+        kept[node] = instance
+
+    admission = Admission(ME, {}, remember)
+    assert code(admission.check_hello(PEER, MEMBERS, MEMBERS)) == REJECT_BUSY
+    room[0] = True
+    assert isinstance(admission.check_hello(PEER, MEMBERS, MEMBERS), Welcome)
+    assert kept == {2: "instance-2"}
 
 
 @pytest.mark.parametrize(("welcome", "reason"), [

@@ -10,7 +10,9 @@ from raftnode.core.types import EntryKind, NodeRole
 from raftnode.server.settings import ReplicaSettings
 from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode, MemberAction, MemberOperation, MembersChanged
+from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_REMOVED, Hello, Rejected
 from tests.support.replicas import (
+    CLUSTER_ID,
     SETTINGS,
     Client,
     Cluster,
@@ -97,6 +99,17 @@ def test_a_learner_that_has_not_caught_up_is_not_promoted() -> None:
     answer = failed(client.ask(leader, change(client, promote(4))))
     assert answer.code is ErrorCode.REFUSED
     assert "n4 has not caught up: it has entry 0 of 2" in answer.message
+
+
+def test_force_promotes_a_learner_that_has_not_caught_up() -> None:
+    """The operator knows better: it will come."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = cluster.leader()
+    changed(client.ask(leader, change(client, add_learner(4))))
+    assert failed(client.ask(leader, change(client, promote(4)))).code is ErrorCode.REFUSED
+    changed(client.ask(leader, change(client, promote(4), force=True)))
+    assert cluster.replica(leader).node.configuration.voters == (1, 2, 3, 4)
 
 
 def test_a_removal_that_would_lose_the_quorum_is_refused() -> None:
@@ -366,6 +379,99 @@ def test_a_transfer_after_which_nobody_leads_is_answered_in_the_end() -> None:
     answer = failed(client.answer(at))
     assert answer.code is ErrorCode.TIMED_OUT
     assert other
+
+
+def test_the_successor_is_the_voter_that_is_the_furthest_along_and_up() -> None:
+    """A learner that has more cannot lead, and a voter that was not heard from lately may be gone."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = grown(cluster, client)
+    cluster.settle()
+    near, far = cluster.followers(leader)[:2]
+    best_successor = cluster.replica(leader).requests.members.best_successor
+    cluster.network.drop = lambda packet: (
+        packet.target == near and isinstance(packet.message, AppendEntriesRequest) and bool(packet.message.entries)
+    )
+    client.ask(leader, put(client, b"k"))
+    assert best_successor() == far
+    cluster.network.drop = lambda packet: (
+        packet.target != 4 and isinstance(packet.message, AppendEntriesRequest) and bool(packet.message.entries)
+    )
+    client.send(leader, put(client, b"l"))
+    cluster.run_for(0.1)
+    assert cluster.replica(leader).node.match_index_for(4) == cluster.replica(leader).node.last_log_index
+    assert best_successor() == far
+    cluster.network.cut(leader, far)
+    cluster.run_for(cluster.settings.election_timeout_max + 0.2)
+    assert cluster.replica(leader).node.role is NodeRole.LEADER
+    assert best_successor() == near
+
+
+def test_a_leader_whose_connections_break_is_succeeded_at_once() -> None:
+    """Its process is gone: the others do not wait for an election timeout."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    cluster.settle()
+    cluster.run_for(0.2)
+    begun = cluster.scheduler.now
+    cluster.kill(leader)
+    cluster.leader()
+    assert cluster.scheduler.now - begun < cluster.settings.election_timeout_min / 2
+
+
+def test_a_change_that_a_snapshot_covers_is_unknown() -> None:
+    """The old leader fell behind and takes a snapshot: what its change became is not told."""
+    cluster = Cluster(settings=ReplicaSettings(
+        snapshot_entries=10, snapshot_trailing=0, check_quorum=False, request_timeout=60.0
+    ))
+    old = cluster.leader()
+    cluster.settle()
+    client = cluster.client()
+    cluster.network.cut(old, *cluster.followers(old))
+    at = client.send(old, change(client, add_learner(4)))
+    new = cluster.leader(but=[old])
+    for number in range(25):
+        client.ask(new, put(client, b"k%d" % number))
+    cluster.network.heal()
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[old].event_types())
+    cluster.run_until(lambda: client.answer(at), 0.1)
+    answer = failed(client.answer(at))
+    assert (answer.code, answer.outcome) == (ErrorCode.TIMED_OUT, UNKNOWN)
+
+
+def test_a_snapshot_names_the_members_of_its_moment() -> None:
+    """Those committed up to its entry: neither the first ones, nor those of a change that is under way."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader = grown(cluster, client)
+    cluster.settle()
+    cluster.network.cut(leader, *cluster.followers(leader))
+    client.send(leader, change(client, remove(4)))
+    taken = client.ask(leader, wire.TriggerSnapshot(client.next_id()), timeout=0.1)
+    assert isinstance(taken, wire.SnapshotTaken)
+    assert 4 not in cluster.replica(leader).node.configuration.members()
+    stored = cluster.replica(leader).newest_snapshot
+    assert stored is not None
+    assert (stored.configuration.voters, stored.configuration.learners) == ((1, 2, 3), (4,))
+
+
+def test_a_removal_inside_a_snapshot_shuts_its_node_out_too() -> None:
+    """A node that learns of it from a snapshot refuses the removed one as all others do."""
+    cluster = Cluster(4, settings=replace(SETTINGS, snapshot_trailing=0))
+    client = cluster.client()
+    leader = cluster.leader()
+    cluster.settle()
+    cluster.run_for(0.2)
+    behind, gone, _ = cluster.followers(leader)
+    cluster.kill(behind)
+    changed(client.ask(leader, change(client, remove(gone))))
+    client.ask(leader, wire.TriggerSnapshot(client.next_id()))
+    cluster.kill(gone)
+    cluster.restart(behind)
+    cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[behind].event_types())
+    answer = cluster.replica(behind).check_hello(Hello(PROTOCOL_VERSION, CLUSTER_ID, gone, "any", behind))
+    assert isinstance(answer, Rejected)
+    assert answer.code == REJECT_REMOVED
 
 
 @pytest.mark.parametrize(("target", "code"), [(99, ErrorCode.NOT_FOUND), (4, ErrorCode.REFUSED)])

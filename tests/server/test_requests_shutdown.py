@@ -1,5 +1,8 @@
 """A node on its way down: it hands over, answers everyone, and takes nothing new."""
 
+import pytest
+
+from raftnode.core.messages import TimeoutNowRequest
 from raftnode.core.types import NodeRole
 from raftnode.server.settings import ReplicaSettings
 from raftnode.wire import client as wire
@@ -40,6 +43,31 @@ def test_a_leader_that_nobody_can_follow_does_not_wait_for_ever() -> None:
     cluster.run_for(0.2)
     cluster.network.cut(leader, *cluster.followers(leader))
     assert stop(cluster, leader) <= cluster.settings.election_timeout_max + 0.1
+
+
+def test_a_leader_whose_successor_does_not_take_over_does_not_wait_for_ever() -> None:
+    """The others are well, but nothing of the transfer reaches them."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    cluster.settle()
+    cluster.run_for(0.2)
+    cluster.network.drop = lambda packet: isinstance(packet.message, TimeoutNowRequest)
+    assert stop(cluster, leader) == pytest.approx(cluster.settings.election_timeout_max, abs=0.1)
+    assert cluster.replica(leader).node.role is NodeRole.LEADER
+
+
+def test_a_stopping_node_begins_no_snapshot() -> None:
+    """It would not be finished."""
+    cluster = Cluster(settings=ReplicaSettings(snapshot_entries=10))
+    leader = cluster.leader()
+    client = cluster.client()
+    stopping, other = cluster.followers(leader)
+    cluster.replica(stopping).begin_shutdown()
+    for number in range(12):
+        client.ask(leader, put(client, b"k%d" % number))
+    cluster.settle()
+    assert cluster.replica(other).status().snapshot_index == 10
+    assert cluster.replica(stopping).status().snapshot_index == 0
 
 
 def test_every_request_is_answered_before_the_end() -> None:

@@ -82,6 +82,21 @@ def test_one_answer_is_bounded_whatever_was_asked_for() -> None:
     assert cluster.replica(1).node.commit_index > len(answer.entries)
 
 
+def test_one_answer_has_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small ones are many: each is described."""
+    monkeypatch.setattr(requests, "LOG_ENTRIES_MAX", 3)
+    _, client = filled(10)
+    assert indexes(client.ask(1, log(client, 2, 9))) == [2, 3, 4]
+
+
+def test_a_poll_waits_for_a_minute_at_the_most() -> None:
+    """Whatever its client asks for: one that is gone unnoticed is not waited for."""
+    cluster, client = filled(1)
+    begun = cluster.scheduler.now
+    assert indexes(client.ask(1, log(client, 9, 9, wait_ms=10**9), timeout=60.1)) == []
+    assert cluster.scheduler.now - begun > 59.9
+
+
 def test_events_are_read_from_a_cursor_and_awaited() -> None:
     """Each once, in order; a poll is answered by the next event that matches."""
     cluster, client = filled(0)

@@ -211,6 +211,31 @@ def test_reading_pauses_while_too_many_requests_wait(run: Run) -> None:
     run(main())
 
 
+def test_reading_pauses_while_large_requests_wait(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few of them are as much as many small ones."""
+    monkeypatch.setattr(connections, "REQUEST_BYTES_IN_FLIGHT_MAX", 1024 * 1024)
+
+    async def main() -> None:
+        async with running() as node:
+            wire = await client(node)
+            for n in range(30):
+                wire.writer.write(encode_frame(Write(n, 0, 0, 0, bytes(512 * 1024))))
+            await until(lambda: len(node.replica.requests) >= 2)
+            seen = -1
+            while seen != len(node.replica.requests):
+                seen = len(node.replica.requests)
+                await asyncio.sleep(0.05)
+            assert 2 <= seen < 10
+            echo(node)
+            node.replica.delay = 0.001
+            node.runtime._schedule_turn()
+            got = [decode_answer(await wire.body() or b"").id for _ in range(30)]
+            assert got == list(range(30))
+            await wire.close()
+
+    run(main())
+
+
 def test_a_client_that_does_not_read_is_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits for a slow client is bounded: it is closed, counted and logged."""
     monkeypatch.setattr(connections, "OUTGOING_BYTES_MAX", 1024 * 1024)
@@ -317,6 +342,32 @@ def test_a_request_leaves_before_the_turn_that_made_it_ends(run: Run) -> None:
             one.runtime._schedule_turn()
             await until(lambda: arrived)
             assert decode_peer_message(arrived[0][4:]) == RequestVoteRequest(1, 1, 0, 0)
+            await wire.close()
+            listener.close()
+
+    run(main())
+
+
+def test_a_peer_that_was_dialled_sends_responses_only(run: Run) -> None:
+    """Its requests come on the connection that it dials itself, where it says who it is."""
+
+    async def main() -> None:
+        async with running(1) as one:
+            held: list[Wire] = []
+            listener = await asyncio.start_server(lambda r, w: held.append(Wire(r, w)), "127.0.0.1", 0)
+            one.runtime.set_members({2: f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"})
+            await until(lambda: held)
+            wire = held[0]
+            assert await wire.body()
+            wire.writer.write(encode_frame(Welcome(PROTOCOL_VERSION, CLUSTER, 2, "i2")))
+            await until(lambda: one.replica.connected)
+            wire.writer.write(encode_frame(AppendEntriesResponse(1, True, 0)))
+            wire.writer.write(encode_frame(RequestVoteRequest(1, 2, 0, 0)))
+            wire.writer.write(encode_frame(AppendEntriesResponse(2, True, 0)))
+            await until(lambda: one.replica.counters["frames_bad"] or len(one.replica.messages) > 1)
+            assert {type(message) for _, message in one.replica.messages} <= {AppendEntriesResponse}
+            assert one.replica.counters["frames_bad"] == 1
+            assert await wire.body() is None
             await wire.close()
             listener.close()
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from raftnode.core.errors import StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.storage.data_dir import DataDir, DataDirError, Identity, format_data_dir, read_identity
 from raftnode.storage.filesystem import Filesystem
 from raftnode.storage.wal import Wal
-from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem, crash_masks
+from tests.support.filesystem import Fault, SimulatedCrash, SimulatedFilesystem, crash_masks
 
 DIRECTORY = "/disk/n1"
 
@@ -154,6 +155,19 @@ def test_boots_and_instances_are_durable_when_they_are_returned() -> None:
         data_dir.remember_instance(boot + 1, f"instance {boot}")
         fs = fs.crash()
     assert DataDir.open(DIRECTORY, fs).known_instances() == {2: "instance 1", 3: "instance 2", 4: "instance 3"}
+
+
+def test_what_a_start_finds_is_durable_from_then_on() -> None:
+    """The process before may have died between a rename and the fsync of its directory."""
+    fs = SimulatedFilesystem()
+    make(DIRECTORY, fs)
+    before = DataDir.open(DIRECTORY, fs)
+    fs.faults.append(Fault("sync_directory", path=DIRECTORY))
+    with pytest.raises(StorageError):
+        before.remember_instance(2, "instance 2")
+    after = fs.kill()
+    assert DataDir.open(DIRECTORY, after).known_instances() == {2: "instance 2"}
+    assert DataDir.open(DIRECTORY, after.crash(lambda piece: False)).known_instances() == {2: "instance 2"}
 
 
 def test_every_crash_point_of_format_leaves_a_directory_that_can_be_formatted_or_used() -> None:

@@ -2,12 +2,14 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from raftnode.core.errors import StorageError
 from raftnode.storage.filesystem import (
+    File,
     Filesystem,
     LockHeldError,
     MissingFileError,
@@ -93,6 +95,38 @@ def test_errors_carry_the_file_and_the_reason_and_a_full_disk_its_own_type() -> 
         error = storage_error("write to", "/data/x", OSError(number, "whatever"))
         assert type(error) is kind
         assert str(error) == f"cannot write to /data/x: {os.strerror(number)}"
+
+
+def test_what_the_system_reads_and_writes_in_parts_is_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short count is not the end: the rest is asked for."""
+    pread, pwrite = os.pread, os.pwrite
+    monkeypatch.setattr(os, "pread", lambda descriptor, size, at: pread(descriptor, min(size, 3), at))
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, bytes(data)[:4], at))
+    file = RealFilesystem().create(str(tmp_path / "x"))
+    file.pwrite(b"hello world", 0)
+    assert file.size() == 11
+    assert file.pread(100, 0) == b"hello world"
+    file.close()
+
+
+@pytest.mark.parametrize(("call", "action"), [
+    ("fdatasync", lambda file: file.sync()), ("pwrite", lambda file: file.pwrite(b"x", 0)),
+    ("pread", lambda file: file.pread(1, 0)), ("ftruncate", lambda file: file.truncate(0)),
+])
+def test_no_failure_of_the_disk_goes_unnoticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, action: Callable[[File], object]
+) -> None:
+    """Whichever call it is, the caller hears of it."""
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EIO, "as told")
+
+    file = RealFilesystem().create(str(tmp_path / "x"))
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(StorageError, match="Input/output error"):
+        action(file)
+    file.close()
 
 
 def test_a_real_full_disk_is_recognised() -> None:

@@ -144,6 +144,17 @@ def test_a_shortened_lengthened_or_renamed_snapshot_is_damaged() -> None:
         store.list()
 
 
+def test_another_snapshot_in_the_place_of_one_is_damage() -> None:
+    """Whole as it is: a reader that began with one file does not go on with another."""
+    fs = SimulatedFilesystem()
+    store = open_store(fs)
+    stored = write(store, 10)
+    other = write(open_store(fs, "/disk/other"), 10, chunks=[b"another state"])
+    fs.put(stored.path, fs.contents(other.path))
+    with pytest.raises(SnapshotDamaged, match="another snapshot than before"):
+        store.verify(stored)
+
+
 def test_a_lost_doubled_or_exchanged_block_is_damage() -> None:
     """Each block's checksum continues the one before it."""
     fs = SimulatedFilesystem()
@@ -354,4 +365,13 @@ def test_a_head_of_nonsense_under_a_right_checksum_is_rejected(ending: bytes) ->
     data = _MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head
     receiver = open_store(SimulatedFilesystem()).receiver(5, 1)
     with pytest.raises(SnapshotRejected, match="makes no sense"):
+        receiver.write(0, data)
+
+
+def test_a_head_with_an_unreadable_configuration_is_rejected_at_once() -> None:
+    """The rest is not taken in: what members a snapshot has must be known when it is put in force."""
+    head = b"\x94\x01\x05\x01\xc4\x03\xff\xff\xff"
+    data = _MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head
+    receiver = open_store(SimulatedFilesystem()).receiver(5, 1)
+    with pytest.raises(SnapshotRejected, match="its head makes no sense"):
         receiver.write(0, data)

@@ -45,6 +45,18 @@ def test_it_holds_what_a_log_in_memory_holds_staged_synced_and_reopened(tmp_path
         assert wal.recovery.cut is None
 
 
+def test_a_segment_that_was_never_finished_is_removed_at_the_start() -> None:
+    """It holds nothing, and would stay for ever."""
+    fs = SimulatedFilesystem()
+    open_wal(fs).close()
+    part = f"{WAL}/segment-000000000002.wal.part"
+    fs.put(part, b"half a head")
+    Wal.open(WAL, fs, read_only=True).close()
+    assert fs.exists(part)
+    open_wal(fs)
+    assert not fs.exists(part)
+
+
 def test_one_sync_is_one_write_and_one_fsync() -> None:
     """However much is staged, a sync costs one write and one fsync; without anything staged, nothing."""
     fs = SimulatedFilesystem()

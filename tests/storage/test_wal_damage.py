@@ -7,7 +7,7 @@ import pytest
 
 from raftnode.core.errors import StorageError
 from raftnode.core.types import HardState, LogEntry
-from raftnode.storage.segment import HEAD_BYTES, SECTOR_BYTES
+from raftnode.storage.segment import HEAD_BYTES, SECTOR_BYTES, Batch, decode_head, encode_group
 from raftnode.storage.wal import Wal, WalDamaged
 from tests.storage.script import WAL, LogState, entries, state_of
 from tests.support.filesystem import SimulatedFilesystem
@@ -154,6 +154,18 @@ def test_a_value_that_looks_like_the_log_is_not_taken_for_it() -> None:
     data[ends[1] : boundary] = bytes(boundary - ends[1])
     wal = reopened(fs, bytes(data))
     assert state_of(wal) == states[1]
+
+
+@pytest.mark.parametrize(("sync", "index"), [(4, 4), (2, 4), (3, 5), (3, 3)])
+def test_a_whole_batch_that_does_not_follow_is_damage(sync: int, index: int) -> None:
+    """Its checksums are right; but two writes and three entries are before it, not what it says."""
+    fs, _, _ = small_log(entries(1, 2, 1), entries(3, 3, 1))
+    data = fs.contents(SEGMENT)
+    group = [Batch(None, 0, None, [LogEntry(1, index, b"x")])]
+    forged = data + encode_group(group, sync, decode_head(data[:HEAD_BYTES], SEGMENT))[0]
+    with pytest.raises(WalDamaged, match="was found where") as caught:
+        reopened(fs, forged)
+    assert caught.value.offset == len(data)
 
 
 def test_a_missing_segment_is_named() -> None:

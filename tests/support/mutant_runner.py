@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -150,11 +151,14 @@ def outcomes_of(module: str) -> dict[str, Outcome]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="apply mutants of the program and show which test notices each")
-    parser.add_argument("module", help="where MUTANTS is: tests.core.mutants or tests.server.mutants")
+    parser.add_argument("module", help="where MUTANTS is, such as tests.core.mutants")
     parser.add_argument("--name", help="only the mutant of this name")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     arguments = parser.parse_args()
     mutants: list[Mutant] = importlib.import_module(arguments.module).MUTANTS
+    repeated = [name for name, count in Counter(mutant.name for mutant in mutants).items() if count > 1]
+    if repeated:
+        parser.error(f"two mutants have one name: {repeated}")
     wrong = 0
     for outcome in run([mutant for mutant in mutants if arguments.name in (None, mutant.name)]):
         wrong += outcome.verdict != ("survived" if outcome.name == NO_MUTANT else "caught")

@@ -44,3 +44,18 @@ class Mutant:
         if text.count(self.old) != 1:
             raise ValueError(f"mutant {self.name}: its old text occurs {text.count(self.old)} times in {self.file}")
         return text.replace(self.old, self.new)
+
+
+class MutantList(list[Mutant]):
+    """The mutants of one package: files and tests that name no package are its own."""
+
+    def __init__(self, package: str) -> None:
+        super().__init__()
+        self._package = package
+
+    def add(self, name: str, file: str, old: str, new: str, *tests: str) -> None:
+        """Add a mutant; see `Mutant` for what its parts are."""
+        self.append(Mutant(name, self._whole(file), old, new, tuple(self._whole(test) for test in tests)))
+
+    def _whole(self, name: str) -> str:
+        return name if "/" in name else f"{self._package}/{name}"
