@@ -43,7 +43,10 @@ def build(runner: Callable[[Command, dict[str, RawValue]], None]) -> typer.Typer
                 app.add_typer(groups[words[0]], name=words[0], help=registry.GROUPS[words[0]])
             home = groups[words[0]]
         command = registry.load(path)
-        home.command(words[-1], help=help_text(command))(_callback(command, runner))
+        text = help_text(command)
+        # Without a short help of its own, the list of commands would break it off in the middle.
+        short = text.partition("\n")[0].partition(". ")[0]
+        home.command(words[-1], help=text, short_help=short)(_callback(command, runner))
     return app
 
 

@@ -61,8 +61,8 @@ def cas(
 ) -> None:
     """Set a key only where its present value is EXPECTED, or where it is absent. Otherwise exit code 8.
 
-    Example: raftctl kv cas lock free held
-      raftctl kv cas lock --absent held
+    Example: raftctl kv cas lock --absent held
+      raftctl kv cas lock held free
     """
     name = decode_key(key, hex_=hex_)
     if absent:

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from raftctl import app, registry
 from raftctl.command import Command, Opt, RawValue, leading_options
 from raftctl.errors import UsageError
+from raftctl.main import run
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = sorted(registry.COMMANDS)
@@ -157,3 +158,16 @@ def test_the_program_collects_garbage_again_when_its_command_runs() -> None:
     assert done.stderr == "True\n"
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["raftctl"] == (
         "raftctl.__main__:main")
+
+
+@pytest.mark.parametrize("group", ["", *sorted(registry.GROUPS)])
+def test_no_list_of_commands_breaks_a_sentence_off(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a command does is said to the end of its first sentence."""
+    assert run([*group.split(), "--help"]) == 0
+    listed = " ".join(capsys.readouterr().out.partition("Commands:\n")[2].split())
+    assert "..." not in listed
+    for path in ALL:
+        head, _, name = path.rpartition(" ")
+        if head == group:
+            sentence = registry.load(path).help.strip().partition("\n")[0].partition(". ")[0].rstrip(".")
+            assert f"{name} {sentence}" in listed
