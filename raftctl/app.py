@@ -45,7 +45,7 @@ def build(runner: Callable[[Command, dict[str, RawValue]], None]) -> typer.Typer
         command = registry.load(path)
         text = help_text(command)
         # Without a short help of its own, the list of commands would break it off in the middle.
-        short = text.partition("\n")[0].partition(". ")[0]
+        short = text.partition("\n")[0].partition(". ")[0].rstrip(".") + "."
         home.command(words[-1], help=text, short_help=short)(_callback(command, runner))
     return app
 
@@ -118,4 +118,5 @@ def run_typer(arguments: Sequence[str]) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             note(message)
             message = "A command is missing."
-        raise UsageError(message[:1].lower() + message[1:].rstrip("."), "", f"see: {path} --help") from error
+        raise UsageError(message[:1].lower() + message[1:].rstrip("."), "the command line makes no sense so",
+                         f"see: {path} --help") from error

@@ -12,7 +12,7 @@ from typing import Final
 
 from raftctl.connection import Connection
 from raftctl.errors import CliError, InternalError, Unreachable
-from raftctl.failures import failure_error
+from raftctl.failures import VERSIONS, failure_error
 from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin
 from raftnode.wire.client import Answer, Failed, OpenSession, Read, Request, SessionOpened, Write, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
@@ -101,7 +101,7 @@ class Client:
     def _take(self, answer: Answer, now: float) -> None:
         began = self.in_flight.pop(answer.id, None)
         if began is None:
-            raise InternalError("a node answered what it was not asked", f"request {answer.id}")
+            raise InternalError("a node answered what it was not asked", f"request {answer.id}", VERSIONS)
         if isinstance(answer, Failed):
             self._figures.errors += 1
         else:

@@ -14,12 +14,15 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from shlex import quote
+from typing import Any, Final, TypeVar
 
 from raftctl.errors import NotFound, UsageError
 from raftctl.settings import split_address
 
 _T = TypeVar("_T", str, int)
+
+EXAMPLE: Final = "see cluster.toml under FILES in raftctl(1), or have one written: raftctl cluster init DIR"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class ClusterFile:
         known = {n.name: n for n in self.nodes}
         for name in names:
             if name not in known:
-                raise NotFound(f"there is no node {name!r} in {self.path}", f"it has: {', '.join(known)}")
+                raise NotFound(f"there is no node {name!r} in {self.path}", f"it has: {', '.join(known)}",
+                               f"see them: raftctl cluster list -f {quote(self.path)}")
         return tuple(n for n in self.nodes if not names or n.name in names)
 
 
@@ -56,24 +60,24 @@ def load_cluster_file(path: str) -> ClusterFile:
         with open(path, "rb") as file:
             data = tomllib.load(file)
     except FileNotFoundError as error:
-        raise UsageError(
-            f"there is no cluster file {path}", "", "make one: raftctl cluster init DIR; or name it with -f"
-        ) from error
+        raise UsageError(f"there is no cluster file {path}", "a cluster on this machine is described by one",
+                         "make one: raftctl cluster init DIR; or name it with -f") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}", str(error)) from error
+        raise UsageError(f"cannot read {path}", str(error), "mend the file, or name another with -f") from error
     head = data.get("cluster")
     if not isinstance(head, dict):
-        raise UsageError(f"{path}: there is no [cluster] table")
+        raise UsageError(f"{path}: there is no [cluster] table", "it has the cluster's name and id", EXAMPLE)
     tables = data.get("node")
     if not isinstance(tables, list) or not tables:
-        raise UsageError(f"{path}: there is no [[node]]", "a cluster has at least one")
+        raise UsageError(f"{path}: there is no [[node]]", "a cluster has at least one", EXAMPLE)
     base = os.path.dirname(os.path.abspath(path))
     nodes = tuple(_node(path, base, number, table) for number, table in enumerate(tables, 1))
     for key in ("id", "name", "address", "data_dir"):
         values = [getattr(node, key) for node in nodes]
         twice = next((v for v in values if values.count(v) > 1), None)
         if twice is not None:
-            raise UsageError(f"{path}: two nodes have the {key} {twice!r}")
+            raise UsageError(f"{path}: two nodes have the {key} {twice!r}", "each node has its own",
+                             "give one of them another")
     return ClusterFile(
         path,
         _value(path, "cluster.name", head.get("name"), str),
@@ -84,11 +88,12 @@ def load_cluster_file(path: str) -> ClusterFile:
 
 def _node(path: str, base: str, number: int, table: Any) -> ClusterNode:
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: node {number} is not a [[node]] table")
+        raise UsageError(f"{path}: node {number} is not a [[node]] table", f"it is {table!r}", EXAMPLE)
     where = f"node {number}"
     node_id = _value(path, f"{where}: id", table.get("id"), int)
     if node_id < 1:
-        raise UsageError(f"{path}: {where}: id cannot be {node_id}", "it is a positive whole number")
+        raise UsageError(f"{path}: {where}: id cannot be {node_id}", "it is a positive whole number",
+                         "give each node an id that no other node ever had")
     address = _value(path, f"{where}: address", table.get("address"), str)
     try:
         split_address(address)
@@ -108,6 +113,7 @@ def _value(path: str, key: str, value: Any, kind: type[_T]) -> _T:
         raise UsageError(
             f"{path}: {key} is {'missing' if value is None else repr(value)}",
             f"it is {'a text' if kind is str else 'a whole number'}",
+            EXAMPLE,
         )
     return value
 

@@ -80,14 +80,16 @@ class Param(NamedTuple):
         declaration = self.declaration
         label = declaration.metavar if isinstance(declaration, Arg) else declaration.names[-1]
         if declaration.choices and text not in declaration.choices:
-            raise UsageError(f"{label} cannot be {text!r}", f"it is one of {', '.join(declaration.choices)}")
+            raise UsageError(f"{label} cannot be {text!r}", "it is one of a few words",
+                             f"give one of {', '.join(declaration.choices)}")
         if isinstance(declaration, Opt) and declaration.convert is not None:
             return declaration.convert(text)
         if self.kind is int:
             try:
                 return int(text)
             except ValueError:
-                raise UsageError(f"{label} cannot be {text!r}", "it is a whole number") from None
+                raise UsageError(f"{label} cannot be {text!r}", "it is a whole number",
+                                 "write digits only, such as 10") from None
         return text
 
 

@@ -23,7 +23,7 @@ class CliError(Exception):
     exit_code = EXIT_INTERNAL
     code = "E_INTERNAL"
 
-    def __init__(self, what: str, why: str = "", next_step: str = "", *, code: str = "") -> None:
+    def __init__(self, what: str, why: str, next_step: str, *, code: str = "") -> None:
         self.what = what
         self.why = why
         self.next_step = next_step

@@ -1,8 +1,14 @@
 """From what a node or a connection says to the error that a user is told."""
 
+from typing import Final
+
 from raftctl.errors import CliError, InternalError, NoLeader, NotFound, OutcomeUnknown, Refused, Unreachable, UsageError
 from raftctl.exchange import Asked
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
+
+LOOK: Final = "look whether it is there before trying again"
+WHO_IS_UP: Final = "see who is up: raftctl status; wait for a leader: raftctl wait --leader"
+VERSIONS: Final = "check that all nodes and this program are of the same version: raftctl status -o wide"
 
 
 class SessionLost(OutcomeUnknown):
@@ -24,7 +30,7 @@ def unknown(why: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         "the outcome is unknown: the change may have been made, or may still be",
         why,
-        "look whether it is there before trying again",
+        LOOK,
     )
 
 
@@ -38,7 +44,8 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 return Refused(what, why, "see who is up: raftctl status; bring a voter back first", code="E_QUORUM")
             return Refused(what, why, "look at the cluster: raftctl status")
         case ErrorCode.NOT_FOUND:
-            return NotFound(message)
+            return NotFound(message, "the node that was asked has no such thing",
+                            "see who and what is there: raftctl member list; raftctl snapshot list")
         case ErrorCode.COMPACTED:
             return NotFound(
                 message,
@@ -47,9 +54,10 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 code="E_COMPACTED",
             )
         case ErrorCode.BAD_REQUEST:
-            return UsageError(message)
+            return UsageError(message, "a node refused the request", f"mend what it names; if that is right, {VERSIONS}")
         case ErrorCode.TOO_LARGE:
-            return UsageError(message, code="E_TOO_LARGE")
+            return UsageError(message, "a node refused the request for its size", "send less at once",
+                              code="E_TOO_LARGE")
         case ErrorCode.NO_SPACE:
             return Refused(
                 message,
@@ -58,9 +66,12 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 code="E_NO_SPACE",
             )
         case ErrorCode.SESSION_EXPIRED:
-            return unknown(f"{message}; before that: {doubtful}") if doubtful else SessionLost(message)
+            if doubtful:
+                return unknown(f"{message}; before that: {doubtful}")
+            return SessionLost(message, "whether an earlier try was applied cannot be known", LOOK)
         case ErrorCode.INTERNAL:
-            return InternalError(f"the node failed: {message}", "", "its log says more")
+            return InternalError(f"the node failed: {message}", "nothing is known of what it did",
+                                 "its log says more; see how it is: raftctl status")
         case (
             ErrorCode.NOT_LEADER
             | ErrorCode.NO_LEADER
@@ -69,4 +80,4 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
             | ErrorCode.TIMED_OUT
             | ErrorCode.SHUTTING_DOWN
         ):
-            return unknown(message) if failed.outcome == UNKNOWN else NoLeader(message)
+            return unknown(message) if failed.outcome == UNKNOWN else NoLeader(message, "it was not done", WHO_IS_UP)

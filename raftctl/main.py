@@ -21,8 +21,8 @@ def main() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it is open until the end
     if sys.stdout is None:
         # Nothing is done: the first socket would take the place of the closed descriptor.
-        os._exit(report(OutputFailed("standard output is closed", "", "give it a place: raftctl ... >/dev/null"),
-                        as_json=_wants_json(sys.argv[1:])))
+        error = OutputFailed("standard output is closed", "nothing was done", "give it a place: raftctl ... >/dev/null")
+        os._exit(report(error, as_json=_wants_json(sys.argv[1:])))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -51,8 +51,8 @@ def run(arguments: Sequence[str]) -> int:
             raise
         failure = InternalError(
             f"unexpected {type(error).__name__}: {error}",
-            "",
-            "this should not happen; RAFTCTL_DEBUG=1 shows where it comes from",
+            "this program has a bug",
+            "RAFTCTL_DEBUG=1 shows where it comes from",
         )
         report(failure, as_json=_wants_json(arguments))
         return EXIT_INTERNAL

@@ -108,7 +108,8 @@ def storage_told() -> Iterator[None]:
     except SnapshotDamaged as error:
         raise damaged(error.file, error.offset, error.reason, "use another copy of the snapshot") from error
     except StorageError as error:
-        raise UsageError(str(error), "", "check the path and its permissions", code="E_FILE") from error
+        raise UsageError(str(error), "the file system said so", "check the path and its permissions",
+                         code="E_FILE") from error
 
 
 def damaged(file: str, offset: int, reason: str, advice: str) -> ConditionFalse:

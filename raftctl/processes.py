@@ -38,7 +38,8 @@ def running_pid(data_dir: str) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UsageError(f"cannot open {path}", error.strerror or str(error)) from error
+        raise UsageError(f"cannot open {path}", error.strerror or str(error),
+                         "check the path and its permissions") from error
     try:
         if not _held(descriptor):
             return None
@@ -87,7 +88,8 @@ def send_signal(data_dir: str, number: signal.Signals) -> int | None:
     except ProcessLookupError:
         return None
     except PermissionError as error:
-        raise UsageError(f"process {pid} in {data_dir} belongs to another user", str(error)) from error
+        raise UsageError(f"process {pid} in {data_dir} belongs to another user", str(error),
+                         "repeat the command as that user, or as root") from error
     return pid
 
 

@@ -91,7 +91,7 @@ def load_contexts(path: str) -> Contexts:
     contexts = Contexts(_text(path, data, "current"))
     table = data.get("contexts", {})
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: contexts is not a table", f"it is {table!r}")
+        raise UsageError(f"{path}: contexts is not a table", f"it is {table!r}", "mend the file, or remove it")
     for name, entry in table.items():
         endpoints = entry.get("endpoints") if isinstance(entry, dict) else None
         if not isinstance(endpoints, list) or not all(isinstance(e, str) for e in endpoints) or not endpoints:
@@ -179,5 +179,5 @@ def context_endpoints(contexts: Contexts, name: str, path: str) -> tuple[str, ..
 def _text(path: str, data: Mapping[str, Any], key: str) -> str:
     value = data.get(key, "")
     if not isinstance(value, str):
-        raise UsageError(f"{path}: {key} is not a text", f"it is {value!r}")
+        raise UsageError(f"{path}: {key} is not a text", f"it is {value!r}", "mend the file, or remove it")
     return value

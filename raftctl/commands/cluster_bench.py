@@ -36,9 +36,12 @@ def bench(
     Example: raftctl cluster bench --op put --connections 100 --seconds 5 -o json
     """
     if not 1 <= connections <= CONNECTIONS_MAX or not 1 <= depth <= CONNECTIONS_MAX:
-        raise UsageError(f"--connections and --depth are 1 to {CONNECTIONS_MAX}")
+        raise UsageError(f"{connections} connections with {depth} requests each cannot be",
+                         f"--connections and --depth are 1 to {CONNECTIONS_MAX}", "leave them out for 100 and 1")
     if not 0 <= value_bytes <= VALUE_BYTES_MAX or not seconds > 0:
-        raise UsageError(f"--value-bytes is 0 to {VALUE_BYTES_MAX}, and --seconds above 0")
+        raise UsageError(f"values of {value_bytes} bytes for {seconds:g} s cannot be",
+                         f"--value-bytes is 0 to {VALUE_BYTES_MAX}, and --seconds above 0",
+                         "leave them out for 256 and 5")
     from raftctl.bench import benchmark_failed, delete_each, each_key, put_each, reader, run_load, writer
     from raftctl.link import Pin
 

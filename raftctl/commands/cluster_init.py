@@ -67,9 +67,8 @@ def _plan(directory: str, name: str | None, nodes: int, host: str, base_port: in
             f"--nodes cannot be {nodes}", "a cluster has 1 to 99 nodes", "3 and 5 are good numbers"
         )
     if not 1 <= base_port <= 65536 - nodes:
-        raise UsageError(
-            f"--base-port cannot be {base_port}", f"{nodes} ports from there must be at most 65535"
-        )
+        raise UsageError(f"--base-port cannot be {base_port}", f"{nodes} ports from there must be at most 65535",
+                         f"give 1 to {65536 - nodes}, or leave it out for 7001")
     from uuid import uuid4
 
     base = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(os.path.abspath(directory))).strip("._-")
@@ -107,7 +106,8 @@ def _make(directory: str, path: str, text: str) -> ClusterFile:
         with open(part, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise UsageError(f"cannot write {part}", error.strerror or str(error)) from error
+        raise UsageError(f"cannot write {part}", error.strerror or str(error),
+                         "give a directory that can be written") from error
     try:
         for node in load_cluster_file(part).nodes:
             _format(part, node.name)
@@ -128,9 +128,8 @@ def _format(path: str, name: str) -> None:
     )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise InternalError(
-            f"raftnode format failed for {name} with exit code {done.returncode}", "\n  ".join(lines[-5:])
-        )
+        raise InternalError(f"raftnode format failed for {name} with exit code {done.returncode}",
+                            "\n  ".join(lines[-5:]), "nothing was made: mend that, and repeat the command")
 
 
 def _emit(run: Invocation, file: ClusterFile, *, changed: bool) -> None:

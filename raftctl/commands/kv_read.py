@@ -52,7 +52,8 @@ def get(
     assert isinstance(result, kv.GetResult), "Get is answered by GetResult"
     item = result.item
     if item is None:
-        raise NotFound(f"there is no key {escape_bytes(wanted)!r}", f"at revision {result.revision}")
+        raise NotFound(f"there is no key {escape_bytes(wanted)!r}", f"at revision {result.revision}",
+                       "see which there are: raftctl kv list --keys-only")
     if raw:
         run.output.emit_bytes(item.value)
         return

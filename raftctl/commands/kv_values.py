@@ -25,7 +25,7 @@ def decode_text(text: str, *, hex_: bool, what: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise UsageError(
-            f"the {what} is not hexadecimal: {text!r}", "", "write two digits for each byte"
+            f"the {what} is not hexadecimal: {text!r}", "--hex says that it is", "write two digits for each byte"
         ) from None
 
 
@@ -33,11 +33,10 @@ def decode_key(text: str, *, hex_: bool) -> bytes:
     """Return the key's bytes. Raises UsageError where it is empty or over the limit."""
     key = decode_text(text, hex_=hex_, what="key")
     if not key:
-        raise UsageError("the key is empty", "a key has at least one byte")
+        raise UsageError("the key is empty", "a key has at least one byte", "give a KEY")
     if len(key) > kv.KEY_BYTES_MAX:
-        raise UsageError(
-            f"the key has {len(key)} bytes", f"the limit is {kv.KEY_BYTES_MAX} bytes", code="E_TOO_LARGE"
-        )
+        raise UsageError(f"the key has {len(key)} bytes", f"the limit is {kv.KEY_BYTES_MAX} bytes",
+                         "give a shorter one, and put the rest into the value", code="E_TOO_LARGE")
     return key
 
 
@@ -55,6 +54,7 @@ def take_value(text: str | None, file: str | None, *, hex_: bool) -> bytes:
         raise UsageError(
             f"the value has {f'{len(value)} bytes' if file is None else f'more than {kv.VALUE_BYTES_MAX} bytes'}",
             f"the limit is {kv.VALUE_BYTES_MAX} bytes",
+            "divide it over several keys",
             code="E_TOO_LARGE",
         )
     return value
@@ -68,13 +68,14 @@ def _read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(limit)
     except OSError as error:
-        raise UsageError(f"cannot read {path}", error.strerror or str(error)) from error
+        raise UsageError(f"cannot read {path}", error.strerror or str(error),
+                         "check the path and its permissions; - is standard input") from error
 
 
 def read_only_one_of(*, raw: bool, hex_: bool) -> None:
     """Raise UsageError where both forms were asked for."""
     if raw and hex_:
-        raise UsageError("--raw and --hex exclude each other")
+        raise UsageError("--raw and --hex exclude each other", "both say how it is printed", "leave one of them out")
 
 
 def key_record(key: bytes) -> dict[str, Any]:
@@ -104,9 +105,8 @@ def kv_result(data: bytes, key: bytes = b"") -> kv.KvResult:
             result.reason, current_text(result.current), f"read it again: {get_command(key)}"
         )
     if isinstance(result, kv.BadCommand):
-        raise UsageError(
-            result.reason, "", f"see what is there: {get_command(key)}" if key else ""
-        )
+        raise UsageError(result.reason, "the store refused the command, and nothing changed",
+                         f"see what is there: {get_command(key)}" if key else "see the keys: raftctl kv list")
     return result
 
 

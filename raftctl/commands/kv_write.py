@@ -67,10 +67,12 @@ def cas(
     name = decode_key(key, hex_=hex_)
     if absent:
         if expected is not None and value is not None:
-            raise UsageError("--absent takes no EXPECTED", f"{expected!r} was given")
+            raise UsageError("--absent takes no EXPECTED", f"{expected!r} was given",
+                             "write: raftctl kv cas KEY --absent VALUE")
         value, expected = expected, None
     elif expected is None:
-        raise UsageError("give the EXPECTED value, or --absent")
+        raise UsageError("give the EXPECTED value, or --absent", "neither was given",
+                         "write: raftctl kv cas KEY EXPECTED VALUE, or: raftctl kv cas KEY --absent VALUE")
     content = take_value(value, file, hex_=hex_)
     wanted = None if expected is None else decode_text(expected, hex_=hex_, what="expected value")
     result = _write(run, kv.CompareAndSet(name, wanted, content), dry_run=dry_run)

@@ -47,7 +47,8 @@ def range_(
     Example: raftctl log range 1 20 -o jsonl
     """
     if not 1 <= lo <= hi:
-        raise UsageError(f"{lo} to {hi} is not a range of the log", "it begins at 1 or later and goes up")
+        raise UsageError(f"{lo} to {hi} is not a range of the log", "it begins at 1 or later and goes up",
+                         "see where the log begins and ends: raftctl log info")
     if data_dir is not None:
         _check_offline(node)
         show_range(run, data_dir, lo, hi)
@@ -226,4 +227,5 @@ def _fetch(cluster: Cluster, where: str, request: GetLog, wait_s: float = 0.0) -
 
 def _check_offline(node: str | None) -> None:
     if node is not None:
-        raise UsageError("--data-dir and --node exclude each other", "no node is asked for a data directory")
+        raise UsageError("--data-dir and --node exclude each other", "no node is asked for a data directory",
+                         "leave one of them out")

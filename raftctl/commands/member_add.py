@@ -55,7 +55,8 @@ def add(
     Example: raftctl member add n4 --address 10.0.0.4:7001
     """
     if learner and observer:
-        raise UsageError("--learner and --observer exclude each other")
+        raise UsageError("--learner and --observer exclude each other", "a member is one thing at a time",
+                         "leave one of them out")
     split_address(address)
     first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER
     operation = MemberOperation(first, name=name, address=address)
@@ -193,7 +194,8 @@ def await_catch_up(
         member = existing(view, name, address)
         if member is None:
             raise Conflict(
-                f"{name} was removed while it was catching up", "someone else changed the membership"
+                f"{name} was removed while it was catching up", "someone else changed the membership",
+                "see who is a member: raftctl member list",
             )
         if member.kind == "voter" or member.promotable:
             return member

@@ -171,4 +171,4 @@ def ask(question: str) -> None:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError("not confirmed", "nothing was changed")
+        raise UsageError("not confirmed", "nothing was changed", "answer y, or give --yes")

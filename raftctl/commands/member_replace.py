@@ -130,7 +130,8 @@ def _leaver(view: View, old: str, present: Member | None) -> Member | None:
         return None
     leaver = the_member(view, old)
     if present is not None and present.id == leaver.id:
-        raise UsageError(f"{leaver.name} cannot replace itself", "OLD and NEW are the same member")
+        raise UsageError(f"{leaver.name} cannot replace itself", "OLD and NEW are the same member",
+                         "give NEW another name and address")
     if leaver.kind not in ("voter", "outgoing"):
         raise Refused(
             f"{leaver.name} is no voter", f"it is a {leaver.kind}, and replacing gives its vote to the new member",

@@ -34,7 +34,9 @@ def inspect(
     Example: raftctl snapshot inspect backup.snap --depth 2
     """
     if depth < 0 or limit < 0 or not separator:
-        raise UsageError("--depth and --limit are at least 0, and --separator is not empty")
+        raise UsageError(f"a depth of {depth}, {limit} prefixes and the separator {separator!r} cannot be",
+                         "--depth and --limit are at least 0, and --separator is not empty",
+                         "leave them out for 1, 50 and '/'")
     with opened(file, data_dir) as (stored, chunks):
         contents = _read(run, stored, chunks, depth, separator)
         heaviest = sorted(contents.prefixes.items(), key=lambda item: (-item[1].total_bytes, item[0]))
@@ -93,7 +95,8 @@ def verify(run: Invocation, file: Annotated[str, FILE]) -> None:
 def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterator[bytes]]]:
     """Give a snapshot's head (a StoredSnapshot) and its checked chunks. Raises CliError."""
     if (file is None) == (data_dir is None):
-        raise UsageError("give FILE or --data-dir", "one of them, not both")
+        raise UsageError("give FILE or --data-dir", "neither was given" if file is None else "both were given",
+                         "write: raftctl snapshot inspect FILE, or: raftctl snapshot inspect --data-dir DIR")
     with storage_told():
         from raftnode.storage.filesystem import RealFilesystem
         from raftnode.storage.snapshots import SnapshotStore, read_chunks, read_head

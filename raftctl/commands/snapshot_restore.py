@@ -47,7 +47,7 @@ def restore(
     Example: raftctl snapshot restore backup.snap -f new/cluster.toml --name n1
     """
     if skip_indexes < 0:
-        raise UsageError(f"--skip-indexes cannot be {skip_indexes}", "it is 0 or more")
+        raise UsageError(f"--skip-indexes cannot be {skip_indexes}", "it is 0 or more", "leave it out for 0")
     cluster = load_cluster_file(cluster_file)
     (node,) = cluster.pick([name])
     path = os.path.normpath(data_dir or node.data_dir)

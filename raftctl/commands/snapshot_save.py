@@ -140,7 +140,8 @@ def _copy(
         if os.path.lexists(part):
             os.unlink(part)
         if isinstance(error, OSError):
-            raise UsageError(f"cannot write {file}", error.strerror or str(error), code="E_FILE") from error
+            raise UsageError(f"cannot write {file}", error.strerror or str(error),
+                             "give a name in a directory that can be written", code="E_FILE") from error
         raise
     return first.snapshot, digest.hexdigest()
 
@@ -192,7 +193,8 @@ def _check(part: str, expected: SnapshotInfo) -> None:
             pass
         found = (stored.index, stored.term, stored.size_bytes)
     if found != (expected.index, expected.term, expected.size_bytes):
-        raise InternalError("the copy is another snapshot than the one announced", f"{found}, not {expected}")
+        raise InternalError("the copy is another snapshot than the one announced", f"{found}, not {expected}",
+                            "repeat the command, or save from another member with --from")
 
 
 def _sync_directory(path: str) -> None:

@@ -1,5 +1,6 @@
 """Rules 1, 4 and 5: exit codes and errors of the whole program."""
 
+import ast
 import json
 import os
 import shlex
@@ -15,6 +16,8 @@ from raftctl.main import run
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
 from tests.raftctl.conftest import Cli
 from tests.support.fake_node import FakeCluster, FakeNode
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [
@@ -171,3 +174,21 @@ def test_reads_go_on_while_a_node_is_down(cluster: FakeCluster, cli: Cli) -> Non
     cli("kv put k v")
     cluster.stop(2)
     assert cli("kv get k").out == "v\n"
+
+
+ERRORS = {name for name, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.CliError)}
+
+
+def told(call: ast.Call) -> list[bool]:
+    """Return which of what, why and next step an error in the source has: each is given, and is not empty."""
+    return [not (isinstance(given, ast.Constant) and not given.value) for given in call.args]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "raftctl").rglob("*.py")), ids=lambda file: file.name)
+def test_every_error_says_what_why_and_what_to_do_next(file: Path) -> None:
+    """Rule 5: the constructor asks for all three, and none of them is the empty text."""
+    calls = [
+        node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {*ERRORS, "SessionLost"}
+    ]
+    assert [call.lineno for call in calls if told(call) != [True] * 3] == []
