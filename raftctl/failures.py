@@ -54,7 +54,8 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 code="E_COMPACTED",
             )
         case ErrorCode.BAD_REQUEST:
-            return UsageError(message, "a node refused the request", f"mend what it names; if that is right, {VERSIONS}")
+            next_step = f"mend what it names; if that is right, {VERSIONS}"
+            return UsageError(message, "a node refused the request", next_step)
         case ErrorCode.TOO_LARGE:
             return UsageError(message, "a node refused the request for its size", "send less at once",
                               code="E_TOO_LARGE")

@@ -112,7 +112,7 @@ def existing(view: View, name: str, address: str) -> Member | None:
 
 
 def check_stranger(view: View, address: str) -> None:
-    """Raise Refused where another cluster's node, or another member, answers at a new member's address."""
+    """Raise Refused where another cluster's, a removed or another member's node answers at a new member's address."""
     answer = ask_all([address], GetStatus(1), Deadline(STRANGER_S)).answers.get(address)
     if not isinstance(answer, StatusResult):
         return
@@ -123,6 +123,12 @@ def check_stranger(view: View, address: str) -> None:
             f"another cluster answers at {address}",
             f"{listens}; this is cluster {view.name} ({view.cluster_id})",
             "give the address at which the new node will listen",
+        )
+    if all(m.id != there.node_id for m in view.members):
+        raise Refused(
+            f"a node that is no longer a member still runs at {address}",
+            f"{listens}, and its id is never used again",
+            "stop it and move its data directory away; then give the new node an empty one",
         )
     if any(m.id == there.node_id and m.address != address for m in view.members):
         raise Refused(

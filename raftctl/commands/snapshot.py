@@ -1,5 +1,6 @@
 """raftctl snapshot trigger and list."""
 
+from shlex import quote
 from typing import Annotated, Any, Final
 
 from raftctl.cluster import Cluster
@@ -106,9 +107,8 @@ def _chosen(view: View, node: tuple[str, ...], *, all_: bool) -> list[Member]:
     if node:
         return [the_member(view, which) for which in node]
     if view.leader is None:
-        raise NoLeader(
-            "no node leads", "; ".join(view.reasons), "name a member: raftctl snapshot trigger --node n1"
-        )
+        raise NoLeader("no node leads", "; ".join(view.reasons),
+                       f"name a member that answers: raftctl snapshot trigger --node {quote(answering(view))}")
     return [m for m in view.members if m.role == "leader"]
 
 
@@ -148,6 +148,11 @@ def list_snapshots(
             names=[f"{n}:{s.index}" for n, s in found],
         )
     )
+
+
+def answering(view: View) -> str:
+    """Return the name of a member that answers; one did, or there would be no view."""
+    return next((m.name for m in view.members if m.status is not None), "MEMBER")
 
 
 def _ask(cluster: Cluster, chosen: list[Member], request: Request) -> Asked:

@@ -5,11 +5,13 @@ import os
 import zlib
 from collections.abc import Iterator
 from itertools import chain
+from shlex import quote
 from typing import Annotated, Final
 
 from raftctl.cluster import Cluster
 from raftctl.command import Arg, Opt, command
 from raftctl.commands.membership import the_member
+from raftctl.commands.snapshot import answering
 from raftctl.errors import Conflict, InternalError, NoLeader, NotFound, Refused, Unreachable, UsageError
 from raftctl.health import View
 from raftctl.invocation import Invocation
@@ -55,8 +57,13 @@ def save(
     if os.path.lexists(file) and not force:
         raise Refused(f"{file} exists already", "a backup is not written over another one",
                       "give another name, or --force", code="E_EXISTS")
+    directory = os.path.dirname(file) or "."
+    if not os.access(directory, os.W_OK | os.X_OK):
+        # Known before a snapshot is taken for nothing.
+        raise UsageError(f"cannot write {file}", f"{directory} is no directory that can be written",
+                         "give a name in one that can", code="E_FILE")
     with run.cluster() as cluster:
-        name, address = _source(take_view(cluster, 1.0), from_)
+        name, address = _source(take_view(cluster, 1.0), from_, file)
         if dry_run:
             _would_save(run, cluster, name, address, file, existing=existing)
             return
@@ -107,12 +114,15 @@ def _would_save(
     )
 
 
-def _source(view: View, which: str | None) -> tuple[str, str]:
+def _source(view: View, which: str | None, file: str) -> tuple[str, str]:
     if which is not None:
         member = the_member(view, which)
         return member.name, member.address
     if view.leader is None:
-        raise NoLeader("no node leads", "; ".join(view.reasons), "name a member: raftctl snapshot save FILE --from n1")
+        raise NoLeader(
+            "no node leads", "; ".join(view.reasons),
+            f"name a member that answers: raftctl snapshot save {quote(file)} --from {quote(answering(view))}",
+        )
     return view.leader.node_name, view.leader.address
 
 

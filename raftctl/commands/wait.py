@@ -145,10 +145,11 @@ def build_conditions(
 
 
 def _leader_missing(view: View) -> str:
+    needed = f"{count_up(view.voters_up)} and {view.quorum} are needed" if view.voters_up < view.quorum else ""
     if view.leader is None:
-        return "no node leads"
-    if view.voters_up < view.quorum:
-        return f"{view.leader.node_name} leads, but {count_up(view.voters_up)} and {view.quorum} are needed"
+        return f"no node leads: {needed}" if needed else "no node leads"
+    if needed:
+        return f"{view.leader.node_name} leads, but {needed}"
     return ""
 
 

@@ -306,3 +306,14 @@ def test_add_refuses_an_address_at_which_someone_else_answers(cluster: FakeClust
             assert got.code == 6
             assert "node n1 of cluster other (other) listens there; this is cluster demo (c0ffee)" in got.err
     assert cluster.count(wire.ChangeMembers) == 0
+
+
+def test_a_removed_member_that_still_runs_is_told_from_a_new_one(cluster: FakeCluster, cli: Cli) -> None:
+    """Its id is never used again: the new node would wait in vain for the address."""
+    assert cli("member remove n3 --yes").code == 0
+    got = cli(f"member add n3 --address {cluster.nodes[3].address} --no-wait")
+    assert got.code == 6
+    assert got.err.splitlines()[0].startswith("error: a node that is no longer a member still runs at")
+    assert [m.name for m in cluster.members] == ["n1", "n2"]
+    cluster.nodes[3].close()
+    assert cli(f"member add n3 --address {cluster.nodes[3].address} --no-wait").code == 0

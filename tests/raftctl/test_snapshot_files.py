@@ -336,3 +336,23 @@ def test_progress_is_a_share_an_amount_and_a_speed() -> None:
     assert progress_text("saving", 512, 1024, 2.0) == "saving: 50%, 512 B of 1.0 KiB, 256 B/s"
     assert progress_text("saving", 512, 1024, 2.0, cells=4) == "saving: [##..] 50%, 512 B of 1.0 KiB, 256 B/s"
     assert progress_text("saving", 0, 0, 0.0) == "saving: 100%, 0 B of 0 B, 0 B/s"
+
+
+@pytest.mark.parametrize("words", ["snapshot trigger", "snapshot save {out}"])
+def test_without_a_leader_a_member_that_answers_is_named(
+    cluster: FakeCluster, cli: Cli, tmp_path: Path, words: str
+) -> None:
+    """The advice works: it names none that is down."""
+    cluster.leader = 0
+    cluster.stop(1)
+    got = cli(words.format(out=shlex.quote(str(tmp_path / "a file"))))
+    assert got.code == 5
+    advice = got.err.splitlines()[-1].partition(": raftctl ")[2]
+    assert shlex.split(advice)[-1] == "n2"
+    assert cli(f"{advice} --dry-run").code == 0
+
+
+def test_a_backup_that_cannot_be_written_takes_no_snapshot(cluster: FakeCluster, cli: Cli, tmp_path: Path) -> None:
+    """snapshot save: known before the cluster does any work for it."""
+    got = cli(f"snapshot save {tmp_path}/no/where")
+    assert (got.code, cluster.count(wire.TriggerSnapshot)) == (2, 0)
