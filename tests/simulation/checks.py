@@ -91,6 +91,7 @@ class Checks(Observer):
         if index > reference.index:
             reference.apply(index, data)
         expected, found = reference.told.get(index), told_of(outcome)
+        assert expected is not None, f"node {node.id} applies a command at {index}, where the others have none"
         assert found == expected, f"node {node.id} makes {found} of entry {index}, which comes to {expected}"
         before, run.machine_index = run.machine_index, index
         assert reference.index_before(index) <= before, (

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, Answer, Consistency, ErrorCode, Failed
-from raftnode.wire.entries import WriteEntry, decode_entry
 from raftnode.wire.kv import (
     CompareAndSet,
     Conflict,
@@ -163,15 +162,8 @@ class HistoryClient:
                     raise AssertionError(f"an unexpected answer: {answer}")
 
     def _on_written(self, pending: Pending, answer: wire.Written) -> None:
-        self.world.acknowledged(answer.index)
-        applied = self.world.cluster.applied.get(answer.index)
-        assert applied is not None, f"{self.name}: {answer.index} is acknowledged, and nobody has applied it"
-        entry = decode_entry(applied)
-        assert isinstance(entry, WriteEntry), entry
-        asked = (self._session if pending.sequence else 0, pending.sequence or 1, pending.command)
-        assert (entry.session, entry.sequence, entry.command) == asked, (
-            f"{self.name}: another command is at {answer.index}"
-        )
+        session = self._session if pending.sequence else 0
+        self.world.acknowledged(self.name, answer.index, session, pending.sequence or 1, pending.command)
         if pending.sequence:
             self._acknowledged = pending.sequence
         output: str | int | bool | None = None

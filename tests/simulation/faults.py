@@ -275,8 +275,8 @@ FAULTS: dict[str, tuple[int, Callable[[World], bool]]] = {
     "promote": (40, lambda world: world.operator.promote()),
     "demote": (120, lambda world: world.operator.demote()),
     "remove": (12, lambda world: world.operator.remove()),
-    "replace": (24, lambda world: world.operator.replace()),
-    "transfer": (10, lambda world: world.operator.transfer()),
+    "replace": (36, lambda world: world.operator.replace()),
+    "transfer": (20, lambda world: world.operator.transfer()),
     "snapshot": (8, lambda world: world.operator.snapshot()),
     "operator hangs up": (6, lambda world: world.operator.hang_up()),
 }

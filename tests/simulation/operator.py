@@ -59,8 +59,11 @@ class Operator:
 
     def transfer(self) -> bool:
         """Hand leadership to somebody."""
-        request = wire.TransferLeadership(self.client.next_id(), self.rng.choice([0, self.world.some_node()]))
-        return self._ask(request)
+        configuration = self.configuration()
+        if configuration is None:
+            return False
+        target = self.rng.choice([0, self.world.some_node(), *configuration.voters])
+        return self._ask(wire.TransferLeadership(self.client.next_id(), target))
 
     def hang_up(self) -> bool:
         """Close the connection in the middle of everything."""

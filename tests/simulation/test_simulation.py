@@ -44,8 +44,9 @@ def test_every_kind_of_fault_really_fired(summary: Summary) -> None:
     "add_learner made", "add_observer made", "promote made", "demote made", "remove made", "joint change made",
     "leadership transferred", "snapshot taken", "start from a snapshot", "crash in a start", "name lost",
     "out of room", "redirect", "retry", "local read", "put: ok", "get: ok", "delete: ok", "cas: ok", "incr: ok",
-    "put: unknown", "incr: unknown", "watch: changes seen", "watch: told of a loss", "log: entries read",
-    "log: compacted", "events: read", "events: of the next run", "status: read", "snapshot read: whole",
+    "put: unknown", "incr: unknown", "pipelined: ok", "pipelined: retry", "watch: changes seen",
+    "watch: told of a loss", "log: entries read", "log: compacted", "events: read", "events: of the next run",
+    "status: read", "list: read", "snapshot read: whole",
 ])  # fmt: skip
 def test_what_the_faults_and_clients_aim_at_came_about(summary: Summary, kind: str) -> None:
     """That something was asked for says little: it also has to succeed, or to fail as it should."""

@@ -1,4 +1,4 @@
-"""Clients that only look: one follows the changes of the keys, one reads logs, events, status and snapshots.
+"""Clients that only look: some follow the changes of keys, one lists keys and reads logs, events, status, snapshots.
 
 What they are told is compared at once with the log as the checks know it.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from raftnode.core.types import EntryKind
 from raftnode.machine.kv import KvMachine
 from raftnode.machine.sessions import SessionMachine
 from raftnode.storage.snapshots import SnapshotDamaged, SnapshotStore
 from raftnode.wire import client as wire
-from raftnode.wire.client import Answer, ErrorCode, Failed
-from raftnode.wire.kv import Changes, ChangesResult, decode_result, encode
+from raftnode.wire.client import Answer, Consistency, ErrorCode, Failed
+from raftnode.wire.kv import Changes, ChangesResult, List, ListResult, decode_result, encode
 from tests.support.filesystem import SimulatedFilesystem
 
 if TYPE_CHECKING:
@@ -138,10 +140,11 @@ class Watcher(Onlooker):
 
 
 class Auditor(Onlooker):
-    """Reads logs, events, status and whole snapshots of any node."""
+    """Lists keys, and reads logs, events, status and whole snapshots of any node."""
 
     def __init__(self, world: World, name: str) -> None:
         self._question: wire.Request | None = None
+        self._list = List(b"")
         self._events: dict[int, str] = {}
         self._snapshot: wire.SnapshotInfo | None = None
         self._bytes = b""
@@ -156,7 +159,11 @@ class Auditor(Onlooker):
             return self._question
         self.node = self.world.some_node()
         kind = self.rng.random()
-        if kind < 0.4:
+        if kind < 0.1:
+            prefix, start = self.rng.choice([b"", b"r", b"n0"]), self.rng.choice([b"", b"r1"])
+            self._list = List(prefix, start, self.rng.choice([1, 2, 1000]), self.rng.random() < 0.3)
+            self._question = wire.Read(number, encode(self._list), Consistency.LOCAL)
+        elif kind < 0.4:
             first = self.rng.randint(1, max(self.world.checks.reference.index, 1) + 5)
             self._question = wire.GetLog(
                 number, first, first + self.rng.randrange(60), self.rng.choice([0, 100]),
@@ -178,6 +185,8 @@ class Auditor(Onlooker):
 
     def hear(self, answer: Answer) -> None:
         match self._question, answer:
+            case wire.Read(), wire.ReadResult():
+                self._check_list(self._list, answer)
             case wire.GetLog() as question, (wire.LogResult() | Failed()):
                 self._check_log(question, answer)
             case wire.GetStatus(), wire.StatusResult(status=status):
@@ -190,6 +199,24 @@ class Auditor(Onlooker):
                 self._give_up_snapshot()
             case question, _:
                 raise AssertionError(f"{self.name}: {answer} is no answer to {question}")
+
+    # Keys.
+
+    def _check_list(self, query: List, answer: wire.ReadResult) -> None:
+        """The keys in order, as the log has them at the index that the answer names; the rest is told of."""
+        reference, index = self.world.checks.reference, answer.applied_index
+        found = [
+            record for key in reference.every_key()
+            if key >= query.start and key.startswith(query.prefix)
+            and (record := reference.record_at(key, index)) is not None
+        ]
+        items = found[: query.limit]
+        if query.keys_only:
+            items = [msgspec.structs.replace(record, value=b"") for record in items]
+        expected = ListResult(items, len(found) > query.limit, reference.revision_at(index))
+        result = decode_result(answer.result)
+        assert result == expected, f"{self.name}: {query} at {index} is {result}; the log says {expected}"
+        self.world.happened["list: read"] += 1
 
     # The log.
 

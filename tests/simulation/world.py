@@ -18,12 +18,14 @@ from raftnode.server import transfers
 from raftnode.server.settings import ReplicaSettings
 from raftnode.storage.data_dir import DataDirError
 from raftnode.storage.filesystem import NoSpaceError
+from raftnode.wire.entries import WriteEntry, decode_entry
 from tests.simulation.checks import Checks
 from tests.simulation.clients import HistoryClient
 from tests.simulation.faults import FAULTS
 from tests.simulation.history import Operation
 from tests.simulation.linearizability import violations
 from tests.simulation.operator import Operator
+from tests.simulation.pipeline import Pipeliner
 from tests.simulation.trace import Trace
 from tests.simulation.watchers import Auditor, Onlooker, Watcher
 from tests.support.filesystem import SimulatedCrash
@@ -77,8 +79,9 @@ class World:
         self.flipped: set[int] = set()
         """Nodes in whose files a bit flipped, noticed or not."""
         self.operator: Operator = Operator(self)
-        self.clients: list[HistoryClient | Onlooker] = [
-            *(HistoryClient(self, f"c{number}") for number in range(1, 5)),
+        self.pipeliner = Pipeliner(self, "pipeliner", "p0")
+        self.clients: list[HistoryClient | Onlooker | Pipeliner] = [
+            *(HistoryClient(self, f"c{number}") for number in range(1, 5)), self.pipeliner,
             Watcher(self, "watcher of all", b""), Watcher(self, "watcher of registers", b"r"),
             Auditor(self, "auditor"),
         ]
@@ -110,9 +113,15 @@ class World:
         configuration = self.operator.configuration()
         return sorted(node for node in self.rotten if configuration is None or node in configuration.members())
 
-    def acknowledged(self, index: int) -> None:
-        """Take note that a client was told that the entry `index` is done."""
+    def acknowledged(self, client: str, index: int, session: int, sequence: int, command: bytes) -> None:
+        """Take note that a client was told that its write is done at `index`, and check that it is there."""
         self.acknowledged_index = max(self.acknowledged_index, index)
+        applied = self.cluster.applied.get(index)
+        assert applied is not None, f"{client}: {index} is acknowledged, and nobody has applied it"
+        entry = decode_entry(applied)
+        assert isinstance(entry, WriteEntry), entry
+        found = (entry.session, entry.sequence, entry.command)
+        assert found == (session, sequence, command), f"{client}: another command is at {index}: {found}"
 
     # What faults do.
 
@@ -254,5 +263,6 @@ class World:
         self.checks.check_machine(model, goal, "the log, applied anew,")
         for node in members:
             assert cluster.replica(node).machine.digest() == model.digest(), f"node {node} differs from its log"
+        self.pipeliner.check()
         wrong = violations(self.history)
         assert not wrong, "\n".join(map(str, wrong))
