@@ -39,17 +39,13 @@ from raftnode.server.events import EventLog, rfc3339
 from raftnode.server.members import NEVER_MS, addresses, describe_changes, member_context, member_statuses
 from raftnode.server.requests import Requests
 from raftnode.server.settings import ReplicaSettings
-from raftnode.server.transfers import SnapshotReceiving, SnapshotSending, SnapshotTaking
+from raftnode.server.snapshot_work import SnapshotWork
 from raftnode.storage.data_dir import Identity
-from raftnode.storage.filesystem import NoSpaceError
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
 from raftnode.wire.client import Answer, MemberStatus, NodeStatus, Request
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
-
-SNAPSHOT_RETRY_SECONDS: Final = 10.0
-"""How long after a snapshot that found no room the next one is due at the earliest."""
 
 READIES_PER_TURN: Final = 4
 """How often one turn asks the core again for what its own fsync made possible."""
@@ -118,16 +114,9 @@ class Replica:
         self._responses: list[tuple[NodeId, PeerResponse]] = []
         self._heard: dict[NodeId, float] = {}
         """When each peer last said anything, whatever the term and this node's role."""
-        self._taking: SnapshotTaking | None = None
-        self._sending: dict[NodeId, SnapshotSending] = {}
-        self._receiving = SnapshotReceiving(snapshots)
+        self.snapshot_work = SnapshotWork(self, storage, transport)
         self._applied_configuration: Configuration = identity.configuration
         self._is_known_member = identity.capacity == "voter"
-        self._bytes_since_snapshot = 0
-        self._bytes_covered = 0
-        """How much of it is in the snapshot that is being taken."""
-        self._no_snapshot_before = 0.0
-        self._newest_snapshot: StoredSnapshot | None = None
         self._seen: tuple[NodeRole, int, NodeId | None] = (NodeRole.FOLLOWER, 0, None)
         self._addressed: Configuration | None = None
         self._stop_deadline: float | None = None
@@ -137,12 +126,11 @@ class Replica:
 
     def start(self) -> None:
         """Load what the disk holds. Called once, before anything else. Raises StorageError where it is damaged."""
-        newest = self._newest_snapshot = self.snapshots.latest()
-        self._fit_log_to_snapshot(newest)
+        newest = self.snapshot_work.open()
         if newest is None:
             self.node.restore()
         else:
-            self._load_machine(newest)
+            self.load_machine(newest)
             self.node.restore(newest.index, newest.configuration)
         self._members_changed()
         self.events.emit(
@@ -156,9 +144,7 @@ class Replica:
             return
         self._stop_deadline = self.clock() + self.settings.election_timeout_max
         self.requests.close()
-        if self._taking is not None:
-            self._taking.abort()
-            self._taking = None
+        self.snapshot_work.stop_taking()
         target = self.requests.members.best_successor()
         if target is not None:
             self.node.transfer_leadership(target)
@@ -228,8 +214,8 @@ class Replica:
         self.requests.settle()
         if self._stop_deadline is not None and self.clock() >= self._stop_deadline:
             self.requests.abandon()
-        more = self._advance_snapshot() or more
-        self._advance_sending()
+        more = self.snapshot_work.advance_taking() or more
+        self.snapshot_work.advance_sending()
         more = more or self.requests.wants_turn or bool(self._peer_inbox or self._client_inbox)
         return 0.0 if more else self._seconds_to_wait()
 
@@ -276,8 +262,8 @@ class Replica:
             applied_index=core.applied_index,
             first_log_index=core.first_log_index,
             last_log_index=core.last_log_index,
-            snapshot_index=0 if self._newest_snapshot is None else self._newest_snapshot.index,
-            snapshot_term=0 if self._newest_snapshot is None else self._newest_snapshot.term,
+            snapshot_index=0 if self.newest_snapshot is None else self.newest_snapshot.index,
+            snapshot_term=0 if self.newest_snapshot is None else self.newest_snapshot.term,
             configuration_index=core.configuration_index,
             joint=core.configuration.joint,
             members=[self._with_contact(member) for member in member_statuses(core, core.configuration)],
@@ -295,31 +281,10 @@ class Replica:
             return member
         return msgspec.structs.replace(member, last_contact_ms=round((self.clock() - heard) * 1000))
 
-    def start_snapshot(self) -> bool:
-        """Begin to take a snapshot of what is applied. Return whether there is something new to take."""
-        if self._taking is not None:
-            return True
-        index = self.node.last_applied
-        if (self._newest_snapshot is not None and self._newest_snapshot.index >= index) or index == 0:
-            return False
-        if not self.node.knows_configuration_at(index):
-            # It joined, and has not come as far in the log as its own addition: a snapshot names the members.
-            return False
-        term = self.node.term_at(index)
-        try:
-            self._taking = SnapshotTaking(
-                self.snapshots, self.machine, index, term, self.node.configuration_at(index)
-            )
-        except NoSpaceError as error:
-            self._snapshot_failed(error)
-            return False
-        self._bytes_covered = self._bytes_since_snapshot
-        return True
-
     @property
     def newest_snapshot(self) -> StoredSnapshot | None:
         """The newest snapshot on this node's disk."""
-        return self._newest_snapshot
+        return self.snapshot_work.newest
 
     # Messages from peers.
 
@@ -355,84 +320,12 @@ class Replica:
             case PreVoteResponse():
                 node.handle_pre_vote_response(peer, message)
             case InstallSnapshotRequest():
-                return None if self.durability.full else self._handle_install_snapshot(message)
+                return None if self.durability.full else self.snapshot_work.handle_chunk(message)
             case InstallSnapshotResponse():
-                self._handle_install_snapshot_response(peer, message)
+                self.snapshot_work.handle_answer(peer, message)
             case TimeoutNowRequest():
                 node.handle_timeout_now(message)
         return None
-
-    def _handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
-        """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
-        node = self.node
-        stored: StoredSnapshot | None = None
-        if request.last_included_index <= node.commit_index:
-            # The core forgets what has arrived of another one, too: both count from the same place.
-            self._receiving.abort()
-        elif self._takes_snapshot_from(request):
-            stored = self._take_chunk(request)
-        if stored is not None:
-            # The bytes were checked, the message's own copy was not.
-            request = replace(request, configuration=stored.configuration)
-        before = node.commit_index
-        response = node.handle_install_snapshot(request)
-        if stored is not None and response.installed and stored.index > before:
-            self._install(stored)
-        return response
-
-    def _takes_snapshot_from(self, request: InstallSnapshotRequest) -> bool:
-        """Whether the core will follow the sender, so that its chunk may go to the disk."""
-        node = self.node
-        return (
-            request.group_id == node.group_id
-            and request.term >= node.current_term
-            and request.leader_id != node.node_id
-            and not (node.role is NodeRole.LEADER and request.term == node.current_term)
-            and 1 <= request.last_included_term <= request.term
-        )
-
-    def _take_chunk(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
-        """Store a chunk. The core must never see the last one of a snapshot that is not whole here."""
-        try:
-            stored = self._receiving.take(request)
-            if stored is None and request.done:
-                self._receiving.abort()
-                self.node.abort_incoming_snapshot()
-                stored = self._receiving.take(request)
-        except InvalidRequest:
-            self.node.abort_incoming_snapshot()
-            raise
-        except NoSpaceError as error:
-            # The chunk is not counted, so the leader is asked for the snapshot from its beginning again.
-            self._receiving.abort()
-            self.node.abort_incoming_snapshot()
-            raise InvalidRequest(f"there is no room for the snapshot of entry {request.last_included_index}") from error
-        return stored
-
-    def _install(self, stored: StoredSnapshot) -> None:
-        if self._taking is not None:
-            self._taking.abort()
-            self._taking = None
-        self._load_machine(stored)
-        self._newest_snapshot = stored
-        self._bytes_since_snapshot = 0
-        self.requests.snapshot_installed(stored.index)
-        self._members_changed()
-        self.events.emit(
-            "snapshot.installed", self.node.current_term, index=stored.index, size_bytes=stored.size_bytes
-        )
-
-    def _handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
-        self.node.handle_install_snapshot_response(peer, response)
-        sending = self._sending.get(peer)
-        if sending is None or not sending.answered(response):
-            return
-        if response.installed:
-            self.events.emit(
-                "snapshot.sent", self.node.current_term, peer=self.name_of(peer), index=sending.stored.index,
-                size_bytes=sending.stored.size_bytes,
-            )
-            self._stop_sending(peer)
 
     # The core's wishes.
 
@@ -480,31 +373,22 @@ class Replica:
         self.requests.reads.confirmed(ready.reads)
         self.requests.reads.aborted(ready.reads_aborted)
         for peer in ready.snapshots_needed:
-            self._start_sending(peer)
+            self.snapshot_work.start_sending(peer)
 
     def _apply(self, entries: list[LogEntry]) -> None:
-        apply, requests = self.machine.apply, self.requests
+        apply, requests, snapshot_work = self.machine.apply, self.requests, self.snapshot_work
         snapshot_entries = self.settings.snapshot_entries
         for entry in entries:
             if entry.kind is EntryKind.COMMAND:
                 requests.applied(entry, apply(entry.index, entry.data))
-                self._bytes_since_snapshot += len(entry.data)
+                snapshot_work.bytes_since += len(entry.data)
             else:
                 if entry.kind is EntryKind.CONFIGURATION:
                     self._apply_configuration(entry)
                 requests.applied(entry, None)
             if snapshot_entries and entry.index % snapshot_entries == 0:
-                self._snapshot_at(entry.index)
+                snapshot_work.take_at(entry.index)
         self.node.advance_applied(entries[-1].index)
-
-    def _snapshot_at(self, index: int) -> None:
-        """Begin the snapshot that every node takes after entry `index`, which is applied.
-
-        At the same indexes all nodes write the same bytes: what one of them began to send another can finish.
-        """
-        self.node.advance_applied(index)
-        if self._may_snapshot():
-            self.start_snapshot()
 
     def _apply_configuration(self, entry: LogEntry) -> None:
         before, after = self._applied_configuration, decode_configuration(entry.data)
@@ -533,8 +417,7 @@ class Replica:
             self.events.emit("role.changed", term, was=old_role.value, now=role.value)
             if old_role is NodeRole.LEADER:
                 self.requests.leadership_lost()
-                for peer in list(self._sending):
-                    self._stop_sending(peer)
+                self.snapshot_work.stop_sending()
         if leader != old_leader:
             self.events.emit("leader.changed", term, **{"from": self.name_of(old_leader), "to": self.name_of(leader)})
         self._seen = (role, term, leader)
@@ -543,119 +426,14 @@ class Replica:
         self._addressed = self.node.configuration
         self._transport.set_members(addresses(self._addressed, self.identity.node_id))
 
-    # Snapshots.
-
-    def _load_machine(self, stored: StoredSnapshot) -> None:
+    def load_machine(self, stored: StoredSnapshot) -> None:
+        """Replace the machine's state and the committed members by a snapshot's. Raises StorageError."""
         try:
             self.machine.restore(self.snapshots.chunks(stored))
         except SerializationError as error:
             raise StorageError(f"{stored.path} does not fit this program's machine: {error}") from error
         self._applied_configuration = stored.configuration
         self._is_known_member = self._is_known_member or self.identity.node_id in stored.configuration.members()
-
-    def _fit_log_to_snapshot(self, newest: StoredSnapshot | None) -> None:
-        """Bring log and snapshot together after a crash between writing the one and cutting the other."""
-        storage = self._storage
-        log_index, _ = storage.snapshot_metadata()
-        snapshot_index = 0 if newest is None else newest.index
-        if log_index > snapshot_index:
-            raise StorageError(
-                f"the log begins after entry {log_index}, and the newest snapshot covers only entry "
-                f"{snapshot_index}: the snapshot that stood between is missing. Remove this node from the "
-                "cluster and add it again with a new data directory"
-            )
-        if newest is None or newest.index <= log_index:
-            return
-        if storage.last_index >= newest.index:
-            entry = storage.load_entries(newest.index, newest.index)[0]
-            if entry.term == newest.term:
-                return
-        if storage.last_index > log_index:
-            storage.truncate(log_index + 1)
-        storage.compact(newest.index, newest.term)
-        storage.sync()
-
-    def _advance_snapshot(self) -> bool:
-        """Work on the snapshot that is being taken, or begin one that is due. Return whether one is under way."""
-        if self._taking is None and (not self._snapshot_is_due() or not self.start_snapshot()):
-            return False
-        assert self._taking is not None
-        try:
-            stored = self._taking.step(self.clock)
-        except NoSpaceError as error:
-            self._snapshot_failed(error)
-            return False
-        if stored is None:
-            return True
-        self._taking = None
-        self._no_snapshot_before = 0.0
-        self._bytes_since_snapshot -= self._bytes_covered
-        self._newest_snapshot = stored
-        keep_from = stored.index - self.settings.snapshot_trailing
-        if keep_from > self.node.log_snapshot_index:
-            self.node.compact(keep_from)
-        self.events.emit(
-            "snapshot.taken", self.node.current_term, index=stored.index, size_bytes=stored.size_bytes,
-            log_begins=self.node.log_snapshot_index + 1,
-        )
-        self.requests.snapshot_taken(stored)
-        return True
-
-    def _snapshot_failed(self, error: NoSpaceError) -> None:
-        """Give up a snapshot that finds no room: the log goes on without it, and it is tried again later."""
-        if self._taking is not None:
-            self._taking.abort()
-            self._taking = None
-        self._no_snapshot_before = self.clock() + SNAPSHOT_RETRY_SECONDS
-        self.events.emit("snapshot.failed", self.node.current_term, reason=str(error))
-        self.requests.snapshot_failed(str(error))
-
-    def _may_snapshot(self) -> bool:
-        return not self.stopping and self.clock() >= self._no_snapshot_before
-
-    def _snapshot_is_due(self) -> bool:
-        """Whether to take a snapshot wherever the log is: after many bytes, or where `_snapshot_at` missed its turn.
-
-        It misses one while another is under way. After one that failed the next does not wait for its turn.
-        """
-        if not self._may_snapshot():
-            return False
-        settings = self.settings
-        covered = 0 if self._newest_snapshot is None else self._newest_snapshot.index
-        entries = self.node.last_applied - covered
-        periods = 1 if self._no_snapshot_before else 2
-        return bool(
-            (settings.snapshot_entries and entries >= periods * settings.snapshot_entries)
-            or (settings.snapshot_bytes and self._bytes_since_snapshot >= settings.snapshot_bytes)
-        )
-
-    def _start_sending(self, peer: NodeId) -> None:
-        if peer in self._sending:
-            return
-        if self._newest_snapshot is None:
-            raise StorageError("the log was compacted, and there is no snapshot to send")
-        self.snapshots.pin(self._newest_snapshot)
-        self._sending[peer] = SnapshotSending(
-            peer, self._newest_snapshot, self.settings.snapshot_send_rate
-        )
-        self.events.emit(
-            "snapshot.sending", self.node.current_term, peer=self.name_of(peer),
-            index=self._newest_snapshot.index, size_bytes=self._newest_snapshot.size_bytes,
-        )
-
-    def _stop_sending(self, peer: NodeId) -> None:
-        self.snapshots.unpin(self._sending.pop(peer).stored)
-
-    def _advance_sending(self) -> None:
-        now, node = self.clock(), self.node
-        for peer, sending in list(self._sending.items()):
-            if peer not in node.configuration.members():
-                self._stop_sending(peer)
-            elif sending.is_due(now):
-                sending.sent(now)
-                self._transport.send_request(
-                    peer, sending.request(self.snapshots, node.current_term, node.node_id, node.group_id)
-                )
 
     def _seconds_to_wait(self) -> float:
         deadlines = [self.node.next_deadline()]
@@ -665,7 +443,8 @@ class Replica:
             deadlines.append(self._stop_deadline)
         if (retry := self.durability.next_deadline()) is not None:
             deadlines.append(retry)
-        deadlines += [sending.resend_at for sending in self._sending.values()]
+        if (resend := self.snapshot_work.next_deadline()) is not None:
+            deadlines.append(resend)
         return max(0.0, min(deadlines) - self.clock())
 
 

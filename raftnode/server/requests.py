@@ -329,7 +329,7 @@ class Requests:
     def _trigger_snapshot(self, client: Hashable, request: wire.TriggerSnapshot) -> None:
         replica = self._replica
         self._snapshots.append((client, request.id))
-        if replica.start_snapshot() or not self._snapshots:
+        if replica.snapshot_work.begin_taking() or not self._snapshots:
             # Under way; or it found no room, and everybody who waits for one was told.
             return
         self._snapshots.pop()

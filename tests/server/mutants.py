@@ -91,18 +91,17 @@ mutant("a wiped node is welcome", "admission.py", "        if known == instance:
        "admission::test_a_wiped_node_is_refused_under_its_old_id")
 
 # Snapshots.
-mutant("the log is cut before the snapshot is durable", "replica.py", "            stored = self._taking.step(self.clock)\n",
-       "            self.node.compact(self._taking.index)\n            self._storage.sync()\n            stored = self._taking.step(self.clock)\n",
+mutant("the log is cut before the snapshot is durable", "snapshot_work.py", "            stored = self._taking.step(self._replica.clock)\n", "            node.compact(self._taking.index)\n            self._storage.sync()\n            stored = self._taking.step(self._replica.clock)\n",
        "replica_snapshots::test_a_crash_at_any_point_of_taking_a_snapshot_is_recovered")
-mutant("no trailing entries", "replica.py", "        keep_from = stored.index - self.settings.snapshot_trailing\n", "        keep_from = stored.index\n",
+mutant("no trailing entries", "snapshot_work.py", "        keep_from = stored.index - self._replica.settings.snapshot_trailing\n", "        keep_from = stored.index\n",
        "replica_snapshots::test_snapshots_are_taken_by_entries_and_keep_the_trailing_ones")
-mutant("the snapshot that is sent is not pinned", "replica.py", "        self.snapshots.pin(self._newest_snapshot)\n", "        self.snapshots._pins.setdefault('', 0)\n",
+mutant("the snapshot that is sent is not pinned", "snapshot_work.py", "        self._store.pin(self.newest)\n", "        self._store._pins.setdefault('', 0)\n",
        "replica_snapshots::test_the_snapshot_that_is_being_sent_stays_while_newer_ones_are_taken")
-mutant("a last chunk alone is enough", "replica.py", "            if stored is None and request.done:\n", "            if False:\n",
+mutant("a last chunk alone is enough", "snapshot_work.py", "            if stored is None and request.done:\n", "            if False:\n",
        "replica_snapshots::test_a_final_chunk_without_the_others_is_never_put_in_force")
-mutant("the machine is not loaded", "replica.py", "        self._load_machine(stored)\n        self._newest_snapshot = stored\n", "        self._newest_snapshot = stored\n",
+mutant("the machine is not loaded", "snapshot_work.py", "        self._replica.load_machine(stored)\n", "        pass\n",
        "replica_snapshots::test_a_follower_behind_the_log_gets_a_snapshot_in_chunks")
-mutant("the log is not fitted to the snapshot", "replica.py", "        self._fit_log_to_snapshot(newest)\n", "",
+mutant("the log is not fitted to the snapshot", "snapshot_work.py", "        self._fit_log()\n", "        pass\n",
        "replica_snapshots::test_a_conflicting_log_gives_way_to_the_snapshot_at_the_start",
        "replica_snapshots::test_a_missing_snapshot_is_refused")
 mutant("a chunk is never sent again", "transfers.py", "        self.resend_at = now + RESEND_SECONDS\n", "        self.resend_at = now + 10**9\n",
@@ -111,7 +110,7 @@ mutant("a snapshot's checksum is not told", "transfers.py", ", checksum=self.sto
        "replica_snapshots::test_the_next_leader_goes_on_with_a_transfer_where_the_last_one_stopped")
 mutant("snapshots are taken at the end of a turn only", "replica.py", "            if snapshot_entries and entry.index % snapshot_entries == 0:\n", "            if False:\n",
        "replica_snapshots::test_all_nodes_take_the_same_snapshots")
-mutant("a snapshot that missed its turn is not taken", "replica.py", "entries >= periods * settings.snapshot_entries)", "entries >= 10**9)",
+mutant("a snapshot that missed its turn is not taken", "snapshot_work.py", "entries >= periods * settings.snapshot_entries)", "entries >= 10**9)",
        "replica_snapshots::test_a_snapshot_that_missed_its_turn_is_taken_later")
 
 # The end.
@@ -161,35 +160,35 @@ mutant("a whole snapshot is written in one turn", "transfers.py", "            i
        "replica_snapshots::test_writes_go_on_while_a_snapshot_is_taken")
 
 # The replica, its snapshots and its members.
-mutant("a snapshot names the latest members", "replica.py", "index, term, self.node.configuration_at(index)", "index, term, self.node.configuration",
+mutant("a snapshot names the latest members", "snapshot_work.py", "node.configuration_at(index)\n            )", "node.configuration\n            )",
        "replica_members::test_a_snapshot_names_the_members_of_its_moment")
-mutant("a snapshot names the first members", "replica.py", "index, term, self.node.configuration_at(index)", "index, term, self.identity.configuration",
+mutant("a snapshot names the first members", "snapshot_work.py", "node.configuration_at(index)\n            )", "self._replica.identity.configuration\n            )",
        "replica_members::test_a_snapshot_names_the_members_of_its_moment")
-mutant("a snapshot's message is trusted about the members", "replica.py", "            request = replace(request, configuration=stored.configuration)\n", "            pass\n",
+mutant("a snapshot's message is trusted about the members", "snapshot_work.py", "            request = replace(request, configuration=stored.configuration)\n", "            pass\n",
        "replica_snapshots::test_the_members_of_a_snapshot_are_those_in_its_file")
 mutant("the members of an installed snapshot are not committed", "replica.py", "        self._applied_configuration = stored.configuration\n", "",
        "replica_members::test_a_removal_inside_a_snapshot_shuts_its_node_out_too")
-mutant("a log whose snapshot is missing is opened", "replica.py", "        if log_index > snapshot_index:\n", "        if False:\n",
+mutant("a log whose snapshot is missing is opened", "snapshot_work.py", "        if log_index > snapshot_index:\n", "        if False:\n",
        "replica_snapshots::test_a_missing_snapshot_is_refused")
-mutant("a snapshot without room is tried again at once", "replica.py", "        self._no_snapshot_before = self.clock() + SNAPSHOT_RETRY_SECONDS\n", "",
+mutant("a snapshot without room is tried again at once", "snapshot_work.py", "        self._not_before = self._replica.clock() + RETRY_SECONDS\n", "",
        "replica_full::test_a_snapshot_that_found_no_room_is_not_tried_again_at_once")
-mutant("a snapshot without room keeps its place", "replica.py", "        if self._taking is not None:\n            self._taking.abort()\n            self._taking = None\n        self._no_snapshot_before", "        self._taking = None\n        self._no_snapshot_before",
+mutant("a snapshot without room keeps its place", "snapshot_work.py", "        self.stop_taking()\n        self._not_before", "        self._taking = None\n        self._not_before",
        "replica_full::test_a_snapshot_without_room_fails_and_leaves_the_node_as_it_is")
-mutant("a removed member is sent a snapshot", "replica.py", "            if peer not in node.configuration.members():\n", "            if False:\n",
+mutant("a removed member is sent a snapshot", "snapshot_work.py", "            if peer not in node.configuration.members():\n", "            if False:\n",
        "replica_snapshots::test_a_member_that_is_removed_is_sent_no_more_of_a_snapshot")
-mutant("a deposed leader goes on sending a snapshot", "replica.py", "                for peer in list(self._sending):\n                    self._stop_sending(peer)\n", "",
+mutant("a deposed leader goes on sending a snapshot", "replica.py", "                self.snapshot_work.stop_sending()\n", "",
        "replica_snapshots::test_a_transfer_goes_on_after_leadership_was_handed_over")
-mutant("a past leader's chunk is stored", "replica.py", "        elif self._takes_snapshot_from(request):\n", "        else:\n",
+mutant("a past leader's chunk is stored", "snapshot_work.py", "        elif self._will_follow(request):\n", "        else:\n",
        "replica_snapshots::test_a_stale_chunk_of_a_past_term_changes_nothing")
-mutant("a snapshot that is being taken goes on beneath an installed one", "replica.py", "        if self._taking is not None:\n            self._taking.abort()\n            self._taking = None\n        self._load_machine(stored)\n", "        self._load_machine(stored)\n",
+mutant("a snapshot that is being taken goes on beneath an installed one", "snapshot_work.py", "        self.stop_taking()\n        self._replica.load_machine(stored)\n", "        self._replica.load_machine(stored)\n",
        "replica_snapshots::test_an_arriving_snapshot_ends_one_that_is_being_taken")
-mutant("a snapshot is not taken after many bytes", "replica.py", "                self._bytes_since_snapshot += len(entry.data)\n", "                pass\n",
+mutant("a snapshot is not taken after many bytes", "replica.py", "                snapshot_work.bytes_since += len(entry.data)\n", "                pass\n",
        "replica_snapshots::test_snapshots_are_taken_by_bytes")
-mutant("a full follower stores a snapshot", "replica.py", "return None if self.durability.full else self._handle_install_snapshot(message)", "return self._handle_install_snapshot(message)",
+mutant("a full follower stores a snapshot", "replica.py", "return None if self.durability.full else self.snapshot_work.handle_chunk(message)", "return self.snapshot_work.handle_chunk(message)",
        "replica_full::test_a_node_without_room_ignores_a_snapshot")
-mutant("a stopping node begins a snapshot", "replica.py", "        return not self.stopping and self.clock() >= self._no_snapshot_before\n", "        return self.clock() >= self._no_snapshot_before\n",
+mutant("a stopping node begins a snapshot", "snapshot_work.py", "        return not self._replica.stopping and self._replica.clock() >= self._not_before\n", "        return self._replica.clock() >= self._not_before\n",
        "requests_shutdown::test_a_stopping_node_begins_no_snapshot")
-mutant("a stopping node goes on taking its snapshot", "replica.py", "        if self._taking is not None:\n            self._taking.abort()\n            self._taking = None\n        target", "        target",
+mutant("a stopping node goes on taking its snapshot", "replica.py", "        self.snapshot_work.stop_taking()\n", "",
        "requests_shutdown::test_a_snapshot_that_is_being_taken_is_given_up")
 mutant("a leader ends before another leads", "replica.py", "        return not handing_over or self.clock() >= self._stop_deadline\n", "        return True\n",
        "requests_shutdown::test_a_leader_hands_over_before_it_ends")
@@ -207,7 +206,7 @@ mutant("a bad message stops the node", "replica.py", "        except (InvalidReq
        "replica_hostile::test_no_message_makes_a_node_fail_in_another_way_than_a_broken_invariant")
 mutant("a bad message is not counted", "replica.py", "            self.count(\"peer_messages_refused\")\n", "",
        "replica_hostile::test_a_refused_message_is_counted_and_told")
-mutant("status: the snapshot is the log's", "replica.py", "            snapshot_index=0 if self._newest_snapshot is None else self._newest_snapshot.index,\n", "            snapshot_index=core.first_log_index - 1,\n",
+mutant("status: the snapshot is the log's", "replica.py", "            snapshot_index=0 if self.newest_snapshot is None else self.newest_snapshot.index,\n", "            snapshot_index=core.first_log_index - 1,\n",
        "replica_snapshots::test_snapshots_are_taken_by_entries_and_keep_the_trailing_ones")
 mutant("status: applied is committed", "replica.py", "            applied_index=core.applied_index,\n", "            applied_index=core.commit_index,\n",
        "replica_status::test_what_is_applied_is_told_apart_from_what_is_committed")
@@ -225,9 +224,9 @@ mutant("status: counters that are not told", "replica.py", "counters=dict(self.c
        "replica_status::test_time_and_counters_are_those_of_this_run")
 mutant("status: the uptime is the clock's", "replica.py", "round((self.clock() - self._started) * 1000)", "round(self.clock() * 1000)",
        "replica_status::test_time_and_counters_are_those_of_this_run")
-mutant("a snapshot that failed forgets the bytes that it was due for", "replica.py", "        self._bytes_covered = self._bytes_since_snapshot\n        return True\n", "        self._bytes_covered, self._bytes_since_snapshot = 0, 0\n        return True\n",
+mutant("a snapshot that failed forgets the bytes that it was due for", "snapshot_work.py", "        self._bytes_covered = self.bytes_since\n", "        self._bytes_covered, self.bytes_since = 0, 0\n",
        "replica_full::test_a_snapshot_that_found_no_room_is_not_tried_again_at_once")
-mutant("the bytes of a snapshot count for the next one, too", "replica.py", "        self._bytes_since_snapshot -= self._bytes_covered\n", "",
+mutant("the bytes of a snapshot count for the next one, too", "snapshot_work.py", "        self.bytes_since -= self._bytes_covered\n", "",
        "replica_snapshots::test_snapshots_are_taken_by_bytes")
 
 # Requests and their ends.

@@ -594,7 +594,7 @@ def test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted() ->
     stay = [cluster.replica(kept), cluster.replica(other)]
     cluster.run_until(lambda: all(local_value(cluster, node, b"k19") for node in (kept, other)), what="the writes")
     for replica in stay:
-        assert replica.start_snapshot()
+        assert replica.snapshot_work.begin_taking()
         replica.turn()
     assert all(replica.newest_snapshot for replica in stay)
     cluster.kill(old)

@@ -337,7 +337,7 @@ def test_a_transfer_goes_on_after_leadership_was_handed_over() -> None:
     assert isinstance(answer, wire.LeadershipTransferred)
     assert half.finish()[:2] == [(0, 50), (half.reached, 50)]
     assert local_value(half.cluster, half.victim, b"k49") == b"v49"
-    assert not half.cluster.replica(half.leader)._sending
+    assert not half.cluster.replica(half.leader).snapshot_work._sending
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -426,11 +426,11 @@ def test_a_member_that_is_removed_is_sent_no_more_of_a_snapshot() -> None:
     cluster.network.drop = lambda packet: bool((chunk := chunk_of(packet)) and chunk.offset >= 500)
     cluster.restart(victim)
     cluster.run_for(0.2)
-    assert cluster.replica(leader)._sending
+    assert cluster.replica(leader).snapshot_work._sending
     assert isinstance(client.ask(leader, change(client, remove(victim), force=True)), wire.MembersChanged)
     fill(cluster, client, leader, 70, first=100)
     assert len(cluster.replica(leader).snapshots.list()) == 2
-    assert not cluster.replica(leader)._sending
+    assert not cluster.replica(leader).snapshot_work._sending
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -460,13 +460,13 @@ def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.M
     cluster.settle()
     victim, other = cluster.followers(leader)
     replica = cluster.replica(victim)
-    assert replica.start_snapshot()
+    assert replica.snapshot_work.begin_taking()
 
     def step(clock: Callable[[], float]) -> None:
         """It takes for ever."""
         cluster.scheduler.now += 0.001
 
-    monkeypatch.setattr(replica._taking, "step", step)
+    monkeypatch.setattr(replica.snapshot_work._taking, "step", step)
     at = client.send(victim, wire.TriggerSnapshot(client.next_id()))
     cluster.nodes[victim].turn()
     cluster.network.cut(victim, leader, other)
@@ -535,7 +535,7 @@ def test_a_final_chunk_without_the_others_is_never_put_in_force() -> None:
     cluster.run_for(0.3)
     # The disk's part is lost behind the core's back.
     replica = cluster.replica(victim)
-    replica._receiving.abort()
+    replica.snapshot_work._receiving.abort()
     first = held[0].message
     assert isinstance(first, InstallSnapshotRequest)
     last = msgspec.structs.replace(
