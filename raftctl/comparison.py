@@ -25,11 +25,13 @@ from raftnode.wire.client import (
     ErrorCode,
     Failed,
     GetLog,
+    GetStatus,
     LogEntryView,
     LogResult,
     Read,
     ReadResult,
     Request,
+    StatusResult,
 )
 from raftnode.wire.frame import FrameError
 
@@ -130,15 +132,15 @@ class Comparison:
         """Compare the entries `first`..`last`, which all members have committed."""
         found = self.log = LogFound(first, last)
         position = first
-        while position <= last and self.active:
-            pages = self._log_pages(position, last)
+        while position <= found.last and self.active:
+            pages = self._log_pages(position, found.last)
             if any(isinstance(a, Failed) for a in pages.values()):
-                position = self._after_compaction(found, pages)
+                position = self._after_compaction(found, position)
                 continue
             lists = {n: a.entries for n, a in pages.items() if isinstance(a, LogResult)}
             if lists:
                 position += self._compare_entries(found, lists)
-                self._tick(f"compared the log up to entry {position - 1} of {last}")
+                self._tick(f"compared the log up to entry {position - 1} of {found.last}")
 
     def _log_pages(self, position: int, last: int) -> dict[str, Answer]:
         pages = self._ask(self.active, GetLog(1, position, last, entries_max=LOG_PAGE))
@@ -153,11 +155,17 @@ class Comparison:
         left = {s.name for s in self.active}
         return {name: answer for name, answer in pages.items() if name in left}
 
-    def _after_compaction(self, found: LogFound, pages: Mapping[str, Answer]) -> int:
-        """Begin anew where every member still has the log: one of them discarded entries meanwhile."""
-        position = max(a.detail for a in pages.values() if isinstance(a, Failed))
-        found.first, found.digest = position, hashlib.sha256()
-        return position
+    def _after_compaction(self, found: LogFound, position: int) -> int:
+        """Begin anew where every member still has the log: one of them discarded entries meanwhile.
+
+        On a busy cluster these may be all that were to be compared: then later ones are, which all have by now.
+        """
+        answers = self._ask(self.active, GetStatus(1)).values()
+        statuses = [a.status for a in answers if isinstance(a, StatusResult)]
+        found.first = max([position + 1, *(s.first_log_index for s in statuses)])
+        found.last = max(found.last, min((s.commit_index for s in statuses), default=0))
+        found.digest = hashlib.sha256()
+        return found.first
 
     def _compare_entries(self, found: LogFound, lists: Mapping[str, list[LogEntryView]]) -> int:
         """Compare what came from each; return how many entries all hold equally.

@@ -358,6 +358,25 @@ def test_entries_that_are_discarded_meanwhile_are_left_out(written: FakeCluster,
     assert "no entry up to 12 is left in all logs" in got.out
 
 
+def test_where_all_that_was_to_be_compared_is_discarded_meanwhile_later_entries_are(
+    written: FakeCluster, cli: Cli
+) -> None:
+    """On a busy cluster the log moves on while it is read: what all have by then is compared, and differs or not."""
+
+    def move_on(cluster: FakeCluster, _request: Any) -> Reply | None:
+        if len(cluster.log) == 12:
+            for _ in range(18):
+                cluster.append(b"later", "a write")
+            cluster.first_log_index = 20
+        return None
+
+    written.interfere = on(2, wire.GetLog, move_on)(written)
+    got = cli("cluster verify -o json")
+    assert (got.code, got.json["log"]["first"], got.json["log"]["last"]) == (0, 20, 30)
+    written.interfere = on(3, wire.GetLog, other_entry(25, data=b"x"))(written)
+    assert cli("cluster verify -o json").json["differences"][0]["index"] == 25
+
+
 @pytest.mark.processes
 def test_a_real_cluster_is_equal_until_an_entry_is_changed_on_one_disk(tmp_path: Path) -> None:
     """Equal while clients write; then one member's log gets other bytes under the same term, which Raft cannot see."""
