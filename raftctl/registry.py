@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from types import ModuleType
 from typing import Final, cast
 
@@ -73,7 +72,8 @@ def load(path: str) -> Command:
     """Return the command `path`, such as "kv get"."""
     module, _, name = COMMANDS[path].partition(":")
     with _typing_extensions_spared():
-        found = getattr(import_module(f"raftctl.commands.{module}"), name)
+        # importlib's own import_module() would load warnings for it.
+        found = getattr(__import__(f"raftctl.commands.{module}", fromlist=(name,)), name)
     assert isinstance(found, Command), f"{COMMANDS[path]} is a command"
     return found
 
