@@ -264,7 +264,8 @@ class Window:
         """Return `size` bytes from `offset`; fewer only where the file ends."""
         begin = offset - self._start
         if begin < 0 or begin + size > len(self._buffer):
-            self._buffer = self.file.pread(max(size, _WINDOW_BYTES), offset)
+            # A header may promise 4 GiB: no more memory is asked for than the file can fill.
+            self._buffer = self.file.pread(min(max(size, _WINDOW_BYTES), self.size - offset), offset)
             self._start, begin = offset, 0
         return self._buffer[begin : begin + size]
 

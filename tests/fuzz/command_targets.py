@@ -60,7 +60,7 @@ def command_targets(directory: Path) -> list[Target]:
     made = corpus()
     statuses = [body for body in made.answers if isinstance(decode_answer(body), StatusResult)]
     return [
-        Target("node.toml", made.node_toml, _file(directory / "node.toml", _load_settings)),
+        Target("node.toml", made.node_toml, _file(directory / "node.toml", _settings_loader())),
         Target("cluster.toml", made.cluster_toml, _file(directory / "cluster.toml", _load_cluster_file)),
         Target("contexts.toml", [CONTEXTS], _contexts(directory / "contexts.toml")),
         Target("the environment", list(ENVIRONMENT), _environment(directory / "contexts of the environment.toml")),
@@ -88,11 +88,18 @@ def _file(path: Path, read: Callable[[Path], object]) -> Callable[[bytes], None]
     return run
 
 
-def _load_settings(path: Path) -> None:
-    with contextlib.suppress(SettingsError):
-        NodeSettings.load(path)
-        with contextlib.redirect_stdout(io.StringIO()):
+def _settings_loader() -> Callable[[Path], None]:
+    # One for all inputs, as a process has: typer keeps every standard output that it ever wrote to.
+    out = io.StringIO()
+
+    def load(path: Path) -> None:
+        out.seek(0)
+        out.truncate()
+        with contextlib.suppress(SettingsError), contextlib.redirect_stdout(out):
+            NodeSettings.load(path)
             config_check(path)
+
+    return load
 
 
 def _load_cluster_file(path: Path) -> None:

@@ -21,13 +21,14 @@ from raftnode.core.node import RaftNode
 from raftnode.core.storage import MemStorage
 from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotMeta
 from raftnode.storage.data_dir import DataDirError, format_data_dir, read_identity
-from raftnode.storage.segment import Batch, SegmentHead, encode_group, encode_head
+from raftnode.storage.segment import HEAD_BYTES, Batch, Placed, SegmentHead, encode_group, encode_head
 from raftnode.storage.wal import Wal, WalDamaged
 from raftnode.wire.client import GetStatus, SessionOpened
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Welcome
 from tests.fuzz.link_targets import PATIENCE_S, SayingNode
-from tests.support.filesystem import SimulatedFilesystem
+from tests.fuzz.sealing import SealedBatch
+from tests.support.filesystem import SimulatedFile, SimulatedFilesystem
 
 NOBODY = HardState()
 HEAD = SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(), NOBODY)
@@ -75,6 +76,29 @@ def test_a_record_with_impossible_numbers_is_damage(batch: Batch) -> None:
     """Terms, indexes and votes that no node writes, below a checksum that is right."""
     with pytest.raises(WalDamaged, match="the impossible number"):
         open_log(HEAD, batch)
+
+
+def test_no_more_is_read_than_the_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch header may promise 4 GiB: that is damage, or a torn tail, and not a reason to ask for the memory."""
+    batch = SealedBatch(
+        encode_head(HEAD) + encode_group([Batch(NOBODY, 0, None, [])], 1, HEAD)[0], HEAD,
+        Placed(Batch(NOBODY, 0, None, []), HEAD_BYTES, 100), 1, 0,
+    )
+    covered = bytearray(batch.covered)
+    covered[5:9] = b"\xff" * 4
+    fs = SimulatedFilesystem()
+    fs.make_directory("/wal")
+    fs.put("/wal/segment-000000000001.wal", batch.with_header(bytes(covered)))
+    asked: list[int] = []
+    pread = SimulatedFile.pread
+
+    def note(file: SimulatedFile, size: int, offset: int) -> bytes:
+        asked.append(size)
+        return pread(file, size, offset)
+
+    monkeypatch.setattr(SimulatedFile, "pread", note)
+    assert Wal.open("/wal", fs, read_only=True).recovery.cut is not None
+    assert max(asked) < 1 << 21, "about a window of a MiB"
 
 
 def restore(*entries: LogEntry) -> None:
