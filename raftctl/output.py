@@ -17,6 +17,9 @@ Json = Mapping[str, Any]
 CELL_WHOLE: Final = 26
 """A cell of at most this many characters is never broken on a terminal: a time has 24."""
 
+GAP: Final = 2
+"""The spaces behind a column."""
+
 _STYLES: Final = {
     "HEALTHY": "bold green",
     "healthy": "green",
@@ -266,17 +269,32 @@ def output_failed(error: OSError) -> OutputFailed:
     )
 
 
+def fit(widths: Sequence[int], room: int) -> list[int]:
+    """Return the columns' widths for a terminal with `room` for them, if they can be made to fit.
+
+    Ids, indexes and times stay whole: only columns of long cells shrink, the widest first, and not to nothing.
+    """
+    fitted = list(widths)
+    least = [width if width <= CELL_WHOLE else CELL_WHOLE // 2 for width in widths]
+    excess = sum(widths) + GAP * len(widths) - room
+    while excess > 0 and fitted != least:
+        widest = max((at for at in range(len(fitted)) if fitted[at] > least[at]), key=fitted.__getitem__)
+        fitted[widest] -= 1
+        excess -= 1
+    return fitted
+
+
 def _rich_table(title: str, header: list[str], rows: list[list[str]], *, force: bool) -> None:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     no_color = bool(os.environ.get("NO_COLOR")) and not force
     console = Console(file=sys.stdout, force_terminal=force or None, no_color=no_color, highlight=False)
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    # Ids, indexes and times stay whole: where they do not fit, the terminal breaks the line, never a cell.
-    least = [width if width <= CELL_WHOLE else CELL_WHOLE // 2 for width in widths]
-    console.width = max(console.width, sum(least) + 2 * len(least))
+    widths = fit([max(map(cell_len, column)) for column in zip(header, *rows, strict=True)], console.width)
+    # Where the columns do not fit, the terminal breaks the line: rich would leave out what is beyond its width.
+    console.width = max(console.width, sum(widths) + GAP * len(widths))
     if title:
         text = Text(title)
         for word, style in _STYLES.items():
@@ -284,9 +302,9 @@ def _rich_table(title: str, header: list[str], rows: list[list[str]], *, force: 
         console.print(text, soft_wrap=True)
     if not header:
         return
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, width in zip(header, least, strict=True):
-        table.add_column(name, overflow="fold", no_wrap=False, min_width=width)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for name, width in zip(header, widths, strict=True):
+        table.add_column(name, overflow="fold", no_wrap=False, width=width)
     for row in rows:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     console.print(table)

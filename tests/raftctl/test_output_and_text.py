@@ -1,6 +1,7 @@
 """Rules 2, 3, 12 and 13: the forms of output, and the pure functions under them."""
 
 import json
+import re
 import tomllib
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftctl.errors import UsageError
-from raftctl.output import Column, Output, Report, align, yaml_text
+from raftctl.output import Column, Output, Report, align, fit, yaml_text
 from raftctl.text import escape_bytes, format_bytes, format_duration, format_time, parse_duration
 
 REPORT = Report(
@@ -92,3 +93,26 @@ def test_times_and_sizes_for_people() -> None:
     assert format_time(1795392000.6774) == "2026-11-23T00:00:00.677Z"
     assert [format_duration(s) for s in (0.12, 59.9, 242, 11100, 187200)] == ["0.1s", "59.9s", "4m2s", "3h5m", "2d4h"]
     assert [format_bytes(n) for n in (275, 4096, 8 * 2**20)] == ["275 B", "4.0 KiB", "8.0 MiB"]
+
+
+@pytest.mark.parametrize("columns", [20, 60, 78, 80, 81, 82, 86, 90, 200])
+def test_nothing_is_left_out_on_a_terminal_however_narrow(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rule 3: a long cell goes on in the next line, and where that is not enough the terminal breaks the line."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    row = ["entry 596297 \u4e2d\u6587", "1", "11675232", "100.0%", "596297",
+           'put "c/003/0000263" (100 bytes) [session 583811 #264]', "x" * 64]
+    header = ["WHAT", "ENTRIES", "BYTES", "SHARE", "FIRST", "SUMMARY", "DIGEST"]
+    report = Report("x", {}, "", [Column(name) for name in header], [row])
+    Output("table", "always").emit(report)
+    shown = re.sub(r"\x1b\[[0-9;]*m|\s", "", capsys.readouterr().out)
+    assert sorted(shown) == sorted("".join([*header, *row]).replace(" ", ""))
+
+
+def test_columns_shrink_from_the_widest_and_short_ones_not_at_all() -> None:
+    """An id or a time is never broken; what cannot fit is left as wide as it must be."""
+    assert fit([5, 10], 17) == [5, 10]
+    assert fit([5, 60, 40], 80) == [5, 34, 35]
+    assert fit([26, 30], 20) == [26, 13]
+    assert fit([], 80) == []
