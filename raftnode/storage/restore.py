@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from os import fspath
 from typing import Final
 
+import msgspec
+
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.core.types import HardState
@@ -77,7 +79,7 @@ def restore_data_dir(
     except BaseException:
         _discard(part)
         raise
-    return identity, stored
+    return identity, msgspec.structs.replace(stored, path=path + stored.path.removeprefix(part))
 
 
 def check_unused(path: StrPath) -> None:
