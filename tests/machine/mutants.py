@@ -104,3 +104,15 @@ mutant("a session twice passes", "session_snapshot.py", "        if record.sessi
        "sessions::test_a_snapshot_that_is_not_whole_is_refused_and_changes_nothing")
 mutant("a closed snapshot leaves the machine's open", "session_snapshot.py", "        if close is not None:\n            close()\n", "",
        "sessions::test_a_closed_snapshot_closes_the_inner_one")
+
+# Sessions and streams in small.
+mutant("a snapshot may end within a frame", "stream.py", "    if decoder.pending_bytes:\n", "    if False:\n",
+       "kv_snapshot::test_bytes_after_the_last_record_are_refused")
+mutant("closed results stay", "session.py", "            size += len(results.pop(s)) + RESULT_OVERHEAD_BYTES\n", "            size += len(results[s]) + RESULT_OVERHEAD_BYTES\n",
+       "sessions::test_an_acknowledged_result_is_forgotten_and_its_repetition_is_expired")
+mutant("an acknowledgement closes one write less", "session.py", "range(self.acknowledged + 1, sequence + 1) if s in results]", "range(self.acknowledged + 1, sequence) if s in results]",
+       "sessions::test_acknowledging_makes_room_for_bytes_again")
+mutant("a copy of a session shares its results", "session.py", "        session.results = self.results.copy()\n", "        session.results = self.results\n",
+       "sessions::test_a_snapshot_is_of_one_moment_for_sessions_and_machine_alike")
+mutant("a far acknowledgement closes nothing", "session.py", "            closed = [s for s in results if s <= sequence]\n", "            closed = []\n",
+       "sessions::test_an_acknowledged_result_is_forgotten_and_its_repetition_is_expired")

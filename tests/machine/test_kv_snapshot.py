@@ -227,6 +227,13 @@ def test_a_restored_machine_says_that_older_changes_are_lost() -> None:
     assert ([change.revision for change in answer.changes], answer.lost_before) == ([5], 0)
 
 
+def test_bytes_after_the_last_record_are_refused() -> None:
+    """They begin a frame that never ends: something is missing, or does not belong here."""
+    chunks = list(filled(3).snapshot())
+    with pytest.raises(SerializationError, match="ends within a frame"):
+        KvMachine().restore([*chunks, b"\0\0"])
+
+
 def test_a_restored_machine_tells_no_changes_of_the_state_that_it_had() -> None:
     """They are not the changes that led to the state that it has now."""
     machine = filled(3)

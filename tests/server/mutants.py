@@ -366,3 +366,41 @@ mutant("a failed turn is answered", "runtime.py", "        except Exception as e
        "runtime::test_a_replica_that_raises_in_a_turn_stops_the_node")
 mutant("any number of clients connect", "runtime.py", "            if self._clients >= self._connections_max:\n", "            if False:\n",
        "runtime::test_a_client_over_the_limit_is_told_so")
+
+# What else clients and operators are told.
+mutant("a deposed leader's waiters wait longer", "waiting.py", "            waiter.deadline = min(waiter.deadline, deadline)\n", "            waiter.deadline = deadline\n",
+       "waiting::test_hastened_waiters_keep_their_own_deadline_where_it_is_earlier")
+mutant("committed bytes still count", "waiting.py", "            self.size_bytes -= self._batches.popleft()[1]\n", "            self._batches.popleft()\n",
+       "waiting::test_uncommitted_bytes_go_with_the_commit_index")
+mutant("held requests that left still count", "waiting.py", "            self.size_bytes -= overdue[-1].size_bytes\n", "            pass\n",
+       "waiting::test_held_requests_count_their_bytes_until_they_leave")
+mutant("a snapshot covers no waiter of its own entry", "waiting.py", "if at <= index]]", "if at < index]]",
+       "waiting::test_waiters_up_to_an_index_are_those_that_a_snapshot_covers")
+mutant("a poll is answered twice", "waiting.py", "                if answer is not None and self._polls.pop(number, None) is not None:\n", "                if answer is not None:\n",
+       "waiting::test_a_poll_is_answered_on_a_change_or_at_its_deadline_and_never_twice")
+mutant("deadlines of answered polls stay", "waiting.py", "        if len(deadlines) > 2 * len(polls) + 64:\n", "        if False:\n",
+       "waiting::test_answered_polls_with_late_deadlines_take_no_room")
+mutant("a long log is applied in one piece", "replica.py", "READY_BYTES_MAX: Final = 256 * 1024\n", "READY_BYTES_MAX: Final = 10**9\n",
+       "replica_writes::test_a_long_log_is_applied_in_pieces_after_a_restart")
+mutant("followers learn of a commit with the next heartbeat", "replica.py", "COMMIT_BROADCAST_DELAY: Final = 0.005\n", "COMMIT_BROADCAST_DELAY: Final = 10.0\n",
+       "replica_writes::test_followers_learn_of_a_commit_at_once")
+mutant("a leader's own progress is not told to the core", "replica.py", "        if durability.wants_sync and durability.sync():\n            self.node.on_storage_progress()\n", "        if durability.wants_sync:\n            durability.sync()\n",
+       "replica_writes::test_a_lone_node_answers_a_request_that_waited_for_it_without_delay")
+mutant("entries are told as applied before they are", "replica.py", "        if ready.committed_entries:\n            self._apply(ready.committed_entries)\n        self.requests.reads.confirmed(ready.reads)\n", "        self.requests.reads.confirmed(ready.reads)\n        if ready.committed_entries:\n            self._apply(ready.committed_entries)\n",
+       "replica_reads::test_a_confirmed_read_waits_until_its_index_is_applied")
+mutant("a voter is known as a member from the beginning only", "replica.py", "        self._is_known_member = self._is_known_member or self.identity.node_id in after.members()\n", "",
+       "replica_members::test_what_happened_before_a_node_joined_is_no_news_of_it")
+mutant("members that were promoted are added", "members.py", "\"member.promoted\" if now == \"voter\" else \"member.changed\"", "\"member.added\"",
+       "members::test_differences_are_told_as_events")
+mutant("an outgoing voter is told as one", "members.py", "    if node in configuration.voters_outgoing:\n        return \"outgoing\"\n", "",
+       "members::test_differences_are_told_as_events")
+mutant("an overwritten write may have happened", "requests.py", "        self.fail(waiter.client, waiter.request_id, ErrorCode.OVERWRITTEN,\n", "        self.fail(waiter.client, waiter.request_id, ErrorCode.TIMED_OUT,\n",
+       "replica_writes::test_an_overwritten_entrys_writer_hears_that_it_did_not_happen")
+mutant("a refused write may have happened", "requests.py", "            case Refused(reason=reason):\n                self.fail(client, request_id, ErrorCode.BAD_REQUEST, reason)\n", "            case Refused(reason=reason):\n                self.fail(client, request_id, ErrorCode.BAD_REQUEST, reason, UNKNOWN)\n",
+       "replica_writes::test_a_write_that_its_session_refuses_did_not_happen")
+mutant("a local read asks the leader", "requests.py", "        if request.consistency is Consistency.LOCAL:\n", "        if False:\n",
+       "replica_reads::test_a_deposed_leader_serves_no_stale_read")
+mutant("a snapshot that is there is taken again", "requests.py", "            # Under way; or it found no room, and everybody who waits for one was told.\n            return\n        self._snapshots.pop()\n", "            return\n",
+       "replica_snapshots::test_a_snapshot_is_taken_on_request_and_listed")
+mutant("who asked for a snapshot without room waits on", "requests.py", "        for client, request_id in self._take_snapshots():\n            self.fail(client, request_id, ErrorCode.NO_SPACE, reason)\n", "",
+       "replica_full::test_a_snapshot_without_room_fails_and_leaves_the_node_as_it_is")

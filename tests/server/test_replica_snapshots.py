@@ -83,6 +83,8 @@ def test_a_snapshot_is_taken_on_request_and_listed() -> None:
         listed = client.ask(node, wire.ListSnapshots(client.next_id()))
         assert isinstance(listed, wire.SnapshotsResult)
         assert [found.index for found in listed.snapshots] == [taken.snapshot.index]
+    fill(cluster, client, leader, 1, first=5)
+    assert trigger(client, leader).changed
 
 
 def test_a_node_with_nothing_applied_has_no_snapshot_to_take() -> None:

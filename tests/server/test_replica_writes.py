@@ -2,6 +2,7 @@
 
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.types import NodeRole
+from raftnode.machine.sessions import RESULTS_MAX
 from raftnode.server import requests
 from raftnode.server.settings import ReplicaSettings
 from raftnode.wire import client as wire
@@ -204,6 +205,29 @@ def test_a_retry_is_known_to_a_node_that_learnt_the_session_from_a_snapshot() ->
     leader = cluster.leader()
     client.ask(leader, increment(client, b"n", session, 1))
     assert local_value(cluster, leader, b"n") == b"1"
+
+
+def test_followers_learn_of_a_commit_at_once() -> None:
+    """Not with the next heartbeat: a local read elsewhere sees an acknowledged write soon."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    cluster.settle()
+    cluster.run_for(0.105)
+    client = cluster.client()
+    client.ask(leader, put(client, b"k"))
+    cluster.run_for(0.01)
+    assert [local_value(cluster, node, b"k") for node in (1, 2, 3)] == [b"v"] * 3
+
+
+def test_a_write_that_its_session_refuses_did_not_happen() -> None:
+    """It runs too far ahead of what the client has acknowledged: it may come again."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    client = cluster.client()
+    session = open_session(cluster, client, leader)
+    answer = failed(client.ask(leader, increment(client, b"n", session, RESULTS_MAX + 1)))
+    assert (answer.code, answer.outcome) == (ErrorCode.BAD_REQUEST, NOT_DONE)
+    assert local_value(cluster, leader, b"n") is None
 
 
 def test_an_unknown_session_is_told_so() -> None:

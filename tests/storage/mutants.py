@@ -138,3 +138,21 @@ mutant("a full quota is no full disk", "filesystem.py", "    if error.errno in (
        "filesystem::test_errors_carry_the_file_and_the_reason_and_a_full_disk_its_own_type")
 mutant("an fsync that fails is not told", "filesystem.py", "            os.fdatasync(self._descriptor)\n        except OSError as error:\n            raise storage_error(\"fsync\", self._path, error) from error\n", "            os.fdatasync(self._descriptor)\n        except OSError:\n            pass\n",
        "filesystem::test_no_failure_of_the_disk_goes_unnoticed")
+
+# The index of entries, and a restored directory.
+mutant("a truncation forgets nothing", "entry_index.py", "        self._delete(bisect_left(self._firsts, index), len(self._firsts))\n", "        pass\n",
+       "wal_random::test_random_operations_agree_with_a_log_in_memory_through_power_losses")
+mutant("a compaction forgets an entry too many", "entry_index.py", "bisect_right(self._firsts, index + 1) - 1", "bisect_right(self._firsts, index + 2) - 1",
+       "wal::test_compaction_removes_whole_segments_and_keeps_the_vote")
+mutant("a compaction forgets nothing", "entry_index.py", "        self._delete(0, max(bisect_right(self._firsts, index + 1) - 1, 0))\n", "        pass\n",
+       "wal::test_compaction_removes_whole_segments_and_keeps_the_vote")
+mutant("a restored node forgets the snapshot's term", "restore.py", "        wal.save_hard_state(HardState(source.term, None))\n", "",
+       "restore::test_a_restored_node_goes_on_after_the_snapshot")
+mutant("a restored node's log begins at 1", "restore.py", "        wal.compact(index, source.term)\n", "",
+       "restore::test_a_restored_node_goes_on_after_the_snapshot")
+mutant("a directory is restored over", "restore.py", "    if RealFilesystem().exists(fspath(path)):\n", "    if False:\n",
+       "restore::test_a_directory_is_never_restored_over")
+mutant("what is half restored stays", "restore.py", "    except BaseException:\n        _discard(part)\n        raise\n", "    except BaseException:\n        raise\n",
+       "restore::test_a_directory_is_never_restored_over")
+mutant("a restored directory is not whole under its name", "restore.py", "        fs.rename(part, path)\n        fs.sync_directory", "        fs.sync_directory",
+       "restore::test_a_restored_node_goes_on_after_the_snapshot")
