@@ -87,18 +87,30 @@ def _state_differences(view: View, member: Member) -> list[Difference]:
     if status.term != leader.term:
         text = f"{member.name} is in term {status.term}, {leader.node_name} leads in term {leader.term}"
         found.append(Difference("term", (member.name,), text))
-    if _configuration(status) != _configuration(leader):
+    if _membership(status) != _membership(leader):
+        found.append(Difference("configuration", (member.name,), f"{member.name} knows other members than "
+                                f"{leader.node_name}: see raftctl member list -e {member.address}"))
+    elif _entries_differ(status, leader):
         text = (f"{member.name} has the configuration of entry {status.configuration_index}, {leader.node_name} "
                 f"that of entry {leader.configuration_index}")
-        if status.configuration_index == leader.configuration_index:
-            text = f"{member.name} and {leader.node_name} name other members in the configuration of entry " \
-                   f"{status.configuration_index}"
         found.append(Difference("configuration", (member.name,), text, index=status.configuration_index))
     return found
 
 
-def _configuration(status: NodeStatus) -> tuple[Any, ...]:
-    return (status.configuration_index, status.joint, [(m.id, m.name, m.address, m.kind) for m in status.members])
+def _membership(status: NodeStatus) -> tuple[Any, ...]:
+    return (status.joint, sorted((m.id, m.name, m.address, m.kind) for m in status.members))
+
+
+def _entries_differ(status: NodeStatus, leader: NodeStatus) -> bool:
+    """Return whether two nodes have their configurations from different entries of the log.
+
+    A node that began with a snapshot has the snapshot's: only entries that both still have can be compared.
+    """
+    both_have = max(status.first_log_index, leader.first_log_index)
+    return (
+        status.configuration_index != leader.configuration_index
+        and min(status.configuration_index, leader.configuration_index) >= both_have
+    )
 
 
 def _sides(view: View, target: int) -> tuple[list[Side], list[Difference]]:
@@ -222,11 +234,12 @@ def _next_step(view: View, difference: Difference) -> str:
            else f"raftctl member remove {name} --yes, then raftnode join on an empty data directory")
     match difference.what:
         case "log":
-            return (f"look at both: raftctl log range {difference.index} {difference.index} --node {name}; keep its "
-                    f"data directory, and put a new member in its place: {new}")
+            other = next(m.name for m in view.members if m.name not in difference.members)
+            look = f"raftctl log range {difference.index} {difference.index} --node"
+            return (f"look at both: {look} {name}; {look} {other}. Keep the data directory of {name}, and put a new "
+                    f"member in its place: {new}")
         case "keys":
-            return (f"look at its own: raftctl log tail --node {name}; keep its data directory, and put a new member "
-                    f"in its place: {new}")
+            return f"keep the data directory of {name}, and put a new member in its place: {new}"
         case "instance_id" | "cluster_id":
             return f"stop the node that has no business there: raftctl member list -o wide; or: {new}"
         case _:

@@ -134,7 +134,7 @@ def test_another_entry_on_one_member_is_found(
     assert '"code":"E_DIFFERENT"' in got.err
     told = cli("cluster verify")
     assert told.err.splitlines()[0] == "error: n3 differs from the other members  [E_DIFFERENT, exit 3]"
-    assert "raftctl log range 8 8 --node n3" in told.err
+    assert "look at both: raftctl log range 8 8 --node n3; raftctl log range 8 8 --node n1. " in told.err
     assert "raftctl member replace n3 NEW --address HOST:PORT --yes" in told.err
     assert cli("log range 8 8 --node n3").code == 0
 
@@ -236,18 +236,35 @@ def test_a_sandwiched_reading_differs_exactly_where_something_was_planted(seed: 
 
 @pytest.mark.parametrize(("fields", "what"), [
     ({"term": 6}, "term"), ({"configuration_index": 4}, "configuration"), ({"members": []}, "configuration"),
+    ({"joint": True}, "configuration"),
     ({"instance_id": "instance-1"}, "instance_id"),
 ])
 def test_what_the_statuses_tell_is_compared(
     written: FakeCluster, cli: Cli, fields: dict[str, Any], what: str
 ) -> None:
     """Exit 3: a term or a configuration that stays another one, a copied data directory."""
-    written.interfere = on(3, wire.GetStatus, other_status(**fields))(written)
+
+    def interfere(node: int, request: Any) -> Reply | None:
+        if not isinstance(request, wire.GetStatus):
+            return None
+        values = {"configuration_index": 2} | (fields if node == 3 else {})
+        return wire.StatusResult(0, msgspec.structs.replace(written.status(node), **values))
+
+    written.interfere = interfere
     got = cli("cluster verify --timeout 0.3s -o json")
     assert got.code == 3
     (difference,) = got.json["differences"]
     assert difference["what"] == what
     assert "n3" in difference["members"]
+
+
+@pytest.mark.parametrize(("index", "first"), [(0, 1), (9, 10), (12, 13)])
+def test_a_node_that_began_with_a_snapshot_has_its_configuration_from_there(
+    written: FakeCluster, cli: Cli, index: int, first: int
+) -> None:
+    """The same members under the snapshot's index are no difference: the entry is in no log any more."""
+    written.interfere = on(3, wire.GetStatus, other_status(configuration_index=index, first_log_index=first))(written)
+    assert cli("cluster verify --timeout 0.3s").code == 0
 
 
 def test_what_settles_within_the_timeout_is_no_difference(written: FakeCluster, cli: Cli) -> None:
@@ -394,6 +411,12 @@ def test_a_real_cluster_is_equal_until_an_entry_is_changed_on_one_disk(tmp_path:
             assert load.wait(60) == 0
         leader = cluster.wait_leader()
         victim = next(name for name in cluster.names if name != leader)
+        cluster.raftctl("snapshot", "trigger", "--all")
+        assert cluster.stop(victim) == 0
+        cluster.start(victim)
+        cluster.wait_follows(victim)
+        done = cluster.raftctl("cluster", "verify")
+        assert "  EQUAL  3 of 3 members are checked and equal" in done.stdout, "also one that began with a snapshot"
         assert cluster.stop(victim) == 0
         index = falsify(cluster.data_dir(victim) / "wal")
         cluster.start(victim)
