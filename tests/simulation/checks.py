@@ -92,16 +92,16 @@ class Checks(Observer):
             reference.apply(index, data)
         expected, found = reference.told.get(index), told_of(outcome)
         assert expected is not None, f"node {node.id} applies a command at {index}, where the others have none"
-        assert found == expected, f"node {node.id} makes {found} of entry {index}, which comes to {expected}"
         before, run.machine_index = run.machine_index, index
         assert reference.index_before(index) <= before, (
             f"node {node.id} applies {index} after {before}, and has skipped {reference.index_before(index)}"
         )
+        assert found == expected, f"node {node.id} makes {found} of entry {index}, which comes to {expected}"
 
     def check_machine(self, machine: SessionMachine, index: int, whose: str) -> None:
         """A machine's keys and sessions are those of the reference after the entry at `index`."""
         assert isinstance(machine.inner, KvMachine)
-        for key in self.reference.every_key():
+        for key in sorted({*machine.inner._records, *self.reference.every_key()}):
             found, expected = machine.inner._records.get(key), self.reference.record_at(key, index)
             assert found == expected, f"{whose} has {found} at {index}, and the log says {expected}"
         sessions = {
@@ -124,13 +124,20 @@ class Checks(Observer):
             self._check_members(node, run)
         if core.last_applied != run.applied_index:
             self._check_applied(node, run)
-        if core.role is NodeRole.LEADER and core.current_term != run.led_term:
-            run.led_term = core.current_term
-            for index in self._last_of_term.values():
-                self._check_leader(node, self.committed[index])
+        self._check_new_leader(node, run)
         if replica.newest_snapshot is not run.snapshot and replica.newest_snapshot is not None:
             run.snapshot = replica.newest_snapshot
             self.check_head(replica.newest_snapshot, f"node {node.id}'s snapshot")
+
+    def ends(self, node: Node) -> None:
+        """Also who leads for a moment only, and dies, has to have what was committed: its entries may have left."""
+        self._check_new_leader(node, self.runs[node.id])
+
+    def _check_new_leader(self, node: Node, run: _Run) -> None:
+        if run.core.role is NodeRole.LEADER and run.core.current_term != run.led_term:
+            run.led_term = run.core.current_term
+            for index in self._last_of_term.values():
+                self._check_leader(node, self.committed[index])
 
     def _note_committed(self, node: Node) -> None:
         """All nodes agree about every committed entry, whatever its kind; who leads a later term has it."""

@@ -60,7 +60,7 @@ class World:
             election_timeout_min=0.15, election_timeout_max=ELECTION_TIMEOUT_MAX, heartbeat_interval=0.03,
             snapshot_entries=self.rng.choice([0, 15, 40]), snapshot_bytes=self.rng.choice([0, 2000]),
             snapshot_trailing=self.rng.choice([0, 3, 20]), request_timeout=1.0, no_leader_timeout=0.5,
-            check_quorum=self.rng.random() < 0.8,
+            check_quorum=self.rng.random() < 0.8, log_cache_bytes=self.rng.choice([300, 1_000_000]),
         )
         voters = self.rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5])
         self.cluster = Cluster(

@@ -248,6 +248,9 @@ class Observer:
     def acted(self, node: "Node") -> None:
         """`node` has ended a turn, or heard of a connection."""
 
+    def ends(self, node: "Node") -> None:
+        """`node`'s process ends in the middle of one."""
+
 
 class RecordingMachine(SessionMachine):
     """The real machine of `node`, which also tells the cluster what it does."""
@@ -418,6 +421,7 @@ class Node:
         try:
             action(self.replica)
         except (StorageError, InvariantError, SimulatedCrash) as error:
+            self.cluster.observer.ends(self)
             self.stop_running(error)
             if isinstance(error, InvariantError):
                 raise
