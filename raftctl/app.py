@@ -118,5 +118,5 @@ def run_typer(arguments: Sequence[str]) -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             note(message)
             message = "A command is missing."
-        raise UsageError(message[:1].lower() + message[1:].rstrip("."), "the command line makes no sense so",
+        raise UsageError(message[:1].lower() + message[1:].rstrip("."), "nothing was done",
                          f"see: {path} --help") from error

@@ -60,7 +60,7 @@ def load_cluster_file(path: str) -> ClusterFile:
         with open(path, "rb") as file:
             data = tomllib.load(file)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no cluster file {path}", "a cluster on this machine is described by one",
+        raise UsageError(f"there is no cluster file {path}", "the nodes are read from one",
                          "make one: raftctl cluster init DIR; or name it with -f") from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}", str(error), "mend the file, or name another with -f") from error

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from raftctl.command import Opt, command
-from raftctl.errors import Unreachable
+from raftctl.errors import Unreachable, UsageError
 from raftctl.health import View, status_report
 from raftctl.invocation import Invocation
 from raftctl.output import Report, note
@@ -43,6 +43,9 @@ def status(
 
     Example: raftctl status --watch=5s
     """
+    if watch is not None and watch <= 0:
+        raise UsageError(f"--watch cannot be {watch:g}s", "it is the time between two looks, above 0",
+                         "leave the time out for 2s: raftctl status --watch")
     if watch is None:
         show(run, fetch(run), run.output.emit)
         return

@@ -262,3 +262,10 @@ def test_a_leader_without_a_quorum_is_not_waited_for_in_vain(cluster: FakeCluste
     assert shown.out.splitlines()[0] == "cluster demo  NO QUORUM  1/3 voters up, quorum 2"
     assert shown.err.splitlines() == [
         "reason: 1 voter is up and 2 are needed", "reason: n2 is down", "reason: n3 is down"]
+
+
+def test_a_watch_without_a_pause_is_refused(cluster: FakeCluster, cli: Cli) -> None:
+    """status --watch=0 would ask the nodes as fast as it can."""
+    got = cli("status --watch=0")
+    assert (got.code, got.out) == (2, "")
+    assert cluster.count(wire.GetStatus) == 0
