@@ -268,4 +268,4 @@ def test_a_watch_without_a_pause_is_refused(cluster: FakeCluster, cli: Cli) -> N
     """status --watch=0 would ask the nodes as fast as it can."""
     got = cli("status --watch=0")
     assert (got.code, got.out) == (2, "")
-    assert cluster.count(wire.GetStatus) == 0
+    assert cluster.count(GetStatus) == 0
