@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,29 @@ def test_what_settles_within_the_timeout_is_no_difference(written: FakeCluster, 
     written.interfere = on(3, wire.GetStatus, behind_at_first)(written)
     assert cli("cluster verify").code == 0
     assert len(asked) >= 3
+
+
+def test_what_all_have_when_the_last_has_caught_up_is_compared(written: FakeCluster, cli: Cli) -> None:
+    """The cluster goes on while a member is waited for, and may discard what was committed in the beginning."""
+    asked = Counter[int]()
+
+    def interfere(node: int, request: Any) -> Reply | None:
+        if not isinstance(request, wire.GetStatus):
+            return None
+        asked[node] += 1
+        if asked[node] > 2 or node == 2:
+            return None
+        if node == 3:
+            return other_status(applied_index=3)(written, request)
+        for _ in range(20):
+            written.append(b"more", "a write")
+        written.first_log_index = len(written.log) - 3
+        return None
+
+    written.interfere = interfere
+    record = cli("cluster verify -o json").json
+    assert record["verdict"] == "equal"
+    assert 12 < record["log"]["first"] <= record["log"]["last"] == record["index"]
 
 
 def test_a_member_that_stays_behind_is_unchecked(written: FakeCluster, cli: Cli) -> None:
