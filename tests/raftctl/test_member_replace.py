@@ -1,5 +1,6 @@
 """raftctl member replace: one exchange of voters, resumable at every step; against scripted nodes and real ones."""
 
+import json
 import shlex
 import threading
 from collections.abc import Callable
@@ -164,3 +165,22 @@ def test_the_leader_itself_is_replaced(tmp_path: Path) -> None:
         assert {m.name for m in members} == {*cluster.names} - {leader}
         assert {m.kind for m in members} == {"voter"}
         assert cluster.raftctl("kv", "get", "key", "--raw").stdout == "value"
+
+
+@pytest.mark.processes
+def test_a_replacement_in_steps_waits_for_nobody(tmp_path: Path) -> None:
+    """With real processes and --no-wait: begun before the new node runs, and ended by the same command when it has
+    caught up."""
+    with running_cluster(tmp_path) as cluster:
+        leader = cluster.wait_leader()
+        old = next(name for name in cluster.names if name != leader)
+        cluster.join("n4")
+        words = shlex.split(f"member replace {old} n4 --address {cluster.addresses['n4']} --yes --no-wait -o json")
+        begun = json.loads(cluster.raftctl(*words).stdout)
+        assert (begun["changed"], begun["done"]) == (False, False)
+        cluster.start("n4")
+        cluster.wait_for("n4 has caught up", lambda found: any(
+            m.name == "n4" and m.promotable for s in found.values() if s.role == "leader" for m in s.members))
+        ended = json.loads(cluster.raftctl(*words).stdout)
+        assert (ended["changed"], ended["done"], ended["replaced"]["name"]) == (True, True, old)
+        assert json.loads(cluster.raftctl(*words).stdout)["changed"] is False
