@@ -60,7 +60,9 @@ class Difference:
 class Side:
     """One member that is compared, until something differs or it can no longer be asked."""
 
+    node_id: int
     name: str
+    """Its own: no other side has it."""
     address: str
     differs: bool = False
     unchecked: str = ""
@@ -127,6 +129,16 @@ class Comparison:
     def active(self) -> list[Side]:
         """The members that are still compared, in the order in which they were given."""
         return [s for s in self.sides if not s.differs and not s.unchecked]
+
+    def identify(self) -> None:
+        """Ask each member at its own address who it is: no node is compared in another one's place."""
+        answers = self._ask(self.active, GetStatus(1))
+        for side in self.active:
+            answer = answers[side.name]
+            if not isinstance(answer, StatusResult):
+                side.unchecked = f"it did not say who it is at {side.address}"
+            elif answer.status.node_id != side.node_id:
+                side.unchecked = f"node {answer.status.node_id} answers at its address {side.address}"
 
     def compare_logs(self, first: int, last: int) -> None:
         """Compare the entries `first`..`last`, which all members have committed."""
@@ -256,18 +268,21 @@ class Comparison:
 
     def _ask(self, sides: Sequence[Side], request: Request) -> dict[str, Answer]:
         """Put a request to members until each has answered. One that does not in time is not checked."""
-        waiting = {s.address: s for s in sides}
+        waiting: dict[str, list[Side]] = {}
+        for side in sides:
+            waiting.setdefault(side.address, []).append(side)
         answers: dict[str, Answer] = {}
         patience = Deadline(self._timeout)
         while waiting:
             asked = self._cluster.ask(list(waiting), request, patience)
             for address, answer in asked.answers.items():
                 if not (isinstance(answer, Failed) and answer.code in _LATER):
-                    answers[waiting.pop(address).name] = answer
+                    answers |= dict.fromkeys((s.name for s in waiting.pop(address)), answer)
             if waiting and not patience.pause():
-                for address, side in waiting.items():
+                for address, silent in waiting.items():
                     failure = asked.failures.get(address)
-                    side.unchecked = failure.reason if failure else f"it was busy for {self._timeout:g} s"
+                    for side in silent:
+                        side.unchecked = failure.reason if failure else f"it was busy for {self._timeout:g} s"
                 break
         return answers
 

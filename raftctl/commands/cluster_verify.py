@@ -36,11 +36,13 @@ def verify(run: Invocation) -> None:
     report = run.progress()
     with run.cluster() as cluster:
         view, target = _settle(run, cluster)
+        view = _with_own_names(view)
         sides, differences = _sides(view, target)
         # While some caught up, the cluster went on: what all have by now is compared.
         target = min((r for m in view.members if (r := _reached(m)) >= target), default=target)
         comparison = Comparison(cluster, sides, run.timeout, report)
         comparison.differences.extend(differences)
+        comparison.identify()
         comparison.compare_logs(max(m.status.first_log_index for m in view.members if m.status is not None), target)
         comparison.compare_keys()
     verdicts = {m.name: _verdict(m.name, comparison) for m in view.members}
@@ -64,6 +66,14 @@ def _settle(run: Invocation, cluster: Cluster) -> tuple[View, int]:
         if not cluster.deadline.pause(POLL_S):
             return view, target
         view = led_view(cluster)
+
+
+def _with_own_names(view: View) -> View:
+    """Return the view with the id in place of a name that several members have, as commands take it, too."""
+    names = [m.name for m in view.members]
+    return view._replace(members=tuple(
+        m._replace(name=str(m.id)) if names.count(m.name) > 1 else m for m in view.members
+    ))
 
 
 def _unsettled(view: View, member: Member, target: int) -> str:
@@ -124,7 +134,7 @@ def _sides(view: View, target: int) -> tuple[list[Side], list[Difference]]:
     differences: list[Difference] = []
     sides = []
     for member in sorted(view.members, key=lambda m: m.role != "leader"):
-        side = Side(member.name, member.address)
+        side = Side(member.id, member.name, member.address)
         sides.append(side)
         if member.status is None:
             side.unchecked = f"it is {member.state}"

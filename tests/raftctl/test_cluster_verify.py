@@ -371,6 +371,29 @@ def test_without_a_leader_it_is_exit_5(cluster: FakeCluster, cli: Cli) -> None:
     assert cli("cluster verify --timeout 0.3s").code == 4
 
 
+def test_no_node_is_compared_in_the_place_of_another(written: FakeCluster, cli: Cli) -> None:
+    """A member whose address leads to another node is unchecked, although both answer somewhere."""
+    written.members[2] = msgspec.structs.replace(written.members[2], address=written.nodes[2].address)
+    got = cli("cluster verify -o json")
+    assert got.code == 4
+    assert [m["verdict"] for m in got.json["members"]].count("unchecked") == 1
+    written.members[1] = msgspec.structs.replace(written.members[1], address=written.nodes[3].address)
+    got = cli("cluster verify -o json")
+    assert [m["unchecked_because"] for m in got.json["members"]] == [
+        None, f"node 3 answers at its address {written.nodes[3].address}",
+        f"node 2 answers at its address {written.nodes[2].address}"]
+
+
+def test_members_of_one_name_are_told_apart_by_their_ids(written: FakeCluster, cli: Cli) -> None:
+    """Rule 10: commands take the id as well."""
+    written.members[1] = msgspec.structs.replace(written.members[1], name="n3")
+    written.interfere = on(3, wire.GetLog, other_entry(8, data=b"x"))(written)
+    got = cli("cluster verify -o json")
+    assert [(m["name"], m["verdict"]) for m in got.json["members"]] == [
+        ("n1", "equal"), ("2", "equal"), ("3", "differs")]
+    assert "raftctl log range 8 8 --node 3" in got.err
+
+
 def test_another_cluster_at_a_members_address_is_a_difference(written: FakeCluster, cli: Cli) -> None:
     """Exit 3: the cluster ids differ, and nothing of the stranger is compared."""
     with FakeNode(lambda _request: "", cluster_id="another") as stranger:
