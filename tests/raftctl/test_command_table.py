@@ -1,5 +1,6 @@
 """Rules 17 and 18: the command table, its two parsers, the help, the man page and the tests hold together."""
 
+import ast
 import inspect
 import re
 import subprocess
@@ -171,3 +172,37 @@ def test_no_list_of_commands_breaks_a_sentence_off(group: str, capsys: pytest.Ca
         if head == group:
             sentence = registry.load(path).help.strip().partition("\n")[0].partition(". ")[0].rstrip(".")
             assert f"{name} {sentence}" in listed
+
+
+def texts(file: Path) -> list[str]:
+    """Return every text in a module that is not documentation, with an x for what is filled in when it runs."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    parts |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            values = [str(v.value) if isinstance(v, ast.Constant) else "x" for v in node.values]
+            found.append("".join(values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in parts:
+            found.append(node.value)
+    return found
+
+
+def test_every_command_that_a_text_names_is_there_and_has_these_options() -> None:
+    """Rule 5: what an error or a message tells to type can be typed."""
+    checked = 0
+    for file in sorted((ROOT / "raftctl").rglob("*.py")):
+        for text in texts(file):
+            for line in re.findall(r"(?<![\w.-])raftctl ((?:[a-z]|-)[^;:,`()&|\n]*)", text):
+                found = registry.find([word.rstrip(".") for word in line.split()])
+                if found is None:
+                    # The script for fish, and the version.
+                    assert line.startswith(("-f -a", "x ")), f"{file.name}: raftctl {line}"
+                    continue
+                params = registry.load(found[0]).params
+                known = {n for p in params if isinstance(p.declaration, Opt) for n in p.declaration.names}
+                given = {word.partition("=")[0] for word in found[1] if len(word) > 1 and word.startswith("-")}
+                assert given <= known | {"--"}, f"{file.name}: raftctl {line}"
+                checked += 1
+    assert checked > 80
