@@ -226,11 +226,14 @@ def _impossible(identity: Identity) -> str | None:
     """Return why no node can be this one, though the checksum is right; None where one can."""
     if identity.node_id < 1 or identity.capacity not in CAPACITIES:
         return f"it is of a {identity.capacity!r} with the node id {identity.node_id}"
+    configuration = identity.configuration
     try:
-        check_configuration(identity.configuration)
+        check_configuration(configuration)
     except SerializationError as error:
         return str(error)
-    return "a cluster begins with a configuration that is not joint" if identity.configuration.joint else None
+    # Joint it may be: a node that joins in the middle of a change is told of both sets of voters.
+    both = {*configuration.voters_outgoing} & {*configuration.learners, *configuration.observers}
+    return f"a configuration lists a node in two capacities: {sorted(both)}" if both else None
 
 
 def _check_unused(fs: Filesystem, path: str) -> None:

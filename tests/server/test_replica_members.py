@@ -232,6 +232,22 @@ def test_several_operations_are_one_change_through_a_joint_phase() -> None:
     assert answer.index == cluster.replica(leader).node.commit_index
 
 
+def test_a_node_that_joins_in_a_joint_phase_starts_and_follows() -> None:
+    """It was added before, and asks who the members are while two sets of voters decide: it keeps what it is told."""
+    cluster = Cluster(5)
+    client = cluster.client()
+    leader = cluster.leader()
+    changed(client.ask(leader, change(client, add_learner(6))))
+    first, second, *_ = cluster.followers(leader)
+    client.send(leader, change(client, remove(first), remove(second)))
+    cluster.run_until(lambda: cluster.replica(leader).node.configuration.joint, what="the joint phase")
+    members = cluster.replica(leader).status().members
+    assert [member.id for member in members if member.kind == "outgoing"] == [first, second]
+    cluster.join(6, members)
+    cluster.run_until(lambda: promotable(cluster, leader, 6), what="the learner's catch-up")
+    assert cluster.replica(6).node.configuration == cluster.replica(leader).node.configuration
+
+
 def test_a_member_is_replaced_at_its_address_in_one_change() -> None:
     """What one operation frees, the next one may take."""
     cluster = Cluster()
