@@ -31,7 +31,7 @@ from tests.simulation.watchers import Auditor, Onlooker, Watcher
 from tests.support.filesystem import SimulatedCrash
 from tests.support.replicas import Cluster, first_configuration
 
-EVENTS = 9000
+EVENTS = 8500
 ELECTION_TIMEOUT_MAX = 0.3
 REMOVAL_SECONDS = 0.1
 """How long the operator waits before it asks again for the removal of a damaged node."""
@@ -60,7 +60,7 @@ class World:
             election_timeout_min=0.15, election_timeout_max=ELECTION_TIMEOUT_MAX, heartbeat_interval=0.03,
             snapshot_entries=self.rng.choice([0, 15, 40]), snapshot_bytes=self.rng.choice([0, 2000]),
             snapshot_trailing=self.rng.choice([0, 3, 20]), request_timeout=1.0, no_leader_timeout=0.5,
-            check_quorum=self.rng.random() < 0.8, log_cache_bytes=self.rng.choice([300, 1_000_000]),
+            check_quorum=self.rng.random() < 0.8, log_cache_bytes=self.rng.choice([300, 1_000_000, 1_000_000]),
         )
         voters = self.rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5])
         self.cluster = Cluster(
