@@ -108,10 +108,11 @@ def test_every_path_that_the_readme_names_is_there() -> None:
 
 
 def test_the_modules_that_the_readme_runs_are_there() -> None:
-    """`python -m tests.benchmarks...` names a module of the checkout."""
+    """`python -m tests.benchmarks...` names a module of the checkout, or a package that can be run."""
     modules = re.findall(r"python -m (tests[\w.]+)", README)
     assert modules
-    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
+    files = [[ROOT / f"{name.replace('.', '/')}{end}" for end in (".py", "/__main__.py")] for name in modules]
+    assert [name for name, found in zip(modules, files, strict=True) if not any(map(Path.is_file, found))] == []
 
 
 def test_every_command_in_the_readme_is_one_that_the_programs_take() -> None:
