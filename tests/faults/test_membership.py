@@ -85,7 +85,8 @@ def test_a_killed_node_is_replaced_under_load_in_ten_seconds(tmp_path: Path, kil
     """From `raftnode join` until the new member votes and has all that was written; no client's session fails."""
     with running_cluster(tmp_path, settings=SMALL_SNAPSHOTS) as cluster:
         with load(cluster.endpoints, tmp_path) as clients:
-            clients.progress(300 * SCALE)
+            for _ in range(SCALE):
+                clients.progress(300)
             leader = cluster.wait_leader()
             victim = leader if killed_leads else next(name for name in cluster.names if name != leader)
             cluster.kill(victim)

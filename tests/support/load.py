@@ -170,17 +170,16 @@ class Onlooker(threading.Thread):
         assert not self.problem, self.problem
 
     def _look(self) -> None:
-        deadline = Deadline(ONCE_SECONDS)
         try:
-            with contextlib.closing(Connection(self._address, deadline, Pin())) as connection:
+            with contextlib.closing(Connection(self._address, Deadline(ONCE_SECONDS), Pin())) as connection:
                 while not self._over.is_set():
                     began = time.monotonic_ns()
                     answer = connection.call(Read(0, kv.encode(kv.Get(TOTAL.encode()))), Deadline(ONCE_SECONDS))
                     self._load.heard(self.name, began, answer)
                     if isinstance(answer, Failed):
-                        deadline.pause()
+                        Deadline(ONCE_SECONDS).pause()
         except LinkError:
-            deadline.pause()
+            Deadline(ONCE_SECONDS).pause()
 
 
 def ask_for(cluster: Cluster, query: kv.Get | kv.List) -> kv.KvResult:
@@ -291,7 +290,15 @@ class Load:
         assert not problems, "\n".join(problems)
 
     def check(self, history_file: Path) -> None:
-        """Read everything back, and check what all were told. Writes the history where something is wrong with it."""
+        """Read everything back, and check what all were told. Writes the history where that fails."""
+        try:
+            self._check()
+        except Exception as error:
+            history_file.write_bytes(write_history(self.history))
+            error.add_note(f"the history is in {history_file}")
+            raise
+
+    def _check(self) -> None:
         self._check_clients()
         with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as reader:
             found = self._read_back(reader)
@@ -301,9 +308,7 @@ class Load:
         total = self.total()
         if int(found.get(TOTAL, "0")) != total:
             wrong.append(f"{total} increments of {TOTAL!r} were acknowledged, and it is {found.get(TOTAL)}")
-        if wrong:
-            history_file.write_bytes(write_history(self.history))
-            raise AssertionError("\n".join([*wrong, f"the history is in {history_file}"]))
+        assert not wrong, "\n".join(wrong)
         unknown = sum(operation.outcome == "unknown" for operation in self.history)
         print(f"{len(self.history)} operations, {unknown} of them of unknown outcome; {TOTAL} is {total}")
 

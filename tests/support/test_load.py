@@ -11,11 +11,11 @@ from raftnode.wire import client as wire
 from raftnode.wire import kv
 from tests.simulation.history import read_history
 from tests.support.fake_node import HANG_UP, FakeCluster, Reply
-from tests.support.load import TOTAL, load
+from tests.support.load import CLIENTS, TOTAL, load
 
 OPERATIONS = 60
-LIE_AT = 50
-"""Which request of a kind is answered with a lie: there is something to lie about by then."""
+LIE_AT = 20
+"""From which request of a kind on one is answered with a lie: there is something to lie about by then."""
 
 Handler = Callable[[wire.Request], Reply]
 
@@ -63,6 +63,30 @@ def a_value_from_nowhere(request: wire.Read, honest: Handler) -> Reply | None:
     return wire.ReadResult(0, 1, kv.encode(kv.GetResult(kv.KeyValue(query.key, b"7", 1, 1, 1), 1)))
 
 
+def a_value_from_long_ago(request: wire.Read, honest: Handler) -> Reply | None:
+    query = kv.decode_query(request.query)
+    if not isinstance(query, kv.Get) or query.key != TOTAL.encode():
+        return None
+    answer = honest(request)
+    assert isinstance(answer, wire.ReadResult)
+    now = kv.decode_result(answer.result)
+    assert isinstance(now, kv.GetResult)
+    if now.item is None or int(now.item.value) <= CLIENTS + 1:
+        return None
+    return wire.ReadResult(0, 1, kv.encode(kv.GetResult(kv.KeyValue(query.key, b"1", 1, 1, 1), 1)))
+
+
+def a_key_that_is_gone_in_the_end(request: wire.Read, honest: Handler) -> Reply | None:
+    if not isinstance(kv.decode_query(request.query), kv.List):
+        return None
+    answer = honest(request)
+    assert isinstance(answer, wire.ReadResult)
+    result = kv.decode_result(answer.result)
+    assert isinstance(result, kv.ListResult)
+    kept = [item for item in result.items if item.key != result.items[0].key]
+    return wire.ReadResult(0, answer.applied_index, kv.encode(kv.ListResult(kept, result.more, result.revision)))
+
+
 def a_key_that_nobody_wrote(request: wire.Write, honest: Handler) -> Reply | None:
     honest(wire.Write(0, 0, 1, 0, kv.encode(kv.Put(b"nobody", b"1"))))
     return honest(request)
@@ -78,6 +102,8 @@ LIES: list[tuple[type, Callable[[Any, Handler], Reply | None], str]] = [
     (wire.Write, a_lost_write, "is not linearizable"),
     (wire.Write, a_doubled_increment, "is not linearizable"),
     (wire.Read, a_value_from_nowhere, "is not linearizable"),
+    (wire.Read, a_value_from_long_ago, "key 'total' is not linearizable"),
+    (wire.Read, a_key_that_is_gone_in_the_end, "key 'client-.*' is not linearizable"),
     (wire.Write, a_key_that_nobody_wrote, "key 'nobody' is there, and nobody ever wrote it"),
     (wire.Write, a_session_that_is_gone, "the session was lost"),
 ]
