@@ -8,21 +8,8 @@ from typing import TYPE_CHECKING
 
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, Answer, Consistency, ErrorCode, Failed
-from raftnode.wire.kv import (
-    CompareAndSet,
-    Conflict,
-    Delete,
-    DeleteResult,
-    Get,
-    GetResult,
-    Increment,
-    IncrementResult,
-    KvCommand,
-    Put,
-    PutResult,
-    decode_result,
-    encode,
-)
+from raftnode.wire.kv import Conflict, Get, GetResult, decode_result, encode
+from tests.simulation.commands import command_of, output_of
 from tests.simulation.history import Operation, OperationName, Outcome
 
 if TYPE_CHECKING:
@@ -90,31 +77,25 @@ class HistoryClient:
             value = f"{self.name}.{self._values}" + "." * self.rng.choice(PADDINGS)
             which = self.rng.random()
             if which < 0.45:
-                self._begin("put", key, Put(key.encode(), value.encode()), arg=value)
+                self._begin("put", key, value)
             elif which < 0.85:
-                expected = self._seen.get(key)
-                old = None if expected is None else expected.encode()
-                self._begin(
-                    "cas", key, CompareAndSet(key.encode(), old, value.encode()), arg=value, expected=expected
-                )
+                self._begin("cas", key, value, self._seen.get(key))
             else:
-                self._begin("delete", key, Delete(key.encode()))
+                self._begin("delete", key)
         elif kind < 0.7:
-            key = self.rng.choice(COUNTERS)
-            by = self.rng.choice([1, 1, 1, 5])
-            self._begin("incr", key, Increment(key.encode(), by), arg=by)
+            self._begin("incr", self.rng.choice(COUNTERS), self.rng.choice([1, 1, 1, 5]))
         else:
-            self._begin("get", self.rng.choice([*REGISTERS, *COUNTERS]), None, local=kind > 0.9)
+            self._begin("get", self.rng.choice([*REGISTERS, *COUNTERS]), local=kind > 0.9)
 
     def _begin(
-        self, op: OperationName, key: str, command: KvCommand | None, *, arg: str | int | None = None,
-        expected: str | None = None, local: bool = False,
+        self, op: OperationName, key: str, arg: str | int | None = None, expected: str | None = None, *,
+        local: bool = False,
     ) -> None:
         sequence = 0
-        if command is not None and self.rng.random() < 0.75:
+        if op != "get" and self.rng.random() < 0.75:
             self._sequence += 1
             sequence = self._sequence
-        data = b"" if command is None else encode(command)
+        data = b"" if op == "get" else encode(command_of(op, key, arg, expected))
         self._pending = Pending(op, key, arg, expected, self.world.now_ns(), sequence, data, local=local)
         self._try()
 
@@ -166,21 +147,10 @@ class HistoryClient:
         self.world.acknowledged(self.name, answer.index, session, pending.sequence or 1, pending.command)
         if pending.sequence:
             self._acknowledged = pending.sequence
-        output: str | int | bool | None = None
-        match decode_result(answer.result):
-            case PutResult() if pending.op == "put":
-                pass
-            case PutResult() if pending.op == "cas":
-                output = True
-            case Conflict(current=current) if pending.op == "cas":
-                output = False
-                self._seen[pending.key] = None if current is None else current.value.decode()
-            case DeleteResult(deleted=deleted) if pending.op == "delete":
-                output = deleted
-            case IncrementResult(value=value) if pending.op == "incr":
-                output = value
-            case result:
-                raise AssertionError(f"{self.name}: {pending.op} has the result {result}")
+        result = decode_result(answer.result)
+        output = output_of(pending.op, result)
+        if isinstance(result, Conflict):
+            self._seen[pending.key] = None if result.current is None else result.current.value.decode()
         self._finish("ok", output)
 
     def _on_read(self, pending: Pending, answer: wire.ReadResult) -> None:
