@@ -92,6 +92,7 @@ class Runtime:
         self._turn_due = False
         self._turn_soon = False
         self._timer: asyncio.TimerHandle | None = None
+        self._started = False
         self._stopping = False
         self._stopped = False
 
@@ -120,6 +121,7 @@ class Runtime:
         except Exception as error:
             self.guarded(error)
         else:
+            self._started = True
             await self._server.start_serving()
             self.log.line("info", "node.listening", address=self._listen, port=self.port)
         self._schedule_turn()
@@ -342,7 +344,7 @@ class Runtime:
     def guarded(self, error: Exception) -> None:
         """Stop the node: the replica raised."""
         if not self._stopped:
-            log_failure(self.log, error)
+            log_failure(self.log, error, started=self._started)
         self._finish(error)
 
     def _call(self, action: Callable[[], None]) -> None:
@@ -455,11 +457,12 @@ def split_listen(listen: str) -> tuple[str, int]:
     return parse_address(listen)
 
 
-def log_failure(log: LogWriter, error: Exception) -> None:
-    """Write the one line that says why the node stops."""
+def log_failure(log: LogWriter, error: Exception, *, started: bool) -> None:
+    """Write the one line that says why the node stops. `started`: it had loaded what its disk holds."""
     if isinstance(error, StorageError):
         log.line("error", "node.failed", cause="storage", error=str(error),
-                 advice="nothing was acknowledged since; check the disk, then start the node again")
+                 advice="nothing was acknowledged since; check the disk, then start the node again" if started else
+                 "the node did not start, and promised nothing; look closer: raftctl log verify --data-dir DIR")
     elif isinstance(error, InvariantError):
         log.line("error", "node.failed", cause="invariant", error=str(error),
                  advice="the node stopped to protect its data; keep the data directory and report this")

@@ -582,7 +582,7 @@ def test_a_replica_that_raises_in_a_turn_stops_the_node(run: Run, error: Excepti
 
 
 def test_a_replica_that_raises_while_it_starts_stops_the_node(run: Run) -> None:
-    """A damaged log found by start() never serves a connection."""
+    """A damaged log found by start() never serves a connection; no other start is advised, which would find it, too."""
 
     async def main() -> None:
         node = Node(1, NodeSettings())
@@ -595,6 +595,8 @@ def test_a_replica_that_raises_while_it_starts_stops_the_node(run: Run) -> None:
         with pytest.raises(StorageError):
             await node.runtime.run(node.replica)
         assert "damaged at 17" in node.log_text.getvalue()
+        assert "look closer: raftctl log verify" in node.log_text.getvalue()
+        assert "start the node again" not in node.log_text.getvalue()
 
     run(main())
 
