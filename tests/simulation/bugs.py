@@ -184,7 +184,7 @@ def two_votes_in_one_term(patch: Patch) -> None:
     patch.setattr(election, "handle_request_vote", handle)
 
 
-@noticed_by(r"applies (another|a) command at \d+|commits LogEntry.*, and LogEntry.* was committed there")
+@noticed_by(r"applies (another|a) command at \d+|commits LogEntry.*, and LogEntry.* was committed there", 2)
 def entries_that_stay_in_spite_of_a_conflict(patch: Patch) -> None:
     real = replication._store
 

@@ -111,9 +111,11 @@ def slow_network(world: World) -> bool:
 
 
 def disconnect(world: World) -> bool:
-    """A connection breaks."""
-    world.cluster.disconnect(world.some_node(), world.some_node())
-    return True
+    """A connection between two nodes breaks."""
+    links = [(node.id, peer) for node in world.cluster.nodes.values() for peer, up in node.links.items() if up]
+    if links:
+        world.cluster.disconnect(*world.rng.choice(links))
+    return bool(links)
 
 
 def heal(world: World) -> bool:
@@ -235,8 +237,10 @@ def _expendable(world: World) -> list[int]:
 
 def hang_up(world: World) -> bool:
     """A client closes its connection in the middle of a request."""
-    world.rng.choice(world.clients).hang_up()
-    return True
+    waiting = [client for client in world.clients if client.client.waiting]
+    if waiting:
+        world.rng.choice(waiting).hang_up()
+    return bool(waiting)
 
 
 def leader_cut_off(world: World) -> bool:
@@ -278,6 +282,6 @@ FAULTS: dict[str, tuple[int, Callable[[World], bool]]] = {
     "replace": (36, lambda world: world.operator.replace()),
     "transfer": (20, lambda world: world.operator.transfer()),
     "snapshot": (8, lambda world: world.operator.snapshot()),
-    "operator hangs up": (6, lambda world: world.operator.hang_up()),
+    "operator hangs up": (60, lambda world: world.operator.hang_up()),
 }
 """Each kind with its weight."""

@@ -66,9 +66,10 @@ class Operator:
         return self._ask(wire.TransferLeadership(self.client.next_id(), target))
 
     def hang_up(self) -> bool:
-        """Close the connection in the middle of everything."""
+        """Close the connection in the middle of a request; return whether there was one."""
+        waits = bool(self.client.waiting)
         self.client.hang_up()
-        return True
+        return waits
 
     def _new(self, action: MemberAction) -> MemberOperation:
         self._additions += 1

@@ -10,6 +10,8 @@ from raftnode.core.errors import StorageError
 from raftnode.core.messages import TimeoutNowRequest
 from raftnode.storage.filesystem import NoSpaceError
 from raftnode.wire.frame import encode_frame
+from tests.simulation.faults import disconnect, hang_up
+from tests.simulation.world import World
 from tests.support.filesystem import SECTOR_BYTES, Fault, SimulatedCrash, SimulatedFile, SimulatedFilesystem
 from tests.support.replicas import DELAYED_SECONDS, Cluster, Network, Packet, Scheduler
 
@@ -184,3 +186,28 @@ def test_processes_and_clocks_are_counted_when_a_node_feels_it() -> None:
     assert {kind: count for kind, count in felt.items() if count} == {
         "paused": 1, "clock jumped": 1, "killed": 1, "restarted": 1,
     }
+
+
+def test_a_connection_that_is_not_there_does_not_break() -> None:
+    """Neither one between nodes, nor one on which nobody asked anything: such faults do not count."""
+    world = World(1)
+    assert not disconnect(world)
+    assert not hang_up(world)
+    assert not world.operator.hang_up()
+    world.cluster.leader()
+    world.operator.snapshot()
+    assert disconnect(world)
+    assert hang_up(world)
+    assert world.operator.hang_up()
+
+
+def test_a_leader_whom_nobody_follows_is_no_leader() -> None:
+    """In the end a quorum has to follow: one that leads on, because it knows no better, is not enough."""
+    world = World(1)
+    cluster = world.cluster
+    leader = cluster.leader()
+    cluster.run_until(world._is_led, 1.0, "followers")
+    for node in cluster.followers(leader):
+        cluster.kill(node)
+    assert cluster.leading() == leader
+    assert not world._is_led()

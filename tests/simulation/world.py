@@ -228,13 +228,27 @@ class World:
             if node.id in self.dead():
                 self.start(node.id)
             self.resume(node.id)
-        self.cluster.run_until(self.cluster.leading, 10 * ELECTION_TIMEOUT_MAX, "a leader")
+        self.cluster.run_until(self._is_led, 10 * ELECTION_TIMEOUT_MAX, "a leader")
         self.cluster.run_until(lambda: all(client.done for client in self.clients), 60.0, "the clients' end")
         self.cluster.run_until(self._without_rotten_members, 60.0, "the removal of a damaged node")
         self.cluster.run_for(2.0)
         for client in self.cluster.clients:
             asked = {request: connection.node for request, connection in client.waiting.items()}
             assert not asked, f"{client.name} was never answered what it asked these nodes: {asked}"
+
+    def _is_led(self) -> bool:
+        """Whether somebody leads, and a quorum follows: one that was deposed without its knowledge is no leader."""
+        leader = self.cluster.leading()
+        if leader is None:
+            return False
+        core = self.cluster.replica(leader).node
+        known = {node: self.cluster.replica(node).node for node in self.running()}
+        following = {
+            node for node, other in known.items()
+            if (other.leader_id, other.current_term) == (leader, core.current_term)
+        }
+        halves = (core.configuration.voters, core.configuration.voters_outgoing)
+        return all(2 * len(following & {*half}) > len(half) for half in halves if half)
 
     def _without_rotten_members(self) -> bool:
         if self.rotten_members():
