@@ -458,7 +458,8 @@ class Wal:
 
     def _apply(self, sequence: int, batch: Batch, offset: int, size: int) -> str | None:
         """Apply one batch; return the reason where it does not fit to what is before it, or to any log."""
-        if reason := impossible(batch.hard_state, batch.snapshot):
+        # Terms do not go back, which the core checks: the last one is the highest.
+        if reason := impossible(batch.hard_state, batch.snapshot, *(entry.term for entry in batch.entries[-1:])):
             return reason
         if batch.hard_state is not None:
             self._hard_state = batch.hard_state

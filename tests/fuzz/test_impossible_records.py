@@ -59,6 +59,7 @@ def test_the_place_takes_what_a_node_could_have_written() -> None:
         (Batch(None, 0, SnapshotMeta(COMPACTED_TO - 1, 1), []), f"a compaction to {COMPACTED_TO - 1} is below"),
         (Batch(HardState(-1, None), 0, None, []), "the impossible number -1"),
         (Batch(None, 0, SnapshotMeta(2**63, 3), []), "the impossible number"),
+        (entry(LAST, 2**63), f"the impossible number {2**63}"),
         # A compaction says that a snapshot covers what it takes away: here none does.
         (Batch(None, 0, SnapshotMeta(LAST + 5, 3), []), f"the log begins after entry {LAST + 5}, and the newest"),
         (entry(LAST, 3, b"\xc1", EntryKind.CONFIGURATION), f"entry {LAST}: not a configuration"),
