@@ -326,7 +326,7 @@ class Load:
         ended = time.monotonic_ns()
         for key in sorted({operation.key for operation in self.history}):
             self.record(Operation(
-                client="reader", key=key, op="get", output=found.get(key), outcome="ok", call_ns=began,
+                client=f"reader of {key}", key=key, op="get", output=found.get(key), outcome="ok", call_ns=began,
                 return_ns=ended,
             ))
         return found

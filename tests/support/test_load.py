@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,8 @@ def test_answers_that_are_lost_are_no_lies(tmp_path: Path) -> None:
     assert clients.total() > OPERATIONS
     assert any(operation.outcome == "unknown" for operation in clients.history)
     assert not (tmp_path / "history.jsonl").exists()
+    for client in {operation.client for operation in clients.history}:
+        own = [operation for operation in clients.history if operation.client == client]
+        for before, after in pairwise(own):
+            assert before.return_ns is not None
+            assert before.return_ns <= after.call_ns, f"{client} has two operations under way"
