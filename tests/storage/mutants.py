@@ -154,5 +154,5 @@ mutant("a directory is restored over", "restore.py", "    if RealFilesystem().ex
        "restore::test_a_directory_is_never_restored_over")
 mutant("what is half restored stays", "restore.py", "    except BaseException:\n        _discard(part)\n        raise\n", "    except BaseException:\n        raise\n",
        "restore::test_a_directory_is_never_restored_over")
-mutant("a restored directory is not whole under its name", "restore.py", "        fs.rename(part, path)\n        fs.sync_directory", "        fs.sync_directory",
+mutant("what is restored never gets its name", "restore.py", "        fs.rename(part, path)\n        fs.sync_directory", "        fs.sync_directory",
        "restore::test_a_restored_node_goes_on_after_the_snapshot")
