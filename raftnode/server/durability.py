@@ -45,7 +45,7 @@ class Durability:
     def save_hard_state(self, state: HardState) -> None:
         """Stage the term and the vote."""
         self._storage.save_hard_state(state)
-        self._hard_state_staged = True
+        self._hard_state_staged = self._storage.has_unsynced
 
     def sync(self) -> bool:
         """Write and fsync once what is staged. Return whether all of it is durable.
@@ -69,17 +69,16 @@ class Durability:
         return True
 
     def may_leave(self, response: PeerResponse) -> bool:
-        """Whether everything that `response` promises is on the disk. A node without room promises no vote."""
-        if not self._storage.has_unsynced:
-            return True
+        """Whether everything that `response` promises is on the disk. A node without room promises no vote.
+
+        Nor are entries acknowledged that a later request of the same turn replaced.
+        """
         if self._hard_state_staged:
             return False
         match response:
             case AppendEntriesResponse(success=True, last_log_index=last):
                 return last <= self._storage.stable_index
-            case AppendEntriesResponse():
+            case AppendEntriesResponse() | InstallSnapshotResponse(installed=False):
                 return True
-            case InstallSnapshotResponse(installed=installed):
-                return not installed
             case _:
-                return False
+                return not self._storage.has_unsynced

@@ -136,7 +136,7 @@ mutant("no room is forever", "durability.py", "        if self.full:\n          
        "replica_full::test_a_follower_without_room_acknowledges_nothing_and_catches_up_later")
 mutant("a term without room", "durability.py", "        if self._hard_state_staged:\n            return False\n", "",
        "replica_full::test_another_node_leads_when_the_leaders_disk_stays_full")
-mutant("a vote without room", "durability.py", "            case _:\n                return False\n", "            case _:\n                return True\n",
+mutant("a vote without room", "durability.py", "                return not self._storage.has_unsynced\n", "                return True\n",
        "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")
 mutant("a campaign without room", "replica.py", "        if not self._storage.has_unsynced:\n            for peer, request in requests:\n", "        if True:\n            for peer, request in requests:\n",
        "replica_full::test_a_node_without_room_neither_votes_nor_campaigns")
@@ -326,7 +326,9 @@ mutant("a full disk is written to all the time", "durability.py", "        retur
        "replica_full::test_a_leader_without_room_refuses_writes_and_serves_reads")
 mutant("an acknowledgement without room leaves", "durability.py", "                return last <= self._storage.stable_index\n", "                return True\n",
        "replica_full::test_a_follower_without_room_acknowledges_nothing_and_catches_up_later")
-mutant("a snapshot without room is told as installed", "durability.py", "                return not installed\n", "                return True\n",
+mutant("what was replaced in the same turn is acknowledged", "durability.py", "                return last <= self._storage.stable_index\n", "                return not self._storage.has_unsynced or last <= self._storage.stable_index\n",
+       "replica_durability::test_entries_that_were_discarded_in_the_same_turn_are_not_acknowledged")
+mutant("a snapshot without room is told as installed", "durability.py", "InstallSnapshotResponse(installed=False):", "InstallSnapshotResponse():",
        "replica_full::test_a_snapshot_is_not_told_as_installed_before_the_log_is_cut_durably")
 mutant("a full disk is told at every try", "durability.py", "            if not self.full:\n                self.full = True\n                self._on_change(True, str(error))\n", "            self.full = True\n            self._on_change(True, str(error))\n",
        "replica_full::test_a_full_disk_is_told_once")

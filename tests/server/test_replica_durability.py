@@ -12,6 +12,7 @@ from raftnode.core.messages import (
     RequestVoteRequest,
     RequestVoteResponse,
 )
+from raftnode.core.types import EntryKind, LogEntry
 from raftnode.wire.client import Written
 from tests.support.filesystem import Fault
 from tests.support.replicas import DATA, Cluster, Node, local_value, put
@@ -62,6 +63,26 @@ def test_an_acknowledgement_leaves_after_the_fsync_of_its_entries() -> None:
     client.ask(leader, put(client, b"k"))
     words = journal_after(follower, at)
     assert words[: words.index("AppendEntriesResponse") + 1].count("sync") == 1
+
+
+def test_entries_that_were_discarded_in_the_same_turn_are_not_acknowledged() -> None:
+    """A late request of a deposed leader and one of the next, which replaces its entries, arrive together."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    cluster.settle()
+    follower, other = cluster.followers(leader)
+    node = cluster.nodes[follower]
+    stop_the_others(cluster, follower)
+    core = node.running.node
+    term, last, last_term = core.current_term, core.last_log_index, core.last_log_term
+    late = [LogEntry(term, last + 1, b""), LogEntry(term, last + 2, b"")]
+    new = [LogEntry(term + 1, last + 1, b"", EntryKind.NOOP)]
+    at = len(node.journal)
+    node.running.receive_peer(leader, AppendEntriesRequest(term, leader, last, last_term, late, last))
+    node.running.receive_peer(other, AppendEntriesRequest(term + 1, other, last, last_term, new, last))
+    node.turn()
+    said = [about for what, about in list(node.journal)[at:] if what == "response"]
+    assert said == [(other, AppendEntriesResponse(term + 1, True, last + 1))]
 
 
 def test_a_vote_request_and_a_vote_leave_after_the_fsync_of_the_term() -> None:
