@@ -71,12 +71,14 @@ class Durability:
     def may_leave(self, response: PeerResponse) -> bool:
         """Whether everything that `response` promises is on the disk. A node without room promises no vote.
 
-        Nor are entries acknowledged that a later request of the same turn replaced.
+        Nor are entries acknowledged that a later request of the same turn replaced: only a later term's leader does.
         """
         if self._hard_state_staged:
             return False
         match response:
-            case AppendEntriesResponse(success=True, last_log_index=last):
+            case AppendEntriesResponse(success=True, term=term, last_log_index=last):
+                if term < self._storage.load_hard_state().current_term:
+                    return False
                 return last <= self._storage.stable_index
             case AppendEntriesResponse() | InstallSnapshotResponse(installed=False):
                 return True

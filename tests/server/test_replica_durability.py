@@ -65,8 +65,12 @@ def test_an_acknowledgement_leaves_after_the_fsync_of_its_entries() -> None:
     assert words[: words.index("AppendEntriesResponse") + 1].count("sync") == 1
 
 
-def test_entries_that_were_discarded_in_the_same_turn_are_not_acknowledged() -> None:
-    """A late request of a deposed leader and one of the next, which replaces its entries, arrive together."""
+@pytest.mark.parametrize("count", [1, 2])
+def test_entries_that_were_discarded_in_the_same_turn_are_not_acknowledged(count: int) -> None:
+    """A late request of a deposed leader and one of the next, which replaces its entries, arrive together.
+
+    Also where the log is as long afterwards as it was acknowledged to be.
+    """
     cluster = Cluster()
     leader = cluster.leader()
     cluster.settle()
@@ -75,7 +79,7 @@ def test_entries_that_were_discarded_in_the_same_turn_are_not_acknowledged() -> 
     stop_the_others(cluster, follower)
     core = node.running.node
     term, last, last_term = core.current_term, core.last_log_index, core.last_log_term
-    late = [LogEntry(term, last + 1, b""), LogEntry(term, last + 2, b"")]
+    late = [LogEntry(term, last + at, b"") for at in range(1, count + 1)]
     new = [LogEntry(term + 1, last + 1, b"", EntryKind.NOOP)]
     at = len(node.journal)
     node.running.receive_peer(leader, AppendEntriesRequest(term, leader, last, last_term, late, last))

@@ -479,8 +479,9 @@ class _Transport:
         match message:
             case AppendEntriesRequest() | InstallSnapshotRequest():
                 durable = True
-            case AppendEntriesResponse(success=True, last_log_index=last):
-                durable = last <= wal.stable_index
+            case AppendEntriesResponse(success=True, term=term, last_log_index=last):
+                # Of an older term they may be others than those that the disk has by now.
+                durable = last <= wal.stable_index and term == wal.load_hard_state().current_term
             case AppendEntriesResponse() | InstallSnapshotResponse(installed=False):
                 durable = True
             case _:
