@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 MEMBERS_MAX = 7
+JOINED_LATER = 0.4
+"""How many of the added members are set up only when somebody looks again."""
 CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "observer"}
 
 
@@ -76,12 +78,20 @@ class Operator:
         return MemberOperation(action, 0, f"x{self._additions}", f"10.0.1.{self._additions}:7000")
 
     def add(self) -> bool:
-        """Add a learner."""
-        return self._may_add() and self.change(self._new(MemberAction.ADD_LEARNER))
+        """Add a learner; one that was added and never set up first."""
+        return self._asks_who_is_missing() or (self._may_add() and self.change(self._new(MemberAction.ADD_LEARNER)))
 
     def add_observer(self) -> bool:
-        """Add an observer."""
-        return self._may_add() and self.change(self._new(MemberAction.ADD_OBSERVER))
+        """Add an observer; one that was added and never set up first."""
+        return self._asks_who_is_missing() or (self._may_add() and self.change(self._new(MemberAction.ADD_OBSERVER)))
+
+    def _asks_who_is_missing(self) -> bool:
+        """Where a member has no machine yet, ask for the members, to set it up as they are then."""
+        configuration = self.configuration()
+        members = () if configuration is None else configuration.members()
+        return any(node not in self.world.cluster.nodes for node in members) and self._ask(
+            wire.GetStatus(self.client.next_id())
+        )
 
     def _removes_rotten(self) -> bool:
         """Ask for the removal of a member whose disk is damaged, if there is one: nothing else is done before."""
@@ -118,10 +128,13 @@ class Operator:
         configuration = self.configuration()
         if configuration is None or not configuration.learners or self._removes_rotten():
             return False
-        return self.change(
+        asked = self.change(
             MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)),
             MemberOperation(MemberAction.REMOVE, self.rng.choice(configuration.voters)),
         )
+        # Whoever is set up now meets two sets of voters.
+        self._asks_who_is_missing()
+        return asked
 
     def _on_answer(self, answer: Answer) -> None:
         operations = self._changes.pop(answer.id, [])
@@ -129,6 +142,8 @@ class Operator:
             self.world.happened["leadership transferred"] += 1
         if isinstance(answer, wire.SnapshotTaken) and answer.changed:
             self.world.happened["snapshot taken"] += 1
+        if isinstance(answer, wire.StatusResult):
+            self._join_later(answer.status)
         if not isinstance(answer, wire.MembersChanged) or not answer.changed:
             return
         if len(operations) > 1:
@@ -137,5 +152,15 @@ class Operator:
             self.world.happened[f"{operation.action.value} made"] += 1
             capacity = CAPACITIES.get(operation.action)
             own = next((member.id for member in answer.members if member.name == operation.name), None)
-            if capacity is not None and own is not None and own not in self.world.cluster.nodes:
+            if capacity is None or own is None or own in self.world.cluster.nodes:
+                continue
+            if self.rng.random() >= JOINED_LATER:
                 self.world.cluster.join(own, answer.members, capacity)
+
+    def _join_later(self, status: wire.NodeStatus) -> None:
+        """Set up the members that have no machine, whatever change is under way meanwhile."""
+        for member in status.members:
+            if member.kind in CAPACITIES.values() and member.id not in self.world.cluster.nodes:
+                self.world.happened["joined later"] += 1
+                self.world.happened["joined in a joint phase"] += status.joint
+                self.world.cluster.join(member.id, status.members, member.kind)

@@ -41,7 +41,8 @@ def test_every_kind_of_fault_really_fired(summary: Summary) -> None:
 
 
 @pytest.mark.parametrize("kind", [
-    "add_learner made", "add_observer made", "promote made", "demote made", "remove made", "joint change made",
+    "add_learner made", "add_observer made", "joined later", "joined in a joint phase", "promote made",
+    "demote made", "remove made", "joint change made",
     "leadership transferred", "snapshot taken", "start from a snapshot", "crash in a start", "name lost",
     "out of room", "redirect", "retry", "local read", "put: ok", "get: ok", "delete: ok", "cas: ok", "incr: ok",
     "put: unknown", "incr: unknown", "pipelined: ok", "pipelined: retry", "watch: changes seen",
