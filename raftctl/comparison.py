@@ -144,14 +144,20 @@ class Comparison:
         """Compare the entries `first`..`last`, which all members have committed."""
         found = self.log = LogFound(first, last)
         position = first
+        patience = Deadline(self._timeout)
         while position <= found.last and self.active:
             pages = self._log_pages(position, found.last)
-            if any(isinstance(a, Failed) for a in pages.values()):
+            if compacted := [name for name, a in pages.items() if isinstance(a, Failed)]:
+                if patience.passed:
+                    for side in (s for s in self.active if s.name in compacted):
+                        side.unchecked = f"for {self._timeout:g} s it discarded its log faster than it could be read"
+                    continue
                 position = self._after_compaction(found, position)
                 continue
             lists = {n: a.entries for n, a in pages.items() if isinstance(a, LogResult)}
             if lists:
                 position += self._compare_entries(found, lists)
+                patience = Deadline(self._timeout)
                 self._tick(f"compared the log up to entry {position - 1} of {found.last}")
 
     def _log_pages(self, position: int, last: int) -> dict[str, Answer]:

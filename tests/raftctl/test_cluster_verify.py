@@ -441,6 +441,22 @@ def test_where_all_that_was_to_be_compared_is_discarded_meanwhile_later_entries_
     assert cli("cluster verify -o json").json["differences"][0]["index"] == 25
 
 
+def test_a_log_that_is_discarded_faster_than_it_is_read_is_not_chased_for_ever(written: FakeCluster, cli: Cli) -> None:
+    """--timeout is how long a member may take for its next page; without one it was not checked."""
+
+    def run_away(cluster: FakeCluster, request: wire.GetLog) -> Reply:
+        for _ in range(2):
+            cluster.append(b"later", "a write")
+        cluster.first_log_index = len(cluster.log)
+        return wire.Failed(0, wire.ErrorCode.COMPACTED, "compacted", detail=request.first + 1)
+
+    written.interfere = on(2, wire.GetLog, run_away)(written)
+    got = cli("cluster verify --timeout 300ms -o json")
+    assert got.code == 4
+    assert got.json["members"][1]["unchecked_because"] == "for 0.3 s it discarded its log faster than it could be read"
+    assert got.json["verdict"] == "unchecked"
+
+
 @pytest.mark.processes
 def test_a_real_cluster_is_equal_until_an_entry_is_changed_on_one_disk(tmp_path: Path) -> None:
     """Equal while clients write; then one member's log gets other bytes under the same term, which Raft cannot see."""
