@@ -56,7 +56,10 @@ class SnapshotWork:
     # Taking.
 
     def begin_taking(self) -> bool:
-        """Begin to take a snapshot of what is applied. Return whether there is something new to take."""
+        """Begin to take a snapshot of what is applied. Return whether one is under way now.
+
+        None is where nothing new is applied, where the members at that entry are not known yet, or without room.
+        """
         if self._taking is not None:
             return True
         node = self._replica.node
@@ -215,14 +218,14 @@ class SnapshotWork:
     def stop_sending(self) -> None:
         """Send to nobody any more: this node does not lead."""
         for peer in list(self._sending):
-            self._stop_sending(peer)
+            self._end_sending(peer)
 
     def advance_sending(self) -> None:
         """Send the chunks that are due."""
         now, node = self._replica.clock(), self._replica.node
         for peer, sending in list(self._sending.items()):
             if peer not in node.configuration.members():
-                self._stop_sending(peer)
+                self._end_sending(peer)
             elif sending.is_due(now):
                 sending.sent(now)
                 self._transport.send_request(
@@ -238,9 +241,9 @@ class SnapshotWork:
         if response.installed:
             self._tell("snapshot.sent", peer=self._replica.name_of(peer), index=sending.stored.index,
                        size_bytes=sending.stored.size_bytes)
-            self._stop_sending(peer)
+            self._end_sending(peer)
 
-    def _stop_sending(self, peer: NodeId) -> None:
+    def _end_sending(self, peer: NodeId) -> None:
         self._store.unpin(self._sending.pop(peer).stored)
 
     def _tell(self, event: str, **data: EventValue) -> None:
