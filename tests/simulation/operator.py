@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from raftnode.core.membership import Configuration
+from raftnode.server.replica import Replica
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, MemberAction, MemberOperation
 
@@ -15,6 +17,12 @@ MEMBERS_MAX = 7
 JOINED_LATER = 0.4
 """How many of the added members are set up only when somebody looks again."""
 CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "observer"}
+
+
+def _unread(replica: Replica) -> Iterator[wire.Request]:
+    """Give the requests that have arrived at a node and that it has not looked at, or holds until there is a leader."""
+    yield from (request for _, request in replica._client_inbox)
+    yield from (held.request for held in replica.requests._held._held)
 
 
 class Operator:
@@ -31,8 +39,11 @@ class Operator:
 
     @property
     def idle(self) -> bool:
-        """Whether no change is under way that this operator knows of."""
-        return not any(request in self.client.waiting for request in self._changes)
+        """Whether no change is under way: none that waits for its answer, and none in a node that it hung up on."""
+        return not any(request in self.client.waiting for request in self._changes) and not any(
+            isinstance(request, wire.ChangeMembers)
+            for node in self.world.running() for request in _unread(self.world.cluster.replica(node))
+        )
 
     def configuration(self) -> Configuration | None:
         """Return the leader's configuration; None without a leader."""
