@@ -1,9 +1,9 @@
 """Rule 18: every example in every --help is run as it is printed, one after the other, against a real cluster."""
 
 import os
+import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ class Shell:
         """Where the member listens that the examples have at 10.0.0.4:7001."""
         (path / "bin").mkdir()
         script = path / "bin" / "raftctl"
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m raftctl "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(python_module("raftctl"))} "$@"\n')
         script.chmod(0o755)
         endpoints = ",".join(f"127.0.0.1:{self.base + i}" for i in range(3))
         self.environment = os.environ | {
@@ -91,7 +91,7 @@ class Shell:
         """Have a new node join as a learner, and start it."""
         (port,) = free_ports(1)
         self.new = f"127.0.0.1:{port}"
-        raftnode = f"{sys.executable} -m raftnode.main"
+        raftnode = shlex.join(python_module("raftnode.main"))
         self.run(f"{raftnode} join --cluster $RAFTCTL_ENDPOINTS --name {name} --address {self.new} "
                  f"--data-dir {directory}")
         words = python_module("raftnode.main", "run", "--data-dir", str(self.path / directory))
