@@ -187,26 +187,31 @@ def test_a_client_over_the_limit_is_told_so(run: Run) -> None:
     run(main())
 
 
+async def read_in_part(node: Node, size: int, least: int, below: int) -> None:
+    """Send 30 writes of `size` bytes: from `least` to `below` of them are read, and all when answers begin to come."""
+    wire = await client(node)
+    for n in range(30):
+        wire.writer.write(encode_frame(Write(n, 0, 0, 0, b"x" * size)))
+    await until(lambda: len(node.replica.requests) >= least)
+    seen = -1
+    while seen != len(node.replica.requests):
+        seen = len(node.replica.requests)
+        await asyncio.sleep(0.05)
+    assert least <= seen < below
+    echo(node)
+    node.replica.delay = 0.001
+    node.runtime._schedule_turn()
+    got = [decode_answer(await wire.body() or b"").id for _ in range(30)]
+    assert got == list(range(30))
+    await wire.close()
+
+
 def test_reading_pauses_while_too_many_requests_wait(run: Run) -> None:
     """Backpressure: a connection has only so many requests in flight, and goes on when they are answered."""
 
     async def main() -> None:
         async with running(settings=NodeSettings(requests_in_flight_max=10)) as node:
-            wire = await client(node)
-            for n in range(30):
-                wire.writer.write(encode_frame(Write(n, 0, 0, 0, b"x" * 60_000)))
-            await until(lambda: len(node.replica.requests) >= 10)
-            seen = -1
-            while seen != len(node.replica.requests):
-                seen = len(node.replica.requests)
-                await asyncio.sleep(0.05)
-            assert 10 <= seen < 20
-            echo(node)
-            node.replica.delay = 0.001
-            node.runtime._schedule_turn()
-            got = [decode_answer(await wire.body() or b"").id for _ in range(30)]
-            assert got == list(range(30))
-            await wire.close()
+            await read_in_part(node, 60_000, 10, 20)
 
     run(main())
 
@@ -217,21 +222,7 @@ def test_reading_pauses_while_large_requests_wait(run: Run, monkeypatch: pytest.
 
     async def main() -> None:
         async with running() as node:
-            wire = await client(node)
-            for n in range(30):
-                wire.writer.write(encode_frame(Write(n, 0, 0, 0, bytes(512 * 1024))))
-            await until(lambda: len(node.replica.requests) >= 2)
-            seen = -1
-            while seen != len(node.replica.requests):
-                seen = len(node.replica.requests)
-                await asyncio.sleep(0.05)
-            assert 2 <= seen < 10
-            echo(node)
-            node.replica.delay = 0.001
-            node.runtime._schedule_turn()
-            got = [decode_answer(await wire.body() or b"").id for _ in range(30)]
-            assert got == list(range(30))
-            await wire.close()
+            await read_in_part(node, 512 * 1024, 2, 10)
 
     run(main())
 
