@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from raftctl.connection import Connection
-from raftctl.errors import NoLeader, Unreachable, UsageError
 from raftctl.exchange import Asked, ask_all
 from raftctl.failures import SessionLost, failure_error, unknown, unreachable
 from raftctl.link import Deadline, LinkError, Pin
+from raftnode.config.errors import NoLeader, Unreachable, UsageError
 from raftnode.wire.client import (
     UNKNOWN,
     Answer,
@@ -331,7 +331,7 @@ class Cluster:
 
     def _reasons(self, last: Failed | None) -> list[str]:
         """Return why nobody leads: what a node said, and who is down."""
-        from raftctl.survey import view_of
+        from raftctl.view.survey import view_of
 
         asked = self.survey(at_least=ONCE_S)
         view = view_of([s for _, s in _statuses(asked)] or self._last_answers, asked)

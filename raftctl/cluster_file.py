@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any, Final, TypeVar
 
-from raftctl.errors import NotFound, UsageError
-from raftctl.settings import split_address
+from raftctl.local.contexts import split_address
+from raftnode.config.errors import NotFound, UsageError
 
 _T = TypeVar("_T", str, int)
 
@@ -49,8 +49,11 @@ class ClusterFile:
         known = {n.name: n for n in self.nodes}
         for name in names:
             if name not in known:
-                raise NotFound(f"there is no node {name!r} in {self.path}", f"it has: {', '.join(known)}",
-                               f"see them: raftctl cluster list -f {quote(self.path)}")
+                raise NotFound(
+                    f"there is no node {name!r} in {self.path}",
+                    f"it has: {', '.join(known)}",
+                    f"see them: raftctl cluster list -f {quote(self.path)}",
+                )
         return tuple(n for n in self.nodes if not names or n.name in names)
 
 
@@ -60,8 +63,11 @@ def load_cluster_file(path: str) -> ClusterFile:
         with open(path, "rb") as file:
             data = tomllib.load(file)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no cluster file {path}", "the nodes are read from one",
-                         "make one: raftctl cluster init DIR; or name it with -f") from error
+        raise UsageError(
+            f"there is no cluster file {path}",
+            "the nodes are read from one",
+            "make one: raftctl cluster init DIR; or name it with -f",
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read {path}", str(error), "mend the file, or name another with -f") from error
     head = data.get("cluster")
@@ -76,8 +82,9 @@ def load_cluster_file(path: str) -> ClusterFile:
         values = [getattr(node, key) for node in nodes]
         twice = next((v for v in values if values.count(v) > 1), None)
         if twice is not None:
-            raise UsageError(f"{path}: two nodes have the {key} {twice!r}", "each node has its own",
-                             "give one of them another")
+            raise UsageError(
+                f"{path}: two nodes have the {key} {twice!r}", "each node has its own", "give one of them another"
+            )
     return ClusterFile(
         path,
         _value(path, "cluster.name", head.get("name"), str),
@@ -92,8 +99,11 @@ def _node(path: str, base: str, number: int, table: Any) -> ClusterNode:
     where = f"node {number}"
     node_id = _value(path, f"{where}: id", table.get("id"), int)
     if node_id < 1:
-        raise UsageError(f"{path}: {where}: id cannot be {node_id}", "it is a positive whole number",
-                         "give each node an id that no other node ever had")
+        raise UsageError(
+            f"{path}: {where}: id cannot be {node_id}",
+            "it is a positive whole number",
+            "give each node an id that no other node ever had",
+        )
     address = _value(path, f"{where}: address", table.get("address"), str)
     try:
         split_address(address)

@@ -2,8 +2,17 @@
 
 from typing import Final
 
-from raftctl.errors import CliError, InternalError, NoLeader, NotFound, OutcomeUnknown, Refused, Unreachable, UsageError
 from raftctl.exchange import Asked
+from raftnode.config.errors import (
+    CliError,
+    InternalError,
+    NoLeader,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    Unreachable,
+    UsageError,
+)
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
 
 LOOK: Final = "look whether it is there before trying again"
@@ -44,8 +53,11 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 return Refused(what, why, "see who is up: raftctl status; bring a voter back first", code="E_QUORUM")
             return Refused(what, why, "look at the cluster: raftctl status")
         case ErrorCode.NOT_FOUND:
-            return NotFound(message, "the node that was asked has no such thing",
-                            "see who and what is there: raftctl member list; raftctl snapshot list")
+            return NotFound(
+                message,
+                "the node that was asked has no such thing",
+                "see who and what is there: raftctl member list; raftctl snapshot list",
+            )
         case ErrorCode.COMPACTED:
             return NotFound(
                 message,
@@ -57,8 +69,9 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
             next_step = f"mend what it names; if that is right, {VERSIONS}"
             return UsageError(message, "a node refused the request", next_step)
         case ErrorCode.TOO_LARGE:
-            return UsageError(message, "a node refused the request for its size", "send less at once",
-                              code="E_TOO_LARGE")
+            return UsageError(
+                message, "a node refused the request for its size", "send less at once", code="E_TOO_LARGE"
+            )
         case ErrorCode.NO_SPACE:
             return Refused(
                 message,
@@ -71,8 +84,11 @@ def failure_error(failed: Failed, doubtful: str = "") -> CliError:
                 return unknown(f"{message}; before that: {doubtful}")
             return SessionLost(message, "whether an earlier try was applied cannot be known", LOOK)
         case ErrorCode.INTERNAL:
-            return InternalError(f"the node failed: {message}", "nothing is known of what it did",
-                                 "its log says more; see how it is: raftctl status")
+            return InternalError(
+                f"the node failed: {message}",
+                "nothing is known of what it did",
+                "its log says more; see how it is: raftctl status",
+            )
         case (
             ErrorCode.NOT_LEADER
             | ErrorCode.NO_LEADER

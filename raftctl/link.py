@@ -5,7 +5,7 @@ import socket
 import time
 from typing import Any, Final
 
-from raftctl.settings import split_address
+from raftctl.local.contexts import split_address
 from raftnode.wire import client as wire
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, decode_hello_answer
 

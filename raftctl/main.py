@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from raftctl import registry
-from raftctl.command import Command, RawValue, leading_options
-from raftctl.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError, OutputFailed
-from raftctl.invocation import run_command
-from raftctl.output import flush
+from raftctl.cli import registry
+from raftctl.cli.command import Command, RawValue, leading_options
+from raftctl.cli.context import run_command
+from raftctl.output.report import flush
+from raftnode.config.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError, OutputFailed
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     leading, rest = leading_options(asked_for_help(arguments))
     found = registry.find(rest)
     if found is None:
-        from raftctl.app import run_typer
+        from raftctl.cli.typer_app import run_typer
 
         run_typer([*leading, *rest])
         return
@@ -73,7 +73,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     words = command.fill_bare([*leading, *words])
     raw = command.parse(words)
     if raw is None:
-        from raftctl.app import run_typer
+        from raftctl.cli.typer_app import run_typer
 
         run_typer([*path.split(), *words])
         return
@@ -98,7 +98,7 @@ def run_raw(command: Command, raw: dict[str, RawValue]) -> None:
 def report(error: CliError, *, as_json: bool) -> int:
     """Write an error to standard error and return its exit code."""
     if as_json:
-        from raftctl.output import json_text
+        from raftctl.output.report import json_text
 
         lines = [json_text(error.record())]
     else:

@@ -9,8 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 import raftnode
-from raftnode.server.problem import EXIT_INTERRUPTED, EXIT_USAGE, Problem
-from raftnode.server.settings import (
+from raftnode.config.settings import (
     FILE_NAME,
     SETTINGS,
     NodeSettings,
@@ -20,10 +19,15 @@ from raftnode.server.settings import (
     parse_node_name,
     read_values,
 )
+from raftnode.daemon.errors import EXIT_INTERRUPTED, EXIT_USAGE, Problem
 
 app = typer.Typer(
-    name="raftnode", no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-    pretty_exceptions_enable=False, help="Run one node of a Raft cluster.",
+    name="raftnode",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Run one node of a Raft cluster.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Check a node's settings.")
@@ -65,7 +69,7 @@ def format_command(
 
     Example: raftnode format --cluster-file cluster.toml --name n1 --data-dir /var/lib/raftnode
     """
-    from raftnode.server.formatting import format_from_cluster_file
+    from raftnode.daemon.format import format_from_cluster_file
 
     path, identity, changed = format_from_cluster_file(cluster_file, name, data_dir)
     node = f"node {identity.node_id} ({identity.node_name}) of cluster {identity.cluster_name}"
@@ -79,16 +83,14 @@ def run(data_dir: DataDirOption, config: ConfigOption = None) -> None:
 
     Example: raftnode run --data-dir /var/lib/raftnode
     """
-    from raftnode.server.daemon import run_node
+    from raftnode.daemon.run import run_node
 
     raise typer.Exit(run_node(data_dir, config))
 
 
 @app.command()
 def join(
-    cluster: Annotated[
-        str, typer.Option("--cluster", metavar="HOST:PORT[,...]", help="Nodes of the running cluster.")
-    ],
+    cluster: Annotated[str, typer.Option("--cluster", metavar="HOST:PORT[,...]", help="Nodes of the running cluster.")],
     name: Annotated[str, typer.Option("--name", help="The new node's name.")],
     address: Annotated[
         str, typer.Option("--address", metavar="HOST:PORT", help="Where the others will reach the new node.")
@@ -109,7 +111,7 @@ def join(
     Example: raftnode join --cluster 10.0.0.1:7001,10.0.0.2:7001 --name n4 --address 10.0.0.4:7001
     --data-dir /var/lib/raftnode
     """
-    from raftnode.server.join import JoinRequest, join
+    from raftnode.daemon.join import JoinRequest, join
 
     endpoints = tuple(part.strip() for part in cluster.split(",") if part.strip())
     for option, value in (*(("--cluster", endpoint) for endpoint in endpoints), ("--address", address)):
@@ -127,9 +129,7 @@ def join(
 
 @config_app.command("check")
 def config_check(
-    config: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="The file to check.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The file to check.")] = None,
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Check the {FILE_NAME} in there.")
     ] = None,
@@ -174,10 +174,15 @@ def main() -> None:
     except TyperException as error:
         _fail(_usage_problem(error))
     except SettingsError as error:
-        _fail(Problem(
-            f"cannot use {error.subject}", error.allowed, "correct the file, then repeat the command",
-            code="E_SETTINGS", exit_code=EXIT_USAGE,
-        ))
+        _fail(
+            Problem(
+                f"cannot use {error.subject}",
+                error.allowed,
+                "correct the file, then repeat the command",
+                code="E_SETTINGS",
+                exit_code=EXIT_USAGE,
+            )
+        )
     except Problem as problem:
         _fail(problem)
     except (KeyboardInterrupt, typer.Abort):
@@ -195,8 +200,11 @@ def _usage_problem(error: TyperException) -> Problem:
         message = "a command is missing"
     usage = " ".join(context.get_usage().split()) if context is not None else "Usage: raftnode COMMAND"
     return Problem(
-        message[:1].lower() + message[1:].rstrip("."), usage[:1].lower() + usage[1:], f"see: {path} --help",
-        code="E_USAGE", exit_code=EXIT_USAGE,
+        message[:1].lower() + message[1:].rstrip("."),
+        usage[:1].lower() + usage[1:],
+        f"see: {path} --help",
+        code="E_USAGE",
+        exit_code=EXIT_USAGE,
     )
 
 

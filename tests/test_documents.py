@@ -15,8 +15,8 @@ import pytest
 import tomli_w
 import typer
 
-from raftctl import registry
-from raftctl.command import leading_options
+from raftctl.cli import registry
+from raftctl.cli.command import leading_options
 from raftnode import main as raftnode_main
 from tests.support.processes import READY_SECONDS, ProcessCluster, free_ports, python_module, running_cluster
 
@@ -149,7 +149,10 @@ def test_the_python_snippet_prints_what_the_readme_says() -> None:
 def bootstrap(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run bootstrap.sh without its installation."""
     return subprocess.run(
-        [str(BOOTSTRAP), *arguments, "--python", sys.executable], capture_output=True, text=True, timeout=60,
+        [str(BOOTSTRAP), *arguments, "--python", sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
         stdin=subprocess.DEVNULL,
     )
 
@@ -279,7 +282,11 @@ def test_a_backup_restores_into_a_new_cluster_as_the_readme_says(tmp_path: Path)
 def run_in(folder: Path, cluster: ProcessCluster, line: str) -> None:
     """Run a line for raftctl in a folder, against a cluster. It must succeed."""
     done = subprocess.run(
-        python_module("raftctl.main", *shlex.split(line)), cwd=folder, capture_output=True, text=True, timeout=60,
+        python_module("raftctl.main", *shlex.split(line)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
         env=os.environ | {"RAFTCTL_ENDPOINTS": ",".join(cluster.endpoints), "PYTHONPATH": str(ROOT)},
     )
     assert done.returncode == 0, f"{line}: {done.stderr}"

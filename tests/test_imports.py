@@ -1,6 +1,6 @@
 """Who may import whom: the data goes one way, and the consensus core knows no clock, socket, file or log.
 
-    raftctl -> wire -> core <- machine, storage <- server <- main
+raftctl -> config, wire -> core <- machine, storage <- replica <- daemon <- main
 """
 
 import ast
@@ -16,11 +16,37 @@ import raftnode
 
 ROOT = Path(raftnode.__file__).parent.parent
 
-OUTSIDE_WORLD = frozenset({
-    "asyncio", "concurrent", "contextvars", "datetime", "fcntl", "http", "io", "logging", "multiprocessing", "os",
-    "pathlib", "sched", "secrets", "select", "selectors", "shutil", "signal", "socket", "socketserver", "ssl",
-    "subprocess", "sys", "tempfile", "threading", "urllib", "uuid", "zoneinfo",
-})
+OUTSIDE_WORLD = frozenset(
+    {
+        "asyncio",
+        "concurrent",
+        "contextvars",
+        "datetime",
+        "fcntl",
+        "http",
+        "io",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "sched",
+        "secrets",
+        "select",
+        "selectors",
+        "shutil",
+        "signal",
+        "socket",
+        "socketserver",
+        "ssl",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "urllib",
+        "uuid",
+        "zoneinfo",
+    }
+)
 CLOCK_AND_DICE = frozenset({"time", "random"})
 EVENT_LOOP = frozenset({"asyncio", "uvloop"})
 
@@ -53,14 +79,16 @@ RULES = (
     Rule("raftnode.wire", _own("wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.machine", _own("machine", "wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.storage", _own("storage", "core"), forbidden=EVENT_LOOP | {"random", "socket", "threading"}),
-    Rule("raftnode.server", _own("server", "machine", "storage", "wire", "core")),
-    # The simulation runs this one with a clock, a network and a disk of its own.
+    Rule("raftnode.config", _own("config", "wire", "core"), forbidden=EVENT_LOOP),
+    # The simulation runs these with a clock, a network and a disk of its own.
     Rule(
-        "raftnode.server.replica", _own("server", "machine", "storage", "wire", "core"),
+        "raftnode.replica",
+        _own("replica", "config", "machine", "storage", "wire", "core"),
         forbidden=EVENT_LOOP | {"os", "pathlib", "select", "selectors", "socket", "ssl", "threading", "time"},
     ),
-    Rule("raftnode.main", _own("server", "storage", "wire", "core")),
-    Rule("raftctl", _own("wire") | {"raftctl"}, lazily=_own("storage"), forbidden=EVENT_LOOP),
+    Rule("raftnode.daemon", _own("daemon", "replica", "config", "machine", "storage", "wire", "core")),
+    Rule("raftnode.main", _own("daemon", "config", "storage", "wire", "core")),
+    Rule("raftctl", _own("wire", "config") | {"raftctl"}, lazily=_own("storage"), forbidden=EVENT_LOOP),
 )
 
 # Of the clock and the generator the core may name only these, and call none but the generator's class.
@@ -155,7 +183,7 @@ def test_every_module_imports_only_what_its_room_may() -> None:
     [
         ("raftnode/core/log.py", "from raftnode.wire import frame", "imports raftnode.wire"),
         ("raftnode/core/log.py", "import raftnode.storage.wal", "imports raftnode.storage"),
-        ("raftnode/core/log.py", "from raftnode import server", "imports raftnode.server"),
+        ("raftnode/core/log.py", "from raftnode import replica", "imports raftnode.replica"),
         ("raftnode/core/log.py", "from ..wire import frame", "imports relatively"),
         ("raftnode/core/log.py", "import os.path", "imports os"),
         ("raftnode/core/log.py", "def f():\n    import logging", "imports logging"),
@@ -166,25 +194,23 @@ def test_every_module_imports_only_what_its_room_may() -> None:
         ("raftnode/core/node.py", "import time\nf = time.time_ns", "uses time.time_ns"),
         ("raftnode/core/node.py", "import random\nx = random.random()", "calls random.random"),
         ("raftnode/core/node.py", "from random import choice", "imports a name from random"),
-        ("raftnode/wire/frame.py", "from raftnode.machine.kv import KvMachine", "imports raftnode.machine"),
+        ("raftnode/wire/frame.py", "from raftnode.machine.kv.machine import KvMachine", "imports raftnode.machine"),
         ("raftnode/wire/frame.py", "import asyncio", "imports asyncio"),
-        ("raftnode/machine/kv.py", "from raftnode.storage import wal", "imports raftnode.storage"),
-        ("raftnode/machine/kv.py", "import time", "imports time"),
+        ("raftnode/machine/kv/machine.py", "from raftnode.storage import wal", "imports raftnode.storage"),
+        ("raftnode/machine/kv/machine.py", "import time", "imports time"),
         ("raftnode/storage/wal.py", "from raftnode.wire import frame", "imports raftnode.wire"),
         ("raftnode/storage/wal.py", "import asyncio", "imports asyncio"),
-        ("raftnode/server/replica.py", "import socket", "imports socket"),
-        ("raftnode/server/replica.py", "import time", "imports time"),
-        ("raftnode/server/runtime.py", "import raftctl.output", "imports raftctl"),
-        ("raftnode/__init__.py", "from raftnode.server import replica", "imports raftnode.server"),
+        ("raftnode/replica/replica.py", "import socket", "imports socket"),
+        ("raftnode/replica/replica.py", "import time", "imports time"),
+        ("raftnode/daemon/loop.py", "import raftctl.output.report", "imports raftctl"),
+        ("raftnode/__init__.py", "from raftnode.replica import replica", "imports raftnode.replica"),
         ("raftctl/cluster.py", "from raftnode.core.types import LogEntry", "imports raftnode.core"),
         ("raftctl/cluster.py", "from raftnode.storage import wal", "imports raftnode.storage"),
         ("raftctl/cluster.py", "async def f():\n    import asyncio", "imports asyncio"),
-        ("raftctl/commands/kv.py", "class C:\n    from raftnode.server import x", "imports raftnode.server"),
+        ("raftctl/commands/kv.py", "class C:\n    from raftnode.replica import x", "imports raftnode.replica"),
     ],
 )
-def test_the_checker_catches_a_planted_violation(
-    tmp_path: Path, file: str, source: str, violation: str
-) -> None:
+def test_the_checker_catches_a_planted_violation(tmp_path: Path, file: str, source: str, violation: str) -> None:
     """A check that cannot fail proves nothing: each kind of breach is found where it is planted."""
     path = tmp_path / file
     path.parent.mkdir(parents=True)
@@ -197,9 +223,9 @@ def test_the_checker_catches_a_planted_violation(
     [
         ("raftnode/core/node.py", "import random, time\ndef f(clock=time.monotonic): return random.Random()"),
         ("raftnode/core/log.py", "from bisect import bisect\nfrom raftnode.core import types"),
-        ("raftctl/commands/log.py", "def f():\n    from raftnode.storage import wal"),
+        ("raftctl/commands/log/log.py", "def f():\n    from raftnode.storage import wal"),
         ("raftctl/commands/version.py", "from raftnode import __version__\nfrom raftnode.wire import hello"),
-        ("raftnode/server/runtime.py", "import asyncio, time\nfrom raftnode.machine import kv"),
+        ("raftnode/daemon/loop.py", "import asyncio, time\nfrom raftnode.machine import kv"),
     ],
 )
 def test_the_checker_lets_pass_what_is_allowed(tmp_path: Path, file: str, source: str) -> None:
@@ -228,7 +254,7 @@ def test_the_wire_loads_neither_an_event_loop_nor_the_rooms_above(module: str) -
     loaded = _loaded_by(f"import {module}")
     assert module in loaded
     assert not loaded & {"asyncio", "uvloop", "socket", "logging", "typer", "rich"}
-    above = ("raftnode.server", "raftnode.storage", "raftnode.machine", "raftnode.core.node")
+    above = ("raftnode.replica", "raftnode.daemon", "raftnode.storage", "raftnode.machine", "raftnode.core.node")
     assert not [name for name in loaded if name.startswith(above)]
 
 

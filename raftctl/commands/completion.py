@@ -2,9 +2,9 @@
 
 from typing import Annotated, Final
 
-from raftctl import registry
-from raftctl.command import Arg, Command, Opt, command
-from raftctl.invocation import Invocation
+from raftctl.cli import registry
+from raftctl.cli.command import Arg, Command, Opt, command
+from raftctl.cli.context import Invocation
 
 BASH: Final = """\
 _raftctl() {
@@ -58,14 +58,10 @@ def candidates(words: list[str]) -> list[str]:
     if found is None:
         depth = len(before)
         paths = [p.split() for p in registry.COMMANDS]
-        return sorted(
-            {p[depth] for p in paths if len(p) > depth and p[:depth] == before and p[depth].startswith(last)}
-        )
+        return sorted({p[depth] for p in paths if len(p) > depth and p[:depth] == before and p[depth].startswith(last)})
     chosen = registry.load(found[0])
     previous = before[-1]
-    options = {
-        n: p.declaration for p in chosen.params if isinstance(p.declaration, Opt) for n in p.declaration.names
-    }
+    options = {n: p.declaration for p in chosen.params if isinstance(p.declaration, Opt) for n in p.declaration.names}
     if previous in options and options[previous].choices:
         return [c for c in options[previous].choices if c.startswith(last)]
     if last.startswith("-"):

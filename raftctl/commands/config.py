@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from raftctl.command import Opt, command
-from raftctl.invocation import Invocation
-from raftctl.output import Column, Report
-from raftctl.settings import config_path, endpoint_sources
+from raftctl.cli.command import Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.local.contexts import config_path, endpoint_sources
+from raftctl.output.report import Column, Report
 
 
 @command("config explain")

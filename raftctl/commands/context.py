@@ -2,11 +2,11 @@
 
 from typing import Annotated, Final
 
-from raftctl.command import Arg, Opt, command
-from raftctl.errors import NotFound, UsageError
-from raftctl.invocation import Invocation
-from raftctl.output import Column, Report
-from raftctl.settings import config_path, context_endpoints, load_contexts, parse_endpoints, save_contexts
+from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.local.contexts import config_path, context_endpoints, load_contexts, parse_endpoints, save_contexts
+from raftctl.output.report import Column, Report
+from raftnode.config.errors import NotFound, UsageError
 
 NAME: Final = Arg("NAME", "The context's name.")
 DRY_RUN: Final = Opt("--dry-run", "Say whether anything would change, and save nothing.")
@@ -31,9 +31,7 @@ def list_contexts(run: Invocation) -> None:
                 ],
             },
             columns=[Column("CURRENT"), Column("NAME"), Column("ENDPOINTS")],
-            rows=[
-                ["*" if n == contexts.current else None, n, ",".join(contexts.endpoints[n])] for n in names
-            ],
+            rows=[["*" if n == contexts.current else None, n, ",".join(contexts.endpoints[n])] for n in names],
             items="contexts",
             item_schema="context",
             names=names,
@@ -46,9 +44,7 @@ def set_(
     run: Invocation,
     name: Annotated[str, NAME],
     *,
-    endpoint: Annotated[
-        tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")
-    ] = (),
+    endpoint: Annotated[tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")] = (),
     cluster_id: Annotated[
         str | None, Opt("--cluster-id", "Of which cluster they are: no other is then spoken to.", "ID")
     ] = None,

@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable
 from typing import Annotated
 
-from raftctl.command import Opt, command
-from raftctl.errors import Unreachable, UsageError
-from raftctl.health import View, status_report
-from raftctl.invocation import Invocation
-from raftctl.output import Report, note
-from raftctl.survey import view_of
-from raftctl.text import parse_duration
+from raftctl.cli.command import Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.output.report import Report, note
+from raftctl.output.text import parse_duration
+from raftctl.view.cluster_view import View, status_report
+from raftctl.view.survey import view_of
+from raftnode.config.errors import Unreachable, UsageError
 
 
 @command("status", connects=True, timeout=2.0)
@@ -44,8 +44,11 @@ def status(
     Example: raftctl status --watch=5s
     """
     if watch is not None and watch <= 0:
-        raise UsageError(f"--watch cannot be {watch:g}s", "it is the time between two looks, above 0",
-                         "leave the time out for 2s: raftctl status --watch")
+        raise UsageError(
+            f"--watch cannot be {watch:g}s",
+            "it is the time between two looks, above 0",
+            "leave the time out for 2s: raftctl status --watch",
+        )
     if watch is None:
         show(run, fetch(run), run.output.emit)
         return

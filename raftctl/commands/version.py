@@ -2,9 +2,9 @@
 
 import sys
 
-from raftctl.command import command
-from raftctl.invocation import Invocation
-from raftctl.output import Report
+from raftctl.cli.command import command
+from raftctl.cli.context import Invocation
+from raftctl.output.report import Report
 from raftnode import __version__
 from raftnode.wire.version import PROTOCOL_VERSION
 

@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Final
 
-from raftctl.command import Opt, command
-from raftctl.errors import CliError, ConditionFalse, NoLeader, Unreachable, UsageError
-from raftctl.health import View, count_up
-from raftctl.invocation import Invocation
-from raftctl.output import Report
-from raftctl.survey import take_view
-from raftctl.text import format_duration
+from raftctl.cli.command import Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.output.report import Report
+from raftctl.output.text import format_duration
+from raftctl.view.cluster_view import View, count_up
+from raftctl.view.survey import take_view
+from raftnode.config.errors import CliError, ConditionFalse, NoLeader, Unreachable, UsageError
 
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0

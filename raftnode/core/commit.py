@@ -46,9 +46,7 @@ def advance_commit(state: RaftState, index: int) -> None:
 
 def append_configuration(state: RaftState, configuration: Configuration) -> int:
     """Append a leader's CONFIGURATION entry and put it in force; return its index."""
-    entry = LogEntry(
-        state.current_term, state.log.last_index + 1, configuration.encode(), EntryKind.CONFIGURATION
-    )
+    entry = LogEntry(state.current_term, state.log.last_index + 1, configuration.encode(), EntryKind.CONFIGURATION)
     state.log.append([entry])
     take_effect(state, entry.index, configuration)
     return entry.index

@@ -74,33 +74,56 @@ class RaftConfig:
         """Raise ValueError, naming the field, where this configuration cannot work."""
         everyone = [self.node_id, *self.peers, *self.learners, *self.observers]
         _require(self.node_id != 0, "node_id is 0, which stands for no node")
-        _require(len(set(everyone)) == len(everyone),
-                 f"a node is named twice among node_id, peers, learners and observers: {everyone}")
-        _require(not (self.starts_as_learner and self.starts_as_observer),
-                 "starts_as_learner and starts_as_observer exclude each other")
+        _require(
+            len(set(everyone)) == len(everyone),
+            f"a node is named twice among node_id, peers, learners and observers: {everyone}",
+        )
+        _require(
+            not (self.starts_as_learner and self.starts_as_observer),
+            "starts_as_learner and starts_as_observer exclude each other",
+        )
         _require(self.group_id >= 0, f"group_id is {self.group_id}; it may not be negative")
         _require(self.heartbeat_interval > 0, f"heartbeat_interval is {self.heartbeat_interval}; it must be above 0")
-        _require(self.election_timeout_min > self.heartbeat_interval,
-                 f"election_timeout_min is {self.election_timeout_min}, heartbeat_interval is "
-                 f"{self.heartbeat_interval}: followers would campaign between two heartbeats")
-        _require(self.election_timeout_max >= self.election_timeout_min,
-                 f"election_timeout_max is {self.election_timeout_max}, below election_timeout_min "
-                 f"{self.election_timeout_min}")
-        _require(self.cluster_size == 1 or self.election_timeout_max > self.election_timeout_min,
-                 "election_timeout_max equals election_timeout_min: votes would split again and again")
-        for name in ("append_entries_max", "append_bytes_max", "inflight_messages_max", "inflight_bytes_max",
-                     "observer_inflight_messages_max", "observer_inflight_bytes_max", "ready_bytes_max",
-                     "log_cache_bytes_max"):
+        _require(
+            self.election_timeout_min > self.heartbeat_interval,
+            f"election_timeout_min is {self.election_timeout_min}, heartbeat_interval is "
+            f"{self.heartbeat_interval}: followers would campaign between two heartbeats",
+        )
+        _require(
+            self.election_timeout_max >= self.election_timeout_min,
+            f"election_timeout_max is {self.election_timeout_max}, below election_timeout_min "
+            f"{self.election_timeout_min}",
+        )
+        _require(
+            self.cluster_size == 1 or self.election_timeout_max > self.election_timeout_min,
+            "election_timeout_max equals election_timeout_min: votes would split again and again",
+        )
+        for name in (
+            "append_entries_max",
+            "append_bytes_max",
+            "inflight_messages_max",
+            "inflight_bytes_max",
+            "observer_inflight_messages_max",
+            "observer_inflight_bytes_max",
+            "ready_bytes_max",
+            "log_cache_bytes_max",
+        ):
             _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
-        _require(self.commit_broadcast_delay >= 0,
-                 f"commit_broadcast_delay is {self.commit_broadcast_delay}; it may not be negative")
+        _require(
+            self.commit_broadcast_delay >= 0,
+            f"commit_broadcast_delay is {self.commit_broadcast_delay}; it may not be negative",
+        )
         _require(0 <= self.priority <= 1, f"priority is {self.priority}; it lies between 0 (never leads) and 1")
-        _require(self.catch_up_timeout > self.heartbeat_interval,
-                 f"catch_up_timeout is {self.catch_up_timeout}; it must be above heartbeat_interval "
-                 f"{self.heartbeat_interval}")
+        _require(
+            self.catch_up_timeout > self.heartbeat_interval,
+            f"catch_up_timeout is {self.catch_up_timeout}; it must be above heartbeat_interval "
+            f"{self.heartbeat_interval}",
+        )
         _require(0 <= self.clock_drift_max < 1, f"clock_drift_max is {self.clock_drift_max}; it is a fraction of 1")
-        _require(self.check_quorum or not self.lease_reads,
-                 "lease_reads needs check_quorum: a lease rests on voters that do not desert a live leader")
+        _require(
+            self.check_quorum or not self.lease_reads,
+            "lease_reads needs check_quorum: a lease rests on voters that do not desert a live leader",
+        )
 
     def first_configuration(self) -> Configuration:
         """Return the members at format: this node and those it was told of."""

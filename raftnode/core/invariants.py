@@ -38,8 +38,17 @@ def observe(node: RaftNode) -> Observation:
         match = tuple((peer, index) for peer in sorted(others) if (index := node.match_index_for(peer)) is not None)
         missing = others - {peer for peer, _ in match}
     return Observation(
-        node.node_id, role, node.current_term, node.voted_for, node.leader_id, node.commit_index,
-        node.last_applied, node.last_log_index, node.last_log_term, node.log_snapshot_index, match,
+        node.node_id,
+        role,
+        node.current_term,
+        node.voted_for,
+        node.leader_id,
+        node.commit_index,
+        node.last_applied,
+        node.last_log_index,
+        node.last_log_term,
+        node.log_snapshot_index,
+        match,
         tuple(sorted(missing)),
     )
 
@@ -47,8 +56,11 @@ def observe(node: RaftNode) -> Observation:
 def check(previous: Observation | None, current: Observation) -> None:
     """Raise InvariantError where `current` is impossible, or cannot follow `previous` without a restart."""
     now = current
-    _require(now.snapshot_index <= now.applied_index <= now.commit_index <= now.last_log_index, now,
-             "snapshot <= applied <= commit <= last does not hold")
+    _require(
+        now.snapshot_index <= now.applied_index <= now.commit_index <= now.last_log_index,
+        now,
+        "snapshot <= applied <= commit <= last does not hold",
+    )
     _require(now.last_log_term <= now.term, now, "the log is ahead of the term")
     _require(now.leader_id != now.node_id or now.role is NodeRole.LEADER, now, "it names itself leader and is not")
     _require(now.role is not NodeRole.LEADER or now.leader_id == now.node_id, now, "it leads and names another")
@@ -59,8 +71,11 @@ def check(previous: Observation | None, current: Observation) -> None:
         return
     old = previous
     _require(now.term >= old.term, now, f"the term fell from {old.term}")
-    _require(now.term > old.term or old.voted_for is None or now.voted_for == old.voted_for, now,
-             f"the vote of term {old.term} changed from {old.voted_for}")
+    _require(
+        now.term > old.term or old.voted_for is None or now.voted_for == old.voted_for,
+        now,
+        f"the vote of term {old.term} changed from {old.voted_for}",
+    )
     _require(now.commit_index >= old.commit_index, now, f"the commit index fell from {old.commit_index}")
     _require(now.applied_index >= old.applied_index, now, f"the applied index fell from {old.applied_index}")
     _require(now.snapshot_index >= old.snapshot_index, now, f"the snapshot point fell from {old.snapshot_index}")

@@ -19,8 +19,17 @@ class RaftLog:
     """Entries by index. Writes go to the storage first, so that a storage error leaves the log as it was."""
 
     __slots__ = (
-        "_cache", "_cache_bytes", "_cache_bytes_max", "_cache_first", "_run_first", "_run_term", "_storage",
-        "last_index", "last_term", "snapshot_index", "snapshot_term",
+        "_cache",
+        "_cache_bytes",
+        "_cache_bytes_max",
+        "_cache_first",
+        "_run_first",
+        "_run_term",
+        "_storage",
+        "last_index",
+        "last_term",
+        "snapshot_index",
+        "snapshot_term",
     )
 
     def __init__(self, storage: LogStorage, cache_bytes_max: int) -> None:

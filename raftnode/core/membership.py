@@ -134,8 +134,13 @@ def decode_configuration(data: bytes) -> Configuration:
 
 def check_configuration(configuration: Configuration) -> None:
     """Raise SerializationError where a configuration that came from elsewhere cannot be."""
-    for half in (configuration.voters, configuration.voters_outgoing, configuration.learners,
-                 configuration.learners_next, configuration.observers):
+    for half in (
+        configuration.voters,
+        configuration.voters_outgoing,
+        configuration.learners,
+        configuration.learners_next,
+        configuration.observers,
+    ):
         if list(half) != sorted(set(half)):
             raise SerializationError(f"a configuration lists its nodes unsorted or twice: {half}")
     if not configuration.voters:
@@ -205,7 +210,9 @@ def _apply(configuration: Configuration, change: ConfChange, *, last_voter_stays
     if peer < 1:
         raise ProposalRejected(f"node ids are positive, not {peer}")
     voters, learners, observers = (
-        set(configuration.voters), set(configuration.learners), set(configuration.observers),
+        set(configuration.voters),
+        set(configuration.learners),
+        set(configuration.observers),
     )
     contexts = dict(configuration.contexts)
     match change.kind:

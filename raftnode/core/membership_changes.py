@@ -24,9 +24,7 @@ def check_proposable(state: RaftState) -> None:
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if state.transfer_target is not None:
-        raise ProposalRejected(
-            f"leadership is being transferred to node {state.transfer_target}", temporary=True
-        )
+        raise ProposalRejected(f"leadership is being transferred to node {state.transfer_target}", temporary=True)
     if state.commit_index < state.term_start_index:
         raise ProposalRejected(
             f"no entry of term {state.current_term} is committed yet (entry {state.term_start_index} is waiting)",

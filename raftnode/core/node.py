@@ -611,9 +611,7 @@ class RaftNode:
         if state.role is not _LEADER:
             raise NotLeader(state.leader_id)
         if state.transfer_target is not None:
-            raise ProposalRejected(
-                f"leadership is being transferred to node {state.transfer_target}", temporary=True
-            )
+            raise ProposalRejected(f"leadership is being transferred to node {state.transfer_target}", temporary=True)
 
     def _check_group(self, group_id: int) -> None:
         if group_id != self._state.config.group_id:

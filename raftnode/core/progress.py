@@ -83,9 +83,7 @@ class Progress:
     def window_is_open(self) -> bool:
         """Whether another request with entries may leave now."""
         if self.state is ProgressState.REPLICATE:
-            return (
-                len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
-            )
+            return len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
         return self.state is ProgressState.PROBE and self.probe is None
 
     def answers(self, now: float, within: float) -> bool:

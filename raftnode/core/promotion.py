@@ -39,7 +39,8 @@ def tick(state: RaftState, now: float) -> None:
             _propose(state, peer)
         elif now - promotion.since >= state.config.catch_up_timeout:
             _end(
-                state, peer,
+                state,
+                peer,
                 f"learner {peer} made no progress for {now - promotion.since:.1f} s: it has entry "
                 f"{progress.match_index} of {state.log.last_index}",
             )

@@ -64,7 +64,15 @@ class Ready:
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (
-            self.hard_state or self.messages or self.vote_requests or self.pre_vote_requests or self.timeout_now
-            or self.committed_entries or self.snapshots_needed or self.reads or self.reads_aborted
-            or self.transfers or self.promotions
+            self.hard_state
+            or self.messages
+            or self.vote_requests
+            or self.pre_vote_requests
+            or self.timeout_now
+            or self.committed_entries
+            or self.snapshots_needed
+            or self.reads
+            or self.reads_aborted
+            or self.transfers
+            or self.promotions
         )

@@ -84,9 +84,7 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
     if fresh:
         _store(state, fresh, configurations)
     commit.advance_commit(state, min(request.leader_commit, proven))
-    return AppendEntriesResponse(
-        state.current_term, True, proven, request.round, group_id=state.config.group_id
-    )
+    return AppendEntriesResponse(state.current_term, True, proven, request.round, group_id=state.config.group_id)
 
 
 def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
@@ -133,8 +131,14 @@ def heard_from(state: RaftState, progress: Progress, round_: int, now: float) ->
 
 def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
     """Accept the leader of `term`, which is at least the current one: a campaign ends, the timeout restarts."""
-    if term > state.current_term or state.leader_id != leader_id or state.role in (
-        NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE,
+    if (
+        term > state.current_term
+        or state.leader_id != leader_id
+        or state.role
+        in (
+            NodeRole.CANDIDATE,
+            NodeRole.PRE_CANDIDATE,
+        )
     ):
         become_follower(state, term, leader_id)
         note_successor(state)
@@ -147,8 +151,10 @@ def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuratio
     """Raise InvalidRequest unless the entries follow `prev_log_index` without a gap, terms never fall and every
     configuration can be read. Return the configurations, by index."""
     if request.term < 0 or request.prev_log_index < 0 or request.prev_log_term < 0 or request.leader_commit < 0:
-        raise InvalidRequest(f"AppendEntries with a negative term or index: {request.term=}, "
-                             f"{request.prev_log_index=}, {request.prev_log_term=}, {request.leader_commit=}")
+        raise InvalidRequest(
+            f"AppendEntries with a negative term or index: {request.term=}, "
+            f"{request.prev_log_index=}, {request.prev_log_term=}, {request.leader_commit=}"
+        )
     entries = request.entries
     if not entries:
         return []
@@ -157,17 +163,17 @@ def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuratio
         raise InvalidRequest(f"AppendEntries after {request.prev_log_index} with entries out of order")
     terms = [entry.term for entry in entries]
     if terms[0] < request.prev_log_term or terms[-1] > request.term or terms != sorted(terms):
-        raise InvalidRequest(f"AppendEntries of term {request.term} after term {request.prev_log_term} with "
-                             f"entries of terms {terms[0]} to {terms[-1]}")
+        raise InvalidRequest(
+            f"AppendEntries of term {request.term} after term {request.prev_log_term} with "
+            f"entries of terms {terms[0]} to {terms[-1]}"
+        )
     try:
         return [(e.index, decode_configuration(e.data)) for e in entries if e.kind is EntryKind.CONFIGURATION]
     except SerializationError as error:
         raise InvalidRequest(str(error)) from error
 
 
-def _store(
-    state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]
-) -> None:
+def _store(state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]) -> None:
     """Append what is not there yet. Only a conflict shortens the log, and never below the commit index."""
     log = state.log
     skip = 0
@@ -240,20 +246,29 @@ def _send(
         # The match was discarded since: the snapshot point is the nearest place that has a term.
         prev, prev_term = state.log.snapshot_index, state.log.snapshot_term
     progress.sent_commit = state.commit_index
-    ready.messages.append((
-        progress.peer,
-        AppendEntriesRequest(
-            state.current_term, state.node_id, prev, prev_term, entries, state.commit_index,
-            state.config.group_id, state.round,
-        ),
-    ))
+    ready.messages.append(
+        (
+            progress.peer,
+            AppendEntriesRequest(
+                state.current_term,
+                state.node_id,
+                prev,
+                prev_term,
+                entries,
+                state.commit_index,
+                state.config.group_id,
+                state.round,
+            ),
+        )
+    )
 
 
 def _known_term(state: RaftState, index: int) -> int:
     term = state.log.term_at(index)
     if term is None:
-        raise InvariantError(f"no term is known for entry {index}: the log holds {state.log.first_index} to "
-                             f"{state.log.last_index}")
+        raise InvariantError(
+            f"no term is known for entry {index}: the log holds {state.log.first_index} to {state.log.last_index}"
+        )
     return term
 
 
@@ -263,7 +278,13 @@ def _refusal(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesRe
         min(request.prev_log_index, log.last_index), request.prev_log_term
     )
     return AppendEntriesResponse(
-        state.current_term, False, log.last_index, request.round, request.prev_log_index, hint_index, hint_term,
+        state.current_term,
+        False,
+        log.last_index,
+        request.round,
+        request.prev_log_index,
+        hint_index,
+        hint_term,
         state.config.group_id,
     )
 

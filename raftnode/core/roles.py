@@ -127,8 +127,13 @@ def note_successor(state: RaftState) -> None:
 def request_votes(state: RaftState) -> None:
     """Ask the voters that have not answered yet."""
     request = RequestVoteRequest(
-        state.current_term, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id,
-        state.transfer_campaign, _members_changed(state),
+        state.current_term,
+        state.node_id,
+        state.log.last_index,
+        state.log.last_term,
+        state.config.group_id,
+        state.transfer_campaign,
+        _members_changed(state),
     )
     state.outgoing_votes = [(peer, request) for peer in _unanswered(state)]
 
@@ -136,7 +141,11 @@ def request_votes(state: RaftState) -> None:
 def request_pre_votes(state: RaftState) -> None:
     """Ask the voters that have not answered yet."""
     request = PreVoteRequest(
-        state.current_term + 1, state.node_id, state.log.last_index, state.log.last_term, state.config.group_id,
+        state.current_term + 1,
+        state.node_id,
+        state.log.last_index,
+        state.log.last_term,
+        state.config.group_id,
         _members_changed(state),
     )
     state.outgoing_pre_votes = [(peer, request) for peer in _unanswered(state)]

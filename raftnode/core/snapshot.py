@@ -110,6 +110,10 @@ def _answer(
     state: RaftState, request: InstallSnapshotRequest, next_offset: int, *, installed: bool = False
 ) -> InstallSnapshotResponse:
     return InstallSnapshotResponse(
-        state.current_term, request.last_included_index, next_offset, installed, state.config.group_id,
+        state.current_term,
+        request.last_included_index,
+        next_offset,
+        installed,
+        state.config.group_id,
         request.round,
     )

@@ -70,9 +70,7 @@ class RaftState:
         "voted_for",
     )  # fmt: skip
 
-    def __init__(
-        self, config: RaftConfig, storage: LogStorage, clock: Callable[[], float], rng: random.Random
-    ) -> None:
+    def __init__(self, config: RaftConfig, storage: LogStorage, clock: Callable[[], float], rng: random.Random) -> None:
         self.config = config
         self.node_id = config.node_id
         self.clock = clock
@@ -187,5 +185,3 @@ class RaftState:
         config = self.config
         timeout = self.rng.uniform(config.election_timeout_min, config.election_timeout_max)
         self.election_deadline = now + (timeout / config.priority if config.priority else timeout)
-
-

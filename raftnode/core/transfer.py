@@ -42,9 +42,7 @@ def proceed(state: RaftState) -> None:
 def expire(state: RaftState, now: float) -> None:
     """Give up at the deadline: this node goes on leading and takes proposals again."""
     if state.transfer_target is not None and now >= state.transfer_deadline:
-        end_transfer(
-            state, f"node {state.transfer_target} did not take over in {state.config.election_timeout_max} s"
-        )
+        end_transfer(state, f"node {state.transfer_target} did not take over in {state.config.election_timeout_max} s")
 
 
 def name_successor(state: RaftState) -> None:

@@ -246,19 +246,14 @@ def _check_unused(fs: Filesystem, path: str) -> None:
     if _IDENTITY in names:
         try:
             owner = read_identity(path, fs)
-            text = (
-                f"it already belongs to node {owner.node_id} ({owner.node_name}) "
-                f"of cluster {owner.cluster_name}"
-            )
+            text = f"it already belongs to node {owner.node_id} ({owner.node_name}) of cluster {owner.cluster_name}"
         except DataDirError as error:
             text = f"it already holds {_IDENTITY}, which cannot be read: {error.reason}"
         raise DataDirError(path, text, "use it as it is, or choose another directory")
     for name in names:
         # The settings may be put there before the node is: node.toml is no data.
         if name not in (_IDENTITY + PART_SUFFIX, _WAL, _SNAPSHOTS, "node.toml", "lost+found"):
-            raise DataDirError(
-                path, f"it holds the foreign file {name}", "move it away, or choose another directory"
-            )
+            raise DataDirError(path, f"it holds the foreign file {name}", "move it away, or choose another directory")
     for name in (_WAL, _SNAPSHOTS):
         directory = posixpath.join(path, name)
         if name in names and fs.is_directory(directory) and not _log_untouched(fs, directory):

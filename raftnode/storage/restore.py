@@ -59,8 +59,15 @@ def restore_data_dir(
     _discard(part)
     try:
         identity = format_data_dir(
-            part, cluster_id=cluster_id, cluster_name=cluster_name, node_id=node_id, node_name=node_name,
-            address=address, capacity="voter", configuration=configuration, fs=fs,
+            part,
+            cluster_id=cluster_id,
+            cluster_name=cluster_name,
+            node_id=node_id,
+            node_name=node_name,
+            address=address,
+            capacity="voter",
+            configuration=configuration,
+            fs=fs,
         )
         store = SnapshotStore(posixpath.join(part, "snapshots"), fs, cluster_id=cluster_id)
         writer = store.writer(index, source.term, configuration)

@@ -198,8 +198,15 @@ def read_head(path: str, fs: Filesystem) -> StoredSnapshot:
         file.close()
     head = reader.head
     return StoredSnapshot(
-        head.index, head.term, decode_configuration(head.configuration), size, created_at, path, checksum,
-        head.cluster_id, head.format_version,
+        head.index,
+        head.term,
+        decode_configuration(head.configuration),
+        size,
+        created_at,
+        path,
+        checksum,
+        head.cluster_id,
+        head.format_version,
     )
 
 

@@ -235,9 +235,7 @@ class Wal:
         if not entries:
             return
         if entries[0].index != self._last + 1 or entries[-1].index != self._last + len(entries):
-            raise StorageError(
-                f"append of {entries[0].index}..{entries[-1].index}: the log ends at {self._last}"
-            )
+            raise StorageError(f"append of {entries[0].index}..{entries[-1].index}: the log ends at {self._last}")
         self._staged_entries += entries
         self._last += len(entries)
 
@@ -301,9 +299,7 @@ class Wal:
 
     def _write_staged(self) -> None:
         sequence, current = self._newest()
-        staged = Batch(
-            self._staged_hard_state, self._staged_truncate, self._staged_snapshot, self._staged_entries
-        )
+        staged = Batch(self._staged_hard_state, self._staged_truncate, self._staged_snapshot, self._staged_entries)
         group = split_batches(staged)
         encoded = encode_group(group, self._sync_count + 1, current.head)
         try:
@@ -333,8 +329,7 @@ class Wal:
     def _begin_segment(self, sequence: int) -> None:
         """Begin a segment that repeats the present state, all of which is durable."""
         head = SegmentHead(
-            sequence, self._fs.entropy(SALT_BYTES), self._sync_count, self._last, self._snapshot,
-            self._hard_state
+            sequence, self._fs.entropy(SALT_BYTES), self._sync_count, self._last, self._snapshot, self._hard_state
         )
         path = self._segment_path(sequence)
         try:

@@ -208,8 +208,18 @@ SNAPSHOT_PIECE_BYTES_MAX: Final = 1024 * 1024
 
 
 Request = (
-    OpenSession | Write | Read | Watch | GetStatus | GetLog | GetEvents
-    | ChangeMembers | TransferLeadership | TriggerSnapshot | ListSnapshots | ReadSnapshot
+    OpenSession
+    | Write
+    | Read
+    | Watch
+    | GetStatus
+    | GetLog
+    | GetEvents
+    | ChangeMembers
+    | TransferLeadership
+    | TriggerSnapshot
+    | ListSnapshots
+    | ReadSnapshot
 )
 
 
@@ -411,8 +421,18 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=79):
 
 
 Answer = (
-    SessionOpened | Written | ReadResult | StatusResult | LogResult | EventsResult | MembersChanged
-    | LeadershipTransferred | SnapshotTaken | SnapshotsResult | SnapshotPiece | Failed
+    SessionOpened
+    | Written
+    | ReadResult
+    | StatusResult
+    | LogResult
+    | EventsResult
+    | MembersChanged
+    | LeadershipTransferred
+    | SnapshotTaken
+    | SnapshotsResult
+    | SnapshotPiece
+    | Failed
 )
 
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)

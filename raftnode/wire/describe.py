@@ -25,8 +25,10 @@ def describe_entry(entry: LogEntry, describe_data: Callable[[bytes], str]) -> st
 def describe_configuration(configuration: Configuration) -> str:
     """Return one line that names the members."""
     groups = {
-        "voters": configuration.voters, "outgoing": configuration.voters_outgoing,
-        "learners": configuration.learners, "observers": configuration.observers,
+        "voters": configuration.voters,
+        "outgoing": configuration.voters_outgoing,
+        "learners": configuration.learners,
+        "observers": configuration.observers,
     }
     return "; ".join(
         f"{group} {', '.join(_name(configuration, node) for node in nodes)}" for group, nodes in groups.items() if nodes

@@ -181,10 +181,7 @@ class BadCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     reason: str
 
 
-KvResult = (
-    PutResult | DeleteResult | IncrementResult | Conflict
-    | GetResult | ListResult | ChangesResult | BadCommand
-)
+KvResult = PutResult | DeleteResult | IncrementResult | Conflict | GetResult | ListResult | ChangesResult | BadCommand
 
 _commands: msgspec.msgpack.Decoder[KvCommand] = msgspec.msgpack.Decoder(KvCommand)
 _queries: msgspec.msgpack.Decoder[KvQuery] = msgspec.msgpack.Decoder(KvQuery)

@@ -24,9 +24,7 @@ from raftnode.core.messages import (
 from raftnode.core.types import EntryKind, LogEntry
 from raftnode.wire.frame import FrameError, decode_as
 
-PeerRequest = (
-    AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
-)
+PeerRequest = AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
 PeerResponse = AppendEntriesResponse | RequestVoteResponse | PreVoteResponse | InstallSnapshotResponse
 PeerMessage = PeerRequest | PeerResponse
 
@@ -46,8 +44,14 @@ def decode_peer_message(body: bytes) -> PeerMessage:
         case AppendEntriesRequest():
             _check_append(message)
         case AppendEntriesResponse():
-            _check_numbers(message, message.last_log_index, message.round, message.rejected_index,
-                           message.conflict_index, message.conflict_term)
+            _check_numbers(
+                message,
+                message.last_log_index,
+                message.round,
+                message.rejected_index,
+                message.conflict_index,
+                message.conflict_term,
+            )
         case RequestVoteRequest() | PreVoteRequest():
             _check_position(message, message.last_log_index, message.last_log_term, message.term)
             _check_node(message, message.candidate_id)

@@ -15,14 +15,14 @@ from collections.abc import Hashable
 from pathlib import Path
 
 from raftnode import LogEntry
+from raftnode.config.settings import ReplicaSettings
 from raftnode.core.membership import make_configuration
 from raftnode.core.types import NodeId
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine
-from raftnode.server.events import EventLog
-from raftnode.server.replica import Replica
-from raftnode.server.runtime import new_event_loop
-from raftnode.server.settings import ReplicaSettings
+from raftnode.daemon.loop import new_event_loop
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine
+from raftnode.replica.events import EventLog
+from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
@@ -59,15 +59,29 @@ class NoPeers:
 def lonely_replica(folder: Path, settings: ReplicaSettings) -> tuple[Replica, NoPeers]:
     """Return a replica that is its own quorum, and leads."""
     identity = format_data_dir(
-        folder, cluster_id="benchmark", cluster_name="benchmark", node_id=1, node_name="n1", address="127.0.0.1:1",
-        capacity="voter", configuration=make_configuration([1]),
+        folder,
+        cluster_id="benchmark",
+        cluster_name="benchmark",
+        node_id=1,
+        node_name="n1",
+        address="127.0.0.1:1",
+        capacity="voter",
+        configuration=make_configuration([1]),
     )
     transport = NoPeers()
     replica = Replica(
-        identity=identity, settings=settings, storage=Wal.open(folder / "wal"),
-        snapshots=SnapshotStore(folder / "snapshots"), machine=SessionMachine(KvMachine()), transport=transport,
-        events=EventLog("n1", 1, 1, time.time), known_instances={}, remember_instance=lambda node, instance: None,
-        clock=time.monotonic, wall_clock=time.time, rng=random.Random(1),
+        identity=identity,
+        settings=settings,
+        storage=Wal.open(folder / "wal"),
+        snapshots=SnapshotStore(folder / "snapshots"),
+        machine=SessionMachine(KvMachine()),
+        transport=transport,
+        events=EventLog("n1", 1, 1, time.time),
+        known_instances={},
+        remember_instance=lambda node, instance: None,
+        clock=time.monotonic,
+        wall_clock=time.time,
+        rng=random.Random(1),
     )
     replica.start()
     replica.node.election_deadline_override(0.0)
@@ -151,8 +165,11 @@ if __name__ == "__main__":
         quiet, longest, seconds = longest_turn(Path(place) / "node")
         print(
             f"longest turn at {KEYS:,} keys: {quiet * 1000:.1f} ms without a snapshot, {longest * 1000:.1f} ms during "
-            f"one that took {seconds:.1f} s", flush=True,
+            f"one that took {seconds:.1f} s",
+            flush=True,
         )
-    print("resident memory of a node after {:,} writes of 256 bytes: {:.0f} MB now, {:.0f} MB at its highest".format(
-        ENTRIES, *resident_megabytes()
-    ))
+    print(
+        "resident memory of a node after {:,} writes of 256 bytes: {:.0f} MB now, {:.0f} MB at its highest".format(
+            ENTRIES, *resident_megabytes()
+        )
+    )

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import cast
 
-from raftnode.server.runtime import new_event_loop
+from raftnode.daemon.loop import new_event_loop
 from raftnode.wire import kv
 from raftnode.wire.client import Failed, OpenSession, Read, SessionOpened, Write, decode_answer
 from raftnode.wire.frame import FrameDecoder, encode_frame

@@ -346,8 +346,9 @@ class Explorer:
                 raise Broken(f"a node delivers {entry} where {committed[index - 1 : index]} was committed before")
         if effect.leads is not None:
             if effect.leads[0] in dict(leaders):
-                raise Broken(f"two leaders in term {effect.leads[0]}: {dict(leaders)[effect.leads[0]]} and "
-                             f"{effect.leads[1]}")
+                raise Broken(
+                    f"two leaders in term {effect.leads[0]}: {dict(leaders)[effect.leads[0]]} and {effect.leads[1]}"
+                )
             leaders = tuple(sorted((*leaders, effect.leads)))
         if effect.event[0] == "read":
             floor = len(history.committed)
@@ -369,8 +370,10 @@ class Explorer:
         for node, fact in zip(NODES, facts, strict=True):
             start, term, _ = fact.log
             if start and committed[start - 1].term != term:
-                raise Broken(f"node {node}'s log begins after {start}@{term}, and {start}@{committed[start - 1].term} "
-                             "was committed")
+                raise Broken(
+                    f"node {node}'s log begins after {start}@{term}, and {start}@{committed[start - 1].term} "
+                    "was committed"
+                )
             for index in range(fact.log[0] + 1, fact.commit + 1):
                 entry = committed[index - 1]
                 if _entry_at(fact.log, index) != (entry.term, entry.kind, entry.data):
@@ -378,8 +381,10 @@ class Explorer:
             for log, configuration in fact.stands:
                 lost = next((e for e in committed if not _holds(log, e)), None)
                 if lost is not None and _could_win(log, configuration, [f.durable for f in facts]):
-                    raise Broken(f"entry {lost.index}@{lost.term} is committed, and node {node}, which lacks it, could "
-                                 "win an election now")
+                    raise Broken(
+                        f"entry {lost.index}@{lost.term} is committed, and node {node}, which lacks it, could "
+                        "win an election now"
+                    )
 
     # Exploring.
 
@@ -660,8 +665,10 @@ class Outcome:
 
     def line(self) -> str:
         extent = "all of them" if self.exhausted else "more exist"
-        return (f"{self.name:45} {self.states:9,} states ({extent}), {self.transitions:11,} transitions, "
-                f"{self.depth:3} events deep, {self.node_states:6,} states of a node, {self.seconds:6.1f} s")
+        return (
+            f"{self.name:45} {self.states:9,} states ({extent}), {self.transitions:11,} transitions, "
+            f"{self.depth:3} events deep, {self.node_states:6,} states of a node, {self.seconds:6.1f} s"
+        )
 
 
 def explore_all(
@@ -676,8 +683,15 @@ def explore_all(
         share = -(-left // (len(scenarios) - done))
         visited = explorer.explore(share)
         left -= visited
-        outcome = Outcome(scenario.name, visited, explorer.transitions, len(explorer.hosts), explorer.depth,
-                          explorer.exhausted, time.perf_counter() - started)
+        outcome = Outcome(
+            scenario.name,
+            visited,
+            explorer.transitions,
+            len(explorer.hosts),
+            explorer.depth,
+            explorer.exhausted,
+            time.perf_counter() - started,
+        )
         outcomes.append(outcome)
         tell(outcome.line())
     return outcomes

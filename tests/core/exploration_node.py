@@ -124,10 +124,26 @@ def node_key(host: Host) -> tuple[Any, ...]:
         for _, p in sorted(s.progress.items())
     )  # fmt: skip
     return (
-        s.role.value, s.current_term, s.voted_for, s.leader_id, s.leader_contact is None, s.commit_index,
-        log_of(disk, disk.end), disk.stable, tuple((index, c.encode()) for index, c in s.configurations),
-        tuple(sorted(s.ballot.items())), s.transfer_campaign, progress, s.term_start_index, s.round, s.round_wanted,
-        s.transfer_target, s.transfer_sent, s.transfer_awaited, tuple(s.reads), s.incoming_snapshot,
+        s.role.value,
+        s.current_term,
+        s.voted_for,
+        s.leader_id,
+        s.leader_contact is None,
+        s.commit_index,
+        log_of(disk, disk.end),
+        disk.stable,
+        tuple((index, c.encode()) for index, c in s.configurations),
+        tuple(sorted(s.ballot.items())),
+        s.transfer_campaign,
+        progress,
+        s.term_start_index,
+        s.round,
+        s.round_wanted,
+        s.transfer_target,
+        s.transfer_sent,
+        s.transfer_awaited,
+        tuple(s.reads),
+        s.incoming_snapshot,
         host.snapshot[:2] if host.snapshot else None,
     )
 
@@ -265,10 +281,22 @@ class NodeRunner:
             for peer in ready.snapshots_needed:
                 assert host.snapshot is not None
                 index, term, configuration = host.snapshot
-                sent.append((peer, InstallSnapshotRequest(
-                    node.current_term, node.node_id, index, term, 0, b"", True, configuration=configuration,
-                    round=host.state.round,
-                )))
+                sent.append(
+                    (
+                        peer,
+                        InstallSnapshotRequest(
+                            node.current_term,
+                            node.node_id,
+                            index,
+                            term,
+                            0,
+                            b"",
+                            True,
+                            configuration=configuration,
+                            round=host.state.round,
+                        ),
+                    )
+                )
             if ready.committed_entries:
                 node.advance_applied(ready.committed_entries[-1].index)
         return sent, readies

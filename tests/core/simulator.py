@@ -120,9 +120,7 @@ class Simulator:
         voters = self.rng.choice([1, 2, 3, 3, 4, 5, 5])
         learners, observers = self.rng.randint(0, 1), self.rng.randint(0, 1)
         ids = list(range(1, voters + learners + observers + 1))
-        self.first = make_configuration(
-            ids[:voters], ids[voters : voters + learners], ids[voters + learners :]
-        )
+        self.first = make_configuration(ids[:voters], ids[voters : voters + learners], ids[voters + learners :])
         return list(range(1, max(len(ids), 3, self.rng.randint(len(ids), 7)) + 1))
 
     def _make_host(self, node: NodeId) -> Host:
@@ -187,7 +185,9 @@ class Simulator:
     def _boot(self, host: Host) -> None:
         host.life += 1
         node = RaftNode(
-            host.config, host.storage, clock=lambda: self.now * host.rate + host.offset,
+            host.config,
+            host.storage,
+            clock=lambda: self.now * host.rate + host.offset,
             rng=random.Random(self.rng.getrandbits(32)),
         )
         snapshot = host.snapshot
@@ -198,8 +198,10 @@ class Simulator:
         host.node, host.applied, host.seen = node, snapshot.index, None
         host.reads.clear()
         if self.tracing:
-            self.say(f"n{host.node_id} starts in term {node.current_term}, log {node.log_snapshot_index}+"
-                     f"..{node.last_log_index}, snapshot {snapshot.index}")
+            self.say(
+                f"n{host.node_id} starts in term {node.current_term}, log {node.log_snapshot_index}+"
+                f"..{node.last_log_index}, snapshot {snapshot.index}"
+            )
         self._turn(host)
         self.at(self.rng.uniform(0, 0.05), self._tick, host, host.life)
 
@@ -278,8 +280,9 @@ class Simulator:
     def _apply(self, host: Host, entries: Sequence[LogEntry]) -> None:
         truth = self.truth
         for entry in entries:
-            self._require(entry.index == host.applied + 1,
-                          f"n{host.node_id} is given entry {entry.index} after {host.applied}")
+            self._require(
+                entry.index == host.applied + 1, f"n{host.node_id} is given entry {entry.index} after {host.applied}"
+            )
             host.applied = entry.index
             if entry.index > len(truth):
                 truth.append(entry)
@@ -330,9 +333,7 @@ class Simulator:
             host.applied = message.last_included_index
         return answer
 
-    def _on_chunk_answer(
-        self, host: Host, node: RaftNode, source: NodeId, message: InstallSnapshotResponse
-    ) -> None:
+    def _on_chunk_answer(self, host: Host, node: RaftNode, source: NodeId, message: InstallSnapshotResponse) -> None:
         node.handle_install_snapshot_response(source, message)
         waiting = not message.installed and message.last_included_index == host.snapshot.index
         if waiting and node.role is NodeRole.LEADER and message.term == node.current_term:
@@ -342,10 +343,21 @@ class Simulator:
         node, snapshot = host.node, host.snapshot
         assert node is not None
         data = SNAPSHOT[offset : offset + CHUNK]
-        self._send(host.node_id, peer, InstallSnapshotRequest(
-            node.current_term, host.node_id, snapshot.index, snapshot.term, offset, data,
-            offset + len(data) >= len(SNAPSHOT), configuration=snapshot.configuration, checksum=self.seed % 2,
-        ))
+        self._send(
+            host.node_id,
+            peer,
+            InstallSnapshotRequest(
+                node.current_term,
+                host.node_id,
+                snapshot.index,
+                snapshot.term,
+                offset,
+                data,
+                offset + len(data) >= len(SNAPSHOT),
+                configuration=snapshot.configuration,
+                checksum=self.seed % 2,
+            ),
+        )
 
     # What must hold.
 
@@ -604,7 +616,8 @@ class Simulator:
             f"n{h.node_id} {h.node.role.value} term {h.node.current_term} log {h.node.last_log_index}@"
             f"{h.node.last_log_term} commit {h.node.commit_index} applied {h.applied} "
             f"{h.node.configuration.voters}|{h.node.configuration.voters_outgoing}|{h.node.configuration.learners}"
-            for h in self.hosts.values() if h.node is not None
+            for h in self.hosts.values()
+            if h.node is not None
         )
 
 
@@ -644,8 +657,10 @@ def main() -> int:
         failure = error
     for line in list(simulator.trace)[-arguments.last :]:
         print(line)
-    print(f"{simulator.events} events, {len(simulator.truth)} entries delivered, {simulator.reads_confirmed} reads, "
-          f"{len(simulator.leaders)} terms with a leader; {dict(simulator.faults)}")
+    print(
+        f"{simulator.events} events, {len(simulator.truth)} entries delivered, {simulator.reads_confirmed} reads, "
+        f"{len(simulator.leaders)} terms with a leader; {dict(simulator.faults)}"
+    )
     if failure is not None:
         print(failure, file=sys.stderr)
     return 1 if failure else 0

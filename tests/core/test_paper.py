@@ -137,9 +137,16 @@ def test_vote_2_grant_if_voted_for_is_null_or_candidate_id(voted_for: NodeId | N
     assert node.ask_vote(2, (1, 1)).vote_granted is granted
 
 
-@pytest.mark.parametrize(("last", "granted"), [
-    ((3, 2), True), ((4, 2), True), ((1, 3), True), ((2, 2), False), ((9, 1), False),
-])
+@pytest.mark.parametrize(
+    ("last", "granted"),
+    [
+        ((3, 2), True),
+        ((4, 2), True),
+        ((1, 3), True),
+        ((2, 2), False),
+        ((9, 1), False),
+    ],
+)
 def test_vote_2_grant_if_candidates_log_is_at_least_as_up_to_date(last: tuple[int, int], granted: bool) -> None:
     """RequestVote 2: "... and candidate's log is at least as up-to-date as receiver's log, grant vote (5.4.1)"."""
     node = bench(1, 1, 2, term=4)
@@ -280,7 +287,8 @@ def test_leaders_send_append_entries_upon_election_and_repeat_it_during_idle_per
     node = bench(1)
     first = dict(node.elect().messages)
     assert {peer: [entry.kind for entry in request.entries] for peer, request in first.items()} == {
-        2: [EntryKind.NOOP], 3: [EntryKind.NOOP],
+        2: [EntryKind.NOOP],
+        3: [EntryKind.NOOP],
     }
     for peer in (2, 3):
         node.ack(peer, 2)

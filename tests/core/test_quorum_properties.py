@@ -20,8 +20,14 @@ nodes = st.integers(1, 7)
 voter_sets = st.sets(nodes, min_size=1, max_size=7)
 matches = st.dictionaries(nodes, st.integers(0, 5), max_size=7)
 ballots = st.dictionaries(nodes, st.booleans(), max_size=7)
-KINDS = (ConfChange.add_voter, ConfChange.add_learner, ConfChange.add_observer, ConfChange.promote,
-         ConfChange.demote, ConfChange.remove)
+KINDS = (
+    ConfChange.add_voter,
+    ConfChange.add_learner,
+    ConfChange.add_observer,
+    ConfChange.promote,
+    ConfChange.demote,
+    ConfChange.remove,
+)
 changes = st.lists(st.builds(lambda kind, peer: kind(peer), st.sampled_from(KINDS), nodes), min_size=1, max_size=4)
 
 
@@ -41,9 +47,7 @@ def test_a_joint_value_needs_a_majority_of_each_half(match: dict[int, int], new:
     """§6, by counting for each index in each half."""
     configuration = Configuration(voters=tuple(sorted(new)), voters_outgoing=tuple(sorted(old)))
     halves = [half for half in (new, old) if half]
-    reached = [
-        i for i in range(6) if all(majority(sum(match.get(v, 0) >= i for v in h), h) for h in halves)
-    ]
+    reached = [i for i in range(6) if all(majority(sum(match.get(v, 0) >= i for v in h), h) for h in halves)]
     assert quorum_value(lambda voter: match.get(voter, 0), configuration) == max(reached)
 
 
@@ -94,9 +98,7 @@ def test_the_majorities_of_consecutive_configurations_meet(
 ) -> None:
     """Thesis 4.1, §6: otherwise two leaders could be elected in one term."""
     passive = order[voters:]
-    configuration = make_configuration(
-        order[:voters], passive[:learners], passive[learners : learners + observers]
-    )
+    configuration = make_configuration(order[:voters], passive[:learners], passive[learners : learners + observers])
     for step in steps:
         try:
             following = apply_changes(configuration, step)

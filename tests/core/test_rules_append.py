@@ -173,9 +173,7 @@ def test_the_answer_repeats_the_round_and_the_group() -> None:
         ((1, 1), [LogEntry(1, 2, b"junk", EntryKind.CONFIGURATION)]),
     ],
 )
-def test_malformed_entries_are_refused_before_anything_changes(
-    prev: tuple[int, int], log: list[LogEntry]
-) -> None:
+def test_malformed_entries_are_refused_before_anything_changes(prev: tuple[int, int], log: list[LogEntry]) -> None:
     """Peer input: gaps, disorder, falling terms, entries of a term above the leader's, negative numbers."""
     bench = Bench([1])
     with pytest.raises(InvalidRequest):

@@ -41,16 +41,41 @@ from tests.support.cluster import Bench, Clock, Cluster, option
 
 def test_the_fixed_names_import_from_the_package() -> None:
     """DESIGN 3: fixed names."""
-    for name in ("RaftNode", "RaftConfig", "Ready", "NodeRole", "HardState", "LogEntry", "EntryKind", "LogStorage",
-                 "MemStorage", "AppendEntriesRequest", "AppendEntriesResponse", "RequestVoteRequest",
-                 "RequestVoteResponse", "InstallSnapshotRequest", "InstallSnapshotResponse", "ConfChange"):
+    for name in (
+        "RaftNode",
+        "RaftConfig",
+        "Ready",
+        "NodeRole",
+        "HardState",
+        "LogEntry",
+        "EntryKind",
+        "LogStorage",
+        "MemStorage",
+        "AppendEntriesRequest",
+        "AppendEntriesResponse",
+        "RequestVoteRequest",
+        "RequestVoteResponse",
+        "InstallSnapshotRequest",
+        "InstallSnapshotResponse",
+        "ConfChange",
+    ):
         assert hasattr(raftnode, name)
 
 
 def test_the_errors_form_one_tree_and_carry_their_fields() -> None:
     """DESIGN 3: errors."""
-    for error in (NotLeader, LogCompacted, ProposalRejected, GroupNotFound, TransportError, StorageError,
-                  SerializationError, ShutdownError, InvariantError, InvalidRequest):
+    for error in (
+        NotLeader,
+        LogCompacted,
+        ProposalRejected,
+        GroupNotFound,
+        TransportError,
+        StorageError,
+        SerializationError,
+        ShutdownError,
+        InvariantError,
+        InvalidRequest,
+    ):
         assert issubclass(error, RaftError)
         assert hasattr(raftnode, error.__name__)
     assert NotLeader(3).leader_hint == 3
@@ -205,6 +230,7 @@ def test_a_follower_refuses_a_proposal_with_the_leaders_id() -> None:
 
 def test_after_a_step_down_the_leader_hint_is_not_this_node() -> None:
     """RELIABILITY: whatever deposed it."""
+
     def higher_term(bench: Bench) -> None:
         bench.node.handle_append_entries_response(2, AppendEntriesResponse(9, False, 0))
 
@@ -270,6 +296,7 @@ def test_answers_of_strangers_change_nothing() -> None:
 
 def test_a_storage_error_stops_the_node() -> None:
     """DESIGN 3: it never acknowledges, votes or retries."""
+
     class Broken(MemStorage):
         def append(self, entries: object) -> None:
             raise StorageError("no space")
@@ -278,9 +305,15 @@ def test_a_storage_error_stops_the_node() -> None:
     with pytest.raises(StorageError):
         bench.append(0, 0, [1], term=1)
     calls = (
-        bench.node.tick, bench.node.take_ready, lambda: bench.append(0, 0), lambda: bench.ask_vote(2, (9, 9), term=9),
-        lambda: bench.ask_pre_vote(2, (9, 9), term=9), lambda: bench.node.propose(b"x"), bench.node.read_index,
-        lambda: bench.install(5, 1, leader_term=5), lambda: bench.node.log_entries_range(1, 2),
+        bench.node.tick,
+        bench.node.take_ready,
+        lambda: bench.append(0, 0),
+        lambda: bench.ask_vote(2, (9, 9), term=9),
+        lambda: bench.ask_pre_vote(2, (9, 9), term=9),
+        lambda: bench.node.propose(b"x"),
+        bench.node.read_index,
+        lambda: bench.install(5, 1, leader_term=5),
+        lambda: bench.node.log_entries_range(1, 2),
     )
     for call in calls:
         with pytest.raises(ShutdownError):
@@ -318,8 +351,12 @@ def test_mem_storage_is_a_log_storage() -> None:
 def test_conf_changes_have_their_constructors() -> None:
     """`ConfChange`."""
     made = [
-        ConfChange.add_voter(4), ConfChange.add_learner(4), ConfChange.add_observer(4), ConfChange.promote(4),
-        ConfChange.demote(4), ConfChange.remove(4),
+        ConfChange.add_voter(4),
+        ConfChange.add_learner(4),
+        ConfChange.add_observer(4),
+        ConfChange.promote(4),
+        ConfChange.demote(4),
+        ConfChange.remove(4),
     ]
     assert [change.kind for change in made] == list(ChangeKind)
     assert ConfChange.add_voter(4, context=b"x").context == b"x"
@@ -330,8 +367,14 @@ def test_an_empty_ready_has_every_field() -> None:
     """`Ready`."""
     ready = Ready()
     assert ready.hard_state is None
-    for name in ("messages", "vote_requests", "pre_vote_requests", "timeout_now", "committed_entries",
-                 "snapshots_needed"):
+    for name in (
+        "messages",
+        "vote_requests",
+        "pre_vote_requests",
+        "timeout_now",
+        "committed_entries",
+        "snapshots_needed",
+    ):
         assert getattr(ready, name) == []
     assert ready.is_empty()
 

@@ -284,8 +284,12 @@ def test_the_configuration_at_a_snapshots_index_is_the_one_of_then() -> None:
 def test_one_vote_changes_without_a_joint_phase() -> None:
     """Thesis 4.1: majorities that differ by one voter always meet."""
     base = make_configuration([1, 2, 3], [4])
-    for changes in ([ConfChange.promote(4)], [ConfChange.remove(3)], [ConfChange.demote(3)],
-                    [ConfChange.add_learner(5), ConfChange.promote(4)]):
+    for changes in (
+        [ConfChange.promote(4)],
+        [ConfChange.remove(3)],
+        [ConfChange.demote(3)],
+        [ConfChange.add_learner(5), ConfChange.promote(4)],
+    ):
         assert not apply_changes(base, changes).joint
 
 
@@ -337,8 +341,11 @@ def test_a_demoted_voter_of_a_joint_change_becomes_a_learner_at_its_end() -> Non
 
 def test_a_leader_outside_the_new_voters_steps_down_when_the_change_is_committed() -> None:
     """Thesis 4.2.2: and names a successor, so that nobody waits for a timeout."""
-    for changes in ([ConfChange.remove(1)], [ConfChange.demote(1)],
-                    [ConfChange.remove(1), ConfChange.remove(2), ConfChange.add_voter(4)]):
+    for changes in (
+        [ConfChange.remove(1)],
+        [ConfChange.demote(1)],
+        [ConfChange.remove(1), ConfChange.remove(2), ConfChange.add_voter(4)],
+    ):
         bench = Bench(term=1)
         bench.lead()
         bench.node.propose_conf_change(changes)
@@ -487,9 +494,7 @@ def test_a_cluster_replaces_all_its_voters_and_keeps_every_entry() -> None:
         cluster.add(node)
         leader.propose_conf_change(ConfChange.add_learner(node))
         cluster.settle()
-    leader.propose_conf_change(
-        [ConfChange.promote(n) for n in (4, 5, 6)] + [ConfChange.remove(n) for n in (1, 2, 3)]
-    )
+    leader.propose_conf_change([ConfChange.promote(n) for n in (4, 5, 6)] + [ConfChange.remove(n) for n in (1, 2, 3)])
     cluster.until(lambda: cluster.leader().node_id in (4, 5, 6))
     cluster.run(1.0)
     for node in (1, 2, 3):

@@ -9,8 +9,14 @@ ENTRY_BYTES = 1024
 
 def test_an_observer_that_stops_reading_for_an_hour_costs_no_memory_and_no_latency() -> None:
     """Its window stays where it was, what is kept for it does not grow, and commits wait for voters only."""
-    bench = Bench(term=1, observers=(4,), heartbeat_interval=0.5, log_cache_bytes_max=64 * ENTRY_BYTES,
-                  observer_inflight_messages_max=4, observer_inflight_bytes_max=16 * ENTRY_BYTES)
+    bench = Bench(
+        term=1,
+        observers=(4,),
+        heartbeat_interval=0.5,
+        log_cache_bytes_max=64 * ENTRY_BYTES,
+        observer_inflight_messages_max=4,
+        observer_inflight_bytes_max=16 * ENTRY_BYTES,
+    )
     bench.lead()
     sent_bytes = cached = 0
     for second in range(HOUR_SECONDS):

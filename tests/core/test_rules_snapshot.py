@@ -66,11 +66,13 @@ def test_another_leader_goes_on_with_a_snapshot_of_the_same_checksum(leader_term
     """Index, term and checksum say that it is the same to the byte, whoever sends it and in whichever term."""
     bench = Bench([1], term=5)
     bench.install(7, 2, data=b"abc", done=False, checksum=77)
-    probe = bench.install(7, 2, leader=3 if leader_term > 5 else 2, leader_term=leader_term, data=b"ab", done=False,
-                          checksum=77)
+    probe = bench.install(
+        7, 2, leader=3 if leader_term > 5 else 2, leader_term=leader_term, data=b"ab", done=False, checksum=77
+    )
     assert (probe.installed, probe.next_offset) == (False, 3)
-    assert bench.install(7, 2, leader=3 if leader_term > 5 else 2, leader_term=leader_term, offset=3, data=b"d",
-                         checksum=77).installed
+    assert bench.install(
+        7, 2, leader=3 if leader_term > 5 else 2, leader_term=leader_term, offset=3, data=b"d", checksum=77
+    ).installed
 
 
 @pytest.mark.parametrize("other", ["index", "term", "checksum", "no checksum"])
@@ -79,7 +81,10 @@ def test_another_snapshot_than_the_one_with_a_checksum_starts_at_offset_zero(oth
     bench = Bench([1], term=5)
     bench.install(7, 2, data=b"abc", done=False, checksum=77)
     answer = bench.install(
-        8 if other == "index" else 7, 3 if other == "term" else 2, offset=3, data=b"d",
+        8 if other == "index" else 7,
+        3 if other == "term" else 2,
+        offset=3,
+        data=b"d",
         checksum={"checksum": 78, "no checksum": 0}.get(other, 77),
     )
     assert (answer.installed, answer.next_offset) == (False, 0)

@@ -45,9 +45,15 @@ def test_rewriting_a_story_keeps_its_commands_and_its_words() -> None:
     assert perform(once) == once
 
 
-@pytest.mark.parametrize("story", [
-    "campaign 1\n", "cluster 1 2\ndance 1\n", "cluster 1 2\ndeliver 1->2\n", "cluster 1 2\ndeliver 1 2 x\n",
-])
+@pytest.mark.parametrize(
+    "story",
+    [
+        "campaign 1\n",
+        "cluster 1 2\ndance 1\n",
+        "cluster 1 2\ndeliver 1->2\n",
+        "cluster 1 2\ndeliver 1 2 x\n",
+    ],
+)
 def test_a_command_that_cannot_be_read_is_named(story: str) -> None:
     """The author of a story is told which line is wrong."""
     with pytest.raises(StoryError, match=story.splitlines()[-1]):

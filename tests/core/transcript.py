@@ -99,21 +99,26 @@ def describe_message(message: Message) -> str:
             return f"AppendEntries accepted, term {message.term}, matches up to {message.last_log_index}"
         case AppendEntriesResponse():
             why = f", nothing at {message.rejected_index}" if message.rejected_index > message.last_log_index else ""
-            return (f"AppendEntries refused, term {message.term}{why}, log ends at {message.last_log_index}, try "
-                    f"{message.conflict_index}@{message.conflict_term}")
+            return (
+                f"AppendEntries refused, term {message.term}{why}, log ends at {message.last_log_index}, try "
+                f"{message.conflict_index}@{message.conflict_term}"
+            )
         case RequestVoteRequest() | PreVoteRequest():
             name = "RequestVote" if isinstance(message, RequestVoteRequest) else "PreVote"
             mark = isinstance(message, RequestVoteRequest) and message.leadership_transfer
-            return (f"{name} term {message.term}, log ends at {message.last_log_index}@{message.last_log_term}"
-                    + (", for a transfer" if mark else ""))
+            return f"{name} term {message.term}, log ends at {message.last_log_index}@{message.last_log_term}" + (
+                ", for a transfer" if mark else ""
+            )
         case RequestVoteResponse() | PreVoteResponse():
             name = "vote" if isinstance(message, RequestVoteResponse) else "pre-vote"
             verdict = "granted" if message.vote_granted else "refused"
             return f"{name} {verdict}, term {message.term}" + (f": {message.reason}" if message.reason else "")
         case InstallSnapshotRequest():
             members = message.configuration
-            return (f"InstallSnapshot term {message.term}, up to {message.last_included_index}"
-                    f"@{message.last_included_term}" + (f", {describe_configuration(members)}" if members else ""))
+            return (
+                f"InstallSnapshot term {message.term}, up to {message.last_included_index}"
+                f"@{message.last_included_term}" + (f", {describe_configuration(members)}" if members else "")
+            )
         case InstallSnapshotResponse():
             verdict = "installed" if message.installed else "not installed"
             return f"InstallSnapshot answered, term {message.term}, {message.last_included_index} {verdict}"
@@ -407,15 +412,19 @@ class Stage(Cluster):
     def do_status(self, words: list[str]) -> None:
         """`status 1`: what an operator may ask."""
         status = self.nodes[int(words[0])].status()
-        self.tell(f"{status.role.value}, term {status.current_term}, leader {status.leader_id}, commit "
-                  f"{status.commit_index}, log {status.first_log_index}..{status.last_log_index}"
-                  + (f", {status.pending_reads} read waits" if status.pending_reads else ""))
+        self.tell(
+            f"{status.role.value}, term {status.current_term}, leader {status.leader_id}, commit "
+            f"{status.commit_index}, log {status.first_log_index}..{status.last_log_index}"
+            + (f", {status.pending_reads} read waits" if status.pending_reads else "")
+        )
         settled = "committed" if status.configuration_committed else "not committed"
         self.tell(f"{describe_configuration(status.configuration)} (entry {status.configuration_index}, {settled})")
         for peer in status.peers:
             window = f", {peer.inflight_messages} under way ({peer.inflight_bytes} bytes)"
-            self.tell(f"{peer.peer}: {peer.progress}, match {peer.match_index}, next {peer.next_index}{window}"
-                      + (", promotable" if peer.promotable else ""))
+            self.tell(
+                f"{peer.peer}: {peer.progress}, match {peer.match_index}, next {peer.next_index}{window}"
+                + (", promotable" if peer.promotable else "")
+            )
         if status.no_leader_reason:
             self.tell(status.no_leader_reason)
 

@@ -22,9 +22,22 @@ def failing_fdatasync(pid: int, fault: str) -> Iterator[None]:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     tracer = subprocess.Popen(
-        ["strace", "-f", "-p", str(pid), "-e", "trace=fdatasync", "-e", f"inject=fdatasync:{fault}",
-         "-e", "signal=none"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [
+            "strace",
+            "-f",
+            "-p",
+            str(pid),
+            "-e",
+            "trace=fdatasync",
+            "-e",
+            f"inject=fdatasync:{fault}",
+            "-e",
+            "signal=none",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert tracer.stderr is not None
     # Whatever strace prints must be read, or the traced process would wait for it.
@@ -50,8 +63,9 @@ def small_disk(path: Path, size: str) -> Iterator[None]:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     path.mkdir(parents=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(path)],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(path)], capture_output=True, text=True
+    )
     if done.returncode != 0:
         pytest.skip(f"cannot mount a small file system: {done.stderr.strip()}")
     try:

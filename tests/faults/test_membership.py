@@ -24,9 +24,7 @@ def kinds(statuses: dict[str, NodeStatus], leader: str) -> dict[str, str]:
 
 def wait_applied(cluster: ProcessCluster, name: str, index: int) -> None:
     """Wait until a node has applied everything up to `index`."""
-    cluster.wait_for(
-        f"{name} has applied {index}", lambda found: name in found and found[name].applied_index >= index
-    )
+    cluster.wait_for(f"{name} has applied {index}", lambda found: name in found and found[name].applied_index >= index)
 
 
 def leaves(cluster: ProcessCluster, name: str) -> None:

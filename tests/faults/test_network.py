@@ -54,7 +54,9 @@ def stall_one_link(faults: Faults, node: int) -> None:
 Fault = Callable[[Faults, int], None]
 # One that cannot send gets no heartbeat through; one that cannot hear has no quorum and steps down.
 DEPOSING: dict[Fault, str] = {
-    stall_both_ways: "stalled", block_what_it_sends: "stalled", block_what_it_hears: "stalled",
+    stall_both_ways: "stalled",
+    block_what_it_sends: "stalled",
+    block_what_it_hears: "stalled",
     refuse_its_connections: "refused",
 }
 FAULTS: dict[Fault, str] = {delay_everything: "delayed", stall_one_link: "stalled", **DEPOSING}

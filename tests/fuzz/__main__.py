@@ -38,9 +38,12 @@ def main() -> int:
         failures = feed_node(each, options.seed) if real else 0
         growths, failed = zip(*(part.result() for part in parts), strict=True)
     failures += sum(failed)
-    print(f"{each * shares} inputs, seed {options.seed}, {time.monotonic() - began:.0f} s; all targets of a process "
-          f"together: memory {', '.join(f'{growth / 1024:+.0f} KiB' for growth in growths)} after the warm-up (at most "
-          f"{GROWTH_BYTES_MAX // 1024:+d}); {failures} failures", flush=True)
+    print(
+        f"{each * shares} inputs, seed {options.seed}, {time.monotonic() - began:.0f} s; all targets of a process "
+        f"together: memory {', '.join(f'{growth / 1024:+.0f} KiB' for growth in growths)} after the warm-up (at most "
+        f"{GROWTH_BYTES_MAX // 1024:+d}); {failures} failures",
+        flush=True,
+    )
     return int(failures > 0)
 
 

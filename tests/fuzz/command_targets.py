@@ -16,18 +16,18 @@ from unittest.mock import patch
 import pytest
 
 from raftctl.cluster_file import load_cluster_file
-from raftctl.commands.kv_values import take_value
-from raftctl.errors import CliError
+from raftctl.commands.kv.values import take_value
 from raftctl.exchange import Asked
-from raftctl.health import status_report
+from raftctl.local.contexts import endpoint_sources
+from raftctl.local.processes import Child, running_pid
 from raftctl.main import dispatch
-from raftctl.output import Output
-from raftctl.processes import Child, running_pid
-from raftctl.settings import endpoint_sources
-from raftctl.survey import view_of
+from raftctl.output.report import Output
+from raftctl.view.cluster_view import status_report
+from raftctl.view.survey import view_of
+from raftnode.config.cluster_file import ClusterFile
+from raftnode.config.errors import CliError
+from raftnode.config.settings import NodeSettings, SettingsError
 from raftnode.main import config_check
-from raftnode.server.cluster_file import ClusterFile
-from raftnode.server.settings import NodeSettings, SettingsError
 from raftnode.storage.filesystem import LockHeldError, RealFilesystem
 from raftnode.wire.client import StatusResult, decode_answer
 from raftnode.wire.frame import FrameError
@@ -218,8 +218,9 @@ def _snapshot_commands(directory: Path) -> Sequence[Target]:
         saved.write_bytes(data)
         run_command("snapshot", "inspect", str(saved))
         run_command("snapshot", "verify", str(saved), "-o", "json")
-        run_command("snapshot", "restore", str(saved), "-f", str(cluster_file), "--name", "n1",
-                    "--data-dir", str(restored))
+        run_command(
+            "snapshot", "restore", str(saved), "-f", str(cluster_file), "--name", "n1", "--data-dir", str(restored)
+        )
         assert not Path(f"{restored}.part").exists()
         if restored.exists():
             shutil.rmtree(restored)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from raftnode.config.settings import template
 from raftnode.core.types import LogEntry
-from raftnode.server.settings import template
 from raftnode.wire.client import ReadSnapshot
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, Welcome
-from tests.server.test_replica_hostile import any_message, any_request
+from tests.replica.test_replica_hostile import any_message, any_request
 from tests.support.replicas import CLUSTER_ID, Cluster, put, unframe
 
 EACH_MAX = 300
@@ -80,8 +80,10 @@ def corpus() -> Corpus:
     made.peers += [body_of(any_message(rng)) for _ in range(EACH_MAX)]
     made.answers = rng.sample(made.answers, min(EACH_MAX, len(made.answers)))
     made.hellos = [
-        body_of(Hello(PROTOCOL_VERSION, CLUSTER_ID, 2, "ab" * 16, 1)), body_of(Hello(PROTOCOL_VERSION, "")),
-        body_of(Welcome(PROTOCOL_VERSION, CLUSTER_ID, 2, "ab" * 16, "n2")), body_of(Rejected("cluster", "another")),
+        body_of(Hello(PROTOCOL_VERSION, CLUSTER_ID, 2, "ab" * 16, 1)),
+        body_of(Hello(PROTOCOL_VERSION, "")),
+        body_of(Welcome(PROTOCOL_VERSION, CLUSTER_ID, 2, "ab" * 16, "n2")),
+        body_of(Rejected("cluster", "another")),
     ]
     fs = cluster.nodes[leader].fs
     made.files = {path: fs.contents(path) for path in fs.files()}

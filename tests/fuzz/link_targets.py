@@ -7,13 +7,13 @@ from types import TracebackType
 
 import msgspec
 
-from raftctl.bench import run_load, writer
+from raftctl.commands.cluster.load import run_load, writer
 from raftctl.connection import Connection
-from raftctl.errors import CliError
 from raftctl.exchange import ask_all
 from raftctl.link import Deadline, LinkError, Pin
+from raftnode.config.errors import CliError
 from raftnode.core.errors import TransportError
-from raftnode.server.admin import RequestFailed, ask
+from raftnode.daemon.admin import RequestFailed, ask
 from raftnode.wire.client import GetStatus, OpenSession, StatusResult, decode_answer
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Rejected, Welcome
@@ -84,8 +84,9 @@ def link_targets(node: SayingNode) -> list[Target]:
     def bench(data: bytes) -> None:
         node.says = data
         with contextlib.suppress(CliError):
-            run_load(node.address, Pin(), [writer(1, b"x")], depth=2, seconds=0.0, sessions=True,
-                     report=lambda text: None)
+            run_load(
+                node.address, Pin(), [writer(1, b"x")], depth=2, seconds=0.0, sessions=True, report=lambda text: None
+            )
 
     assert OpenSession(1).id == 1
     return [

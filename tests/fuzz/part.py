@@ -16,5 +16,8 @@ def tell(outcome: Fed | FuzzFailure) -> None:
     if isinstance(outcome, FuzzFailure):
         print(f"FAILED  {outcome}", flush=True)
     else:
-        print(f"ok      {outcome.name}: {outcome.inputs} inputs, {outcome.inputs / outcome.seconds:.0f}/s, memory "
-              f"{outcome.growth_bytes / 1024:+.0f} KiB", flush=True)
+        print(
+            f"ok      {outcome.name}: {outcome.inputs} inputs, {outcome.inputs / outcome.seconds:.0f}/s, memory "
+            f"{outcome.growth_bytes / 1024:+.0f} KiB",
+            flush=True,
+        )

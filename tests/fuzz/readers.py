@@ -12,10 +12,24 @@ import raftnode
 
 ROOT = Path(raftnode.__file__).parent.parent
 
-METHODS = frozenset({
-    "decode", "feed", "file_digest", "fromhex", "loads", "pread", "read_bytes", "read_text", "readline", "readlines",
-    "recv", "recv_into", "unpack", "unpack_from",
-})
+METHODS = frozenset(
+    {
+        "decode",
+        "feed",
+        "file_digest",
+        "fromhex",
+        "loads",
+        "pread",
+        "read_bytes",
+        "read_text",
+        "readline",
+        "readlines",
+        "recv",
+        "recv_into",
+        "unpack",
+        "unpack_from",
+    }
+)
 FUNCTIONS = frozenset({"_unpack_length", "decode_as", "read_whole"})
 FILES = frozenset({"buffer", "file", "os", "stdin", "stream"})
 PARSERS = frozenset({"json", "tomllib"})
@@ -27,9 +41,9 @@ REAL_NODE = "a real node"
 READERS = {
     "raftnode.core.membership:decode_configuration": "stored configurations",
     "raftnode.machine.stream:read_frames": "a snapshot's state",
-    "raftnode.server.admin:_reader.read": "a node, to raftnode join",
-    "raftnode.server.connections:Connection.data_received": REAL_NODE,
-    "raftnode.server.settings:read_toml": "node.toml",
+    "raftnode.daemon.admin:_reader.read": "a node, to raftnode join",
+    "raftnode.daemon.connections:Connection.data_received": REAL_NODE,
+    "raftnode.config.settings:read_toml": "node.toml",
     "raftnode.storage.data_dir:_decode": "identity.json, sealed",
     "raftnode.storage.data_dir:_read_content": "identity.json",
     "raftnode.storage.filesystem:RealFile.pread": "raftctl log, of a segment",
@@ -64,26 +78,26 @@ READERS = {
     "raftnode.wire.peer:decode_peer_message": "peer messages",
     "raftnode.wire.snapshot:decode_kv_part": "a snapshot's state",
     "raftnode.wire.snapshot:decode_part": "a snapshot's state",
-    "raftctl.bench:Client.read": "a node, to raftctl bench",
+    "raftctl.commands.cluster.load:Client.read": "a node, to raftctl bench",
     "raftctl.cluster_file:load_cluster_file": "cluster.toml",
-    "raftctl.commands.kv_values:_read_file": "a value's file",
-    "raftctl.commands.snapshot_restore:_sha256": "raftctl snapshot",
+    "raftctl.commands.kv.values:_read_file": "a value's file",
+    "raftctl.commands.snapshot.restore:_sha256": "raftctl snapshot",
     "raftctl.connection:Connection._receive": "a node, to raftctl",
     "raftctl.exchange:_Exchange._take": "nodes, to raftctl",
     "raftctl.exchange:_Exchange.advance": "nodes, to raftctl",
-    "raftctl.processes:Child.log_tail": "raftnode.log",
-    "raftctl.processes:running_pid": "LOCK",
-    "raftctl.settings:load_contexts": "contexts.toml",
-    "raftctl.snapshot_contents:_StoreReader.feed": "raftctl snapshot, of a sealed state",
-    "raftctl.snapshot_contents:_parts": "raftctl snapshot, of a sealed state",
-    "raftctl.snapshot_contents:read_contents": "raftctl snapshot, of a sealed state",
-    "raftctl.text:bytes_field": "raftctl log, of sealed records",
-    "raftctl.text:escape_bytes": "raftctl snapshot, of a sealed state",
+    "raftctl.local.processes:Child.log_tail": "raftnode.log",
+    "raftctl.local.processes:running_pid": "LOCK",
+    "raftctl.local.contexts:load_contexts": "contexts.toml",
+    "raftctl.inspect.snapshot_contents:_StoreReader.feed": "raftctl snapshot, of a sealed state",
+    "raftctl.inspect.snapshot_contents:_parts": "raftctl snapshot, of a sealed state",
+    "raftctl.inspect.snapshot_contents:read_contents": "raftctl snapshot, of a sealed state",
+    "raftctl.output.text:bytes_field": "raftctl log, of sealed records",
+    "raftctl.output.text:escape_bytes": "raftctl snapshot, of a sealed state",
 }
 
 NO_READERS = {
-    "raftctl.commands.kv_values:decode_text": "reads a word of the command line",
-    "raftctl.commands.member_change:ask": "reads a person's yes or no",
+    "raftctl.commands.kv.values:decode_text": "reads a word of the command line",
+    "raftctl.commands.member.change:ask": "reads a person's yes or no",
 }
 """Functions that only look like readers, or that read what the person says who runs them."""
 
@@ -109,8 +123,8 @@ def _functions(node: ast.AST, inside: tuple[str, ...]) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(attr=name)) if name in METHODS:
                 yield ".".join(inside)
             case ast.Call(func=ast.Attribute(attr=name, value=ast.Name(id=of) | ast.Attribute(attr=of))) if (
-                (name == "read" and of in FILES) or (name == "load" and of in PARSERS)
-            ):
+                name == "read" and of in FILES
+            ) or (name == "load" and of in PARSERS):
                 yield ".".join(inside)
             case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
                 yield ".".join(inside)

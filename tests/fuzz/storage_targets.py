@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from raftnode.core.errors import SerializationError, StorageError
 from raftnode.core.membership import decode_configuration
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.storage.data_dir import DataDirError, format_data_dir
 from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore
 from tests.fuzz.corpus import corpus
@@ -159,6 +159,13 @@ def _format_over(data: bytes) -> None:
     fs = disk({f"{DATA}/wal/segment-000000000001.wal": data})
     with contextlib.suppress(StorageError, DataDirError):
         format_data_dir(
-            DATA, cluster_id="c", cluster_name="demo", node_id=1, node_name="n1", address="10.0.0.1:7000",
-            capacity="voter", configuration=first_configuration([1]), fs=fs,
+            DATA,
+            cluster_id="c",
+            cluster_name="demo",
+            node_id=1,
+            node_name="n1",
+            address="10.0.0.1:7000",
+            capacity="voter",
+            configuration=first_configuration([1]),
+            fs=fs,
         )

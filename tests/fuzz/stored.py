@@ -7,12 +7,12 @@ from unittest.mock import patch
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine, encode_open_session, encode_write
-from raftnode.server.events import EventLog
-from raftnode.server.replica import Replica
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine, encode_open_session, encode_write
+from raftnode.replica.events import EventLog
+from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import DataDir, DataDirError, format_data_dir
-from raftnode.storage.examine import DataDirLook
+from raftnode.storage.inspect import DataDirLook
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire.kv import Put, encode
@@ -30,8 +30,16 @@ def data_directory() -> dict[str, bytes]:
     """Return the files of the directory by their paths."""
     fs = SimulatedFilesystem()
     format_data_dir(
-        DATA, cluster_id=CLUSTER_ID, cluster_name="demo", node_id=1, node_name="n1", address=address_of(1),
-        capacity="voter", configuration=first_configuration([1, 2, 3]), fs=fs, wall_clock=lambda: 1.7e9,
+        DATA,
+        cluster_id=CLUSTER_ID,
+        cluster_name="demo",
+        node_id=1,
+        node_name="n1",
+        address=address_of(1),
+        capacity="voter",
+        configuration=first_configuration([1, 2, 3]),
+        fs=fs,
+        wall_clock=lambda: 1.7e9,
     )
     data_dir = DataDir.open(DATA, fs)
     data_dir.remember_instance(2, "cd" * 16)
@@ -146,11 +154,18 @@ def open_node(fs: SimulatedFilesystem) -> tuple[Replica, Wal]:
     data_dir = DataDir.open(DATA, fs)
     wal = Wal.open(data_dir.wal_path, fs, SEGMENT_BYTES)
     replica = Replica(
-        identity=data_dir.identity, settings=SETTINGS, storage=wal,
-        snapshots=SnapshotStore(data_dir.snapshots_path, fs), machine=SessionMachine(KvMachine()),
-        transport=_Deaf(), events=EventLog("n1", 1, data_dir.next_boot(), lambda: 1.7e9),
-        known_instances=data_dir.known_instances(), remember_instance=data_dir.remember_instance,
-        clock=lambda: 1.0, wall_clock=lambda: 1.7e9, rng=random.Random(1),
+        identity=data_dir.identity,
+        settings=SETTINGS,
+        storage=wal,
+        snapshots=SnapshotStore(data_dir.snapshots_path, fs),
+        machine=SessionMachine(KvMachine()),
+        transport=_Deaf(),
+        events=EventLog("n1", 1, data_dir.next_boot(), lambda: 1.7e9),
+        known_instances=data_dir.known_instances(),
+        remember_instance=data_dir.remember_instance,
+        clock=lambda: 1.0,
+        wall_clock=lambda: 1.7e9,
+        rng=random.Random(1),
     )
     replica.start()
     replica.turn()

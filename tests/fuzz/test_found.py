@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from raftctl.connection import Connection
-from raftctl.errors import InternalError, UsageError
 from raftctl.exchange import ask_all
+from raftctl.inspect.data_dir import members_record
 from raftctl.link import Deadline, LinkError, Pin
-from raftctl.offline import members_record
-from raftctl.processes import running_pid
-from raftctl.settings import split_address
+from raftctl.local.contexts import split_address
+from raftctl.local.processes import running_pid
+from raftnode.config.errors import InternalError, UsageError
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.membership import Configuration, make_configuration
@@ -81,8 +81,11 @@ def test_a_record_with_impossible_numbers_is_damage(batch: Batch) -> None:
 def test_no_more_is_read_than_the_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch header may promise 4 GiB: that is damage, or a torn tail, and not a reason to ask for the memory."""
     batch = SealedBatch(
-        encode_head(HEAD) + encode_group([Batch(NOBODY, 0, None, [])], 1, HEAD)[0], HEAD,
-        Placed(Batch(NOBODY, 0, None, []), HEAD_BYTES, 100), 1, 0,
+        encode_head(HEAD) + encode_group([Batch(NOBODY, 0, None, [])], 1, HEAD)[0],
+        HEAD,
+        Placed(Batch(NOBODY, 0, None, []), HEAD_BYTES, 100),
+        1,
+        0,
     )
     covered = bytearray(batch.covered)
     covered[5:9] = b"\xff" * 4
@@ -177,8 +180,15 @@ def test_an_identity_of_no_possible_node_is_refused(identity: dict[str, object])
     """Below a right checksum too: the directory is refused, with what to do."""
     fs = SimulatedFilesystem()
     made = format_data_dir(
-        "/data", cluster_id="c", cluster_name="demo", node_id=1, node_name="n1", address="10.0.0.1:7000",
-        capacity="voter", configuration=make_configuration([1]), fs=fs,
+        "/data",
+        cluster_id="c",
+        cluster_name="demo",
+        node_id=1,
+        node_name="n1",
+        address="10.0.0.1:7000",
+        capacity="voter",
+        configuration=make_configuration([1]),
+        fs=fs,
     )
     content = msgspec.json.encode(msgspec.structs.replace(made, **identity))
     fs.put("/data/identity.json", b'{"checksum":"%08x","content":%s}\n' % (zlib.crc32(content), content))

@@ -52,10 +52,10 @@ def test_hypothesis_makes_a_failing_input_small() -> None:
     """The check of the check: of a reader that fails on one byte, nothing else is shown that was put in."""
     planted = Target("planted", [bytes(range(100)), b"\x05" * 50], lambda data: None)
     (found,) = find(
-        inputs(planted), lambda given: any(b"\xc1" in data for data in given), random=random.Random(SEED),
-        settings=settings(
-            max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-        ),
+        inputs(planted),
+        lambda given: any(b"\xc1" in data for data in given),
+        random=random.Random(SEED),
+        settings=settings(max_examples=2000, deadline=None, database=None, suppress_health_check=list(HealthCheck)),
     )
     assert max(found.replace(b"\xc1", b"", 1), default=0) < 100, found
 

@@ -58,5 +58,8 @@ def test_a_new_reader_without_a_row_is_noticed(tmp_path: Path) -> None:
     for path, source in planted.items():
         (tmp_path / path).write_text(source)
     assert calls(tmp_path) == [
-        "raftnode.a:settings", "raftnode.b:Reader.take", "raftctl.c:outer.inner", "raftctl.d:decode_new",
+        "raftnode.a:settings",
+        "raftnode.b:Reader.take",
+        "raftctl.c:outer.inner",
+        "raftctl.d:decode_new",
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from raftnode.machine.kv import KvMachine
+from raftnode.machine.kv.machine import KvMachine
 from raftnode.wire.kv import ChangesResult, KvCommand, KvQuery, KvResult, decode_result, encode
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftnode.machine.history import SCANNED_MAX
-from raftnode.machine.kv import INTEGER_MAX, INTEGER_MIN, KvMachine
+from raftnode.machine.kv.history import SCANNED_MAX
+from raftnode.machine.kv.machine import INTEGER_MAX, INTEGER_MIN, KvMachine
 from raftnode.machine.protocol import CommandRefused, StateMachine
 from raftnode.wire.frame import FRAME_BYTES_MAX, encode_frame
 from raftnode.wire.kv import (
@@ -120,9 +120,7 @@ def test_an_increment_counts_from_zero_and_keeps_ascii_digits() -> None:
     assert query(machine, Get(b"n")) == GetResult(KeyValue(b"n", b"-42", 1, 2, 2), 2)
 
 
-@pytest.mark.parametrize(
-    "value", [b"", b" 1", b"1\n", b"+1", b"1_0", b"0x1", b"1.0", b"--1", "٣".encode(), b"9" * 20]
-)
+@pytest.mark.parametrize("value", [b"", b" 1", b"1\n", b"+1", b"1_0", b"0x1", b"1.0", b"--1", "٣".encode(), b"9" * 20])
 def test_an_increment_of_what_is_no_integer_changes_nothing(value: bytes) -> None:
     """Only ASCII digits, perhaps after a minus, are an integer: not all that Python would read as one."""
     machine = KvMachine()
@@ -131,9 +129,7 @@ def test_an_increment_of_what_is_no_integer_changes_nothing(value: bytes) -> Non
     assert query(machine, Get(b"n")) == GetResult(KeyValue(b"n", value, 1, 1, 1), 1)
 
 
-@pytest.mark.parametrize(
-    ("start", "delta"), [(INTEGER_MAX, 1), (INTEGER_MIN, -1), (INTEGER_MAX, INTEGER_MAX)]
-)
+@pytest.mark.parametrize(("start", "delta"), [(INTEGER_MAX, 1), (INTEGER_MIN, -1), (INTEGER_MAX, INTEGER_MAX)])
 def test_a_sum_outside_64_bits_changes_nothing(start: int, delta: int) -> None:
     """A counter stays a signed 64-bit integer, so that the result can always be sent."""
     machine = KvMachine()
@@ -153,9 +149,7 @@ def test_a_sum_outside_64_bits_changes_nothing(start: int, delta: int) -> None:
         (CompareAndSet(b"k", None, bytes(VALUE_BYTES_MAX + 1)), True, "8388609 bytes; the limit is 8388608"),
     ],
 )
-def test_a_command_over_a_limit_is_refused_with_the_numbers(
-    command: KvCommand, too_large: bool, numbers: str
-) -> None:
+def test_a_command_over_a_limit_is_refused_with_the_numbers(command: KvCommand, too_large: bool, numbers: str) -> None:
     """check() refuses what may not enter the log, and apply() changes nothing where it came there all the
     same.
     """
@@ -228,8 +222,7 @@ def test_a_list_has_the_prefix_in_byte_order_from_start_on() -> None:
 
 
 def test_a_list_that_is_cut_goes_on_just_after_the_last_key() -> None:
-    """`more` says that a limit cut the list; asking again from the last key + NUL loses and repeats nothing.
-    """
+    """`more` says that a limit cut the list; asking again from the last key + NUL loses and repeats nothing."""
     machine = KvMachine()
     for index in range(1, 26):
         apply(machine, index, Put(b"k%02d" % index, b"v"))
@@ -291,8 +284,7 @@ def test_changes_tell_writes_and_deletions_of_the_prefix_in_order() -> None:
 
 
 def test_a_watch_of_nothing_new_waits() -> None:
-    """changes() is None where nothing happened that it asks for, also for a revision that is still to come.
-    """
+    """changes() is None where nothing happened that it asks for, also for a revision that is still to come."""
     machine = KvMachine()
     assert watch(machine, Changes(b"", 0)) is None
     apply(machine, 3, Put(b"k", b"v"))

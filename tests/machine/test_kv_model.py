@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.kv_snapshot import KvSnapshot
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.kv.snapshot import KvSnapshot
 from raftnode.wire.kv import (
     BadCommand,
     Change,
@@ -157,8 +157,7 @@ class KvComparison(RuleBasedStateMachine):
     @precondition(lambda self: self.snapshot is not None)
     @rule(go_back=st.booleans())
     def finish_snapshot(self, go_back: bool) -> None:
-        """What was written restores to the state at the call; sometimes the machine itself goes back to it.
-        """
+        """What was written restores to the state at the call; sometimes the machine itself goes back to it."""
         assert self.snapshot is not None
         chunks = [*self.chunks, *self.snapshot]
         self.snapshot = None

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from raftnode.core.errors import SerializationError
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.kv_snapshot import KEYS_PER_STEP
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.kv.snapshot import KEYS_PER_STEP
 from raftnode.machine.stream import CHUNK_BYTES, SLACK_BYTES
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.kv import VALUE_BYTES_MAX, Changes, ChangesResult, Delete, Get, KeyValue, Put, encode
@@ -54,8 +54,7 @@ def test_the_digest_does_not_depend_on_how_the_state_came_about() -> None:
 
 
 def test_a_snapshot_is_of_the_moment_of_the_call_while_writes_go_on() -> None:
-    """Changed, deleted, created and recreated keys, before and behind the cursor, leave the copy as it was.
-    """
+    """Changed, deleted, created and recreated keys, before and behind the cursor, leave the copy as it was."""
     machine = filled(400)
     expected = machine.digest()
     snapshot = machine.snapshot()
@@ -90,6 +89,7 @@ def meddled(machine: KvMachine, rng: random.Random) -> list[bytes]:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_chunks_depend_only_on_the_state_at_the_call(seed: int) -> None:
     """What is applied while they are read leaves every byte, and every end of a chunk, as it was."""
+
     def machine() -> KvMachine:
         rng = random.Random(seed)
         made = KvMachine()
@@ -105,6 +105,7 @@ def test_the_chunks_depend_only_on_the_state_at_the_call(seed: int) -> None:
 
 def test_many_new_keys_before_the_next_old_one_do_not_make_a_step_long() -> None:
     """An empty chunk comes between, and the others are as without them."""
+
     def machine() -> KvMachine:
         made = KvMachine()
         for index in range(1, 100):
@@ -242,8 +243,7 @@ def test_a_restored_machine_tells_no_changes_of_the_state_that_it_had() -> None:
 
 
 def test_taking_a_snapshot_does_not_depend_on_how_much_there_is() -> None:
-    """The call copies nothing: a hundred thousand keys take no millisecond, where a copy would take several.
-    """
+    """The call copies nothing: a hundred thousand keys take no millisecond, where a copy would take several."""
     machine = filled(100_000, value_bytes=10)
     fastest = min(_snapshot_seconds(machine) for _ in range(20))
     assert fastest < 0.001

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from raftnode.core.errors import SerializationError
-from raftnode.machine.kv import KvMachine
+from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.protocol import CommandRefused
-from raftnode.machine.sessions import (
+from raftnode.machine.sessions.machine import (
     Applied,
     Expired,
     Refused,
@@ -134,9 +134,7 @@ def test_an_acknowledged_result_is_forgotten_and_its_repetition_is_expired(log: 
     log.write(session, 1)
     log.write(session, 2)
     log.write(session, 3, acknowledged=2)
-    assert log.write(session, 2) == Expired(
-        "the result of write 2 is forgotten: the client acknowledged up to 2"
-    )
+    assert log.write(session, 2) == Expired("the result of write 2 is forgotten: the client acknowledged up to 2")
     assert log.write(session, 3) == Result(b"3")
     assert len(inner.applied) == 3
 

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import (
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import (
     Applied,
     Expired,
     Refused,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine, encode_open_session, encode_write
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine, encode_open_session, encode_write
 from raftnode.storage.data_dir import format_data_dir
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
@@ -33,8 +33,16 @@ def log_entries(count: int) -> list[LogEntry]:
 
 def make_data_dir(path: Path, *, entries: int = 12, snapshot: int = 6, compact: int = 0) -> Path:
     """Format a data directory of n1 with a log and, unless `snapshot` is 0, the snapshot after that entry."""
-    format_data_dir(path, cluster_id=OLD_CLUSTER, cluster_name="demo", node_id=1, node_name="n1",
-                    address="127.0.0.1:7001", capacity="voter", configuration=configuration())
+    format_data_dir(
+        path,
+        cluster_id=OLD_CLUSTER,
+        cluster_name="demo",
+        node_id=1,
+        node_name="n1",
+        address="127.0.0.1:7001",
+        capacity="voter",
+        configuration=configuration(),
+    )
     log = log_entries(entries)
     wal = Wal.open(path / "wal")
     wal.save_hard_state(HardState(2, 3))

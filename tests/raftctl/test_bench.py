@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from raftctl.bench import Figures
+from raftctl.commands.cluster.load import Figures
 from raftnode.wire import client as wire
 from raftnode.wire.kv import List as ListQuery
 from raftnode.wire.kv import ListResult, decode_result

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from raftctl import processes
 from raftctl.cluster_file import load_cluster_file
-from raftctl.errors import UsageError
+from raftctl.local import processes
+from raftnode.config.errors import UsageError
 from tests.raftctl.conftest import Cli
 from tests.support.fake_node import make_status
 from tests.support.fake_raftnode import FixedNode
@@ -23,7 +23,7 @@ def fake_raftnode(monkeypatch: pytest.MonkeyPatch) -> None:
     def command(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "tests.support.fake_raftnode", *arguments]
 
-    for module in ("cluster_init", "cluster_up"):
+    for module in ("cluster.init", "cluster.up"):
         monkeypatch.setattr(f"raftctl.commands.{module}.raftnode_command", command)
 
 
@@ -49,7 +49,7 @@ def made(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         started.append(processes.start_node(name, data_dir, command))
         return started[-1]
 
-    monkeypatch.setattr("raftctl.commands.cluster_up.start_node", start)
+    monkeypatch.setattr("raftctl.commands.cluster.up.start_node", start)
     directory = tmp_path / "a demo"
     done = cli("cluster init --name demo", str(directory), "--base-port", str(free_ports(3)))
     assert done.code == 0, done.err
@@ -94,8 +94,10 @@ def test_init_refuses_numbers_and_names_that_cannot_be(cli: Cli, tmp_path: Path,
 
 def test_init_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What raftnode format says is in the error, and the command can be repeated."""
-    monkeypatch.setattr("raftctl.commands.cluster_init.raftnode_command",
-                        lambda *_: [sys.executable, "-c", "raise SystemExit('no space')"])
+    monkeypatch.setattr(
+        "raftctl.commands.cluster.init.raftnode_command",
+        lambda *_: [sys.executable, "-c", "raise SystemExit('no space')"],
+    )
     got = cli("cluster init", str(tmp_path / "new"))
     assert got.code == 1
     assert "no space" in got.err
@@ -158,15 +160,18 @@ def test_a_stale_process_id_is_never_signalled(tmp_path: Path) -> None:
         assert processes.running_pid(str(tmp_path)) == os.getpid()
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("", "no [cluster] table"),
-    ("[cluster]\nname = 'a'", "no [[node]]"),
-    ("[cluster]\nname = 1\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "cluster.name"),
-    ("[cluster]\nname = 'a'\n[[node]]\nid = 'x'\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "node 1: id"),
-    ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h'\ndata_dir = 'd'", "not an address"),
-    ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'", "data_dir is missing"),
-    ("not toml", "cannot read"),
-])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no [cluster] table"),
+        ("[cluster]\nname = 'a'", "no [[node]]"),
+        ("[cluster]\nname = 1\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "cluster.name"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 'x'\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "node 1: id"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h'\ndata_dir = 'd'", "not an address"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'", "data_dir is missing"),
+        ("not toml", "cannot read"),
+    ],
+)
 def test_a_bad_cluster_file_names_the_file_and_the_key(tmp_path: Path, text: str, reason: str) -> None:
     """Exit 2 and no traceback."""
     path = tmp_path / "cluster.toml"

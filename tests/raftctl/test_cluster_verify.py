@@ -12,12 +12,12 @@ import msgspec
 import pytest
 from sortedcontainers import SortedList
 
-from raftctl import comparison
-from raftctl.comparison import Page, first_surplus
-from raftctl.errors import NoLeader
+from raftctl.inspect import comparison
+from raftctl.inspect.comparison import Page, first_surplus
+from raftnode.config.errors import NoLeader
 from raftnode.core.types import EntryKind, LogEntry
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.kv_snapshot import KvSnapshot
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.kv.snapshot import KvSnapshot
 from raftnode.storage.wal import Wal
 from raftnode.wire import client as wire
 from raftnode.wire import kv
@@ -105,8 +105,17 @@ def test_members_that_hold_the_same_are_equal(written: FakeCluster, cli: Cli) ->
     assert len(record["log"]["sha256"]) == len(record["keys"]["sha256"]) == 64
     assert {m["verdict"] for m in record["members"]} == {"equal"}
     assert set(record["members"][0]) == {
-        "id", "name", "address", "role", "verdict", "unchecked_because", "term", "commit_index", "applied_index",
-        "configuration_index", "instance_id",
+        "id",
+        "name",
+        "address",
+        "role",
+        "verdict",
+        "unchecked_because",
+        "term",
+        "commit_index",
+        "applied_index",
+        "configuration_index",
+        "instance_id",
     }
     assert cli("cluster verify -o name").out == "equal\n"
     first, log, keys, header, *rows = cli("cluster verify").out.splitlines()
@@ -115,7 +124,10 @@ def test_members_that_hold_the_same_are_equal(written: FakeCluster, cli: Cli) ->
     assert "12 at entry 12, sha256 " in keys
     assert header.split()[:4] == ["NAME", "ID", "ROLE", "VERDICT"]
     assert [row.split()[:4] for row in rows] == [
-        ["n1", "1", "leader", "equal"], ["n2", "2", "voter", "equal"], ["n3", "3", "voter", "equal"]]
+        ["n1", "1", "leader", "equal"],
+        ["n2", "2", "voter", "equal"],
+        ["n3", "3", "voter", "equal"],
+    ]
 
 
 @pytest.mark.parametrize("page", [1, 5, 1000])
@@ -147,12 +159,15 @@ def test_a_leader_that_differs_from_most_is_the_one_that_differs(written: FakeCl
 
 
 @pytest.mark.parametrize("page", [1, 5, 1000])
-@pytest.mark.parametrize(("key", "change"), [
-    ("k03", lambda keys: replaced(keys, b"k03", value=b"w")),
-    ("k03", lambda keys: replaced(keys, b"k03", version=2)),
-    ("k03", lambda keys: without(keys, b"k03")),
-    ("k02x", lambda keys: keys | {b"k02x": kv.KeyValue(b"k02x", b"v", 3, 3, 1)}),
-])
+@pytest.mark.parametrize(
+    ("key", "change"),
+    [
+        ("k03", lambda keys: replaced(keys, b"k03", value=b"w")),
+        ("k03", lambda keys: replaced(keys, b"k03", version=2)),
+        ("k03", lambda keys: without(keys, b"k03")),
+        ("k02x", lambda keys: keys | {b"k02x": kv.KeyValue(b"k02x", b"v", 3, 3, 1)}),
+    ],
+)
 def test_another_key_on_one_member_is_found(
     written: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch, page: int, key: str, change: Any
 ) -> None:
@@ -180,9 +195,7 @@ def write_at_every_read(cluster: FakeCluster, planted: Alter | None = None) -> C
     return interfere
 
 
-def test_writes_that_go_on_are_no_difference(
-    written: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_that_go_on_are_no_difference(written: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each member is read between two readings of the leader; there is then no digest of one moment."""
     monkeypatch.setattr(comparison, "KEYS_PAGE", 3)
     written.interfere = write_at_every_read(written)
@@ -235,14 +248,17 @@ def test_a_sandwiched_reading_differs_exactly_where_something_was_planted(seed: 
     assert first_surplus(before, surplus, b"k9") is None
 
 
-@pytest.mark.parametrize(("fields", "what"), [
-    ({"term": 6}, "term"), ({"configuration_index": 4}, "configuration"), ({"members": []}, "configuration"),
-    ({"joint": True}, "configuration"),
-    ({"instance_id": "instance-1"}, "instance_id"),
-])
-def test_what_the_statuses_tell_is_compared(
-    written: FakeCluster, cli: Cli, fields: dict[str, Any], what: str
-) -> None:
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"term": 6}, "term"),
+        ({"configuration_index": 4}, "configuration"),
+        ({"members": []}, "configuration"),
+        ({"joint": True}, "configuration"),
+        ({"instance_id": "instance-1"}, "instance_id"),
+    ],
+)
+def test_what_the_statuses_tell_is_compared(written: FakeCluster, cli: Cli, fields: dict[str, Any], what: str) -> None:
     """Exit 3: a term or a configuration that stays another one, a copied data directory."""
 
     def interfere(node: int, request: Any) -> Reply | None:
@@ -329,16 +345,19 @@ def test_a_member_that_is_down_is_unchecked(written: FakeCluster, cli: Cli) -> N
     assert "not checked: n3: it is down" in got.err
 
 
-@pytest.mark.parametrize(("kind", "answer", "reason"), [
-    (wire.GetLog, wire.Failed(0, wire.ErrorCode.INTERNAL, "the disk said no"), "the disk said no"),
-    (wire.GetLog, wire.LogResult(0, [], 12, 1), "that do not begin at 1"),
-    (wire.GetLog, wire.LogResult(0, [wire.LogEntryView(LogEntry(7, 2, b""), "")], 12, 1), "that do not begin at 1"),
-    (wire.GetLog, wire.Failed(0, wire.ErrorCode.COMPACTED, "gone", detail=1), "gone"),
-    (wire.GetLog, wire.Failed(0, wire.ErrorCode.BUSY, "later"), "busy"),
-    (wire.Read, wire.ReadResult(0, 12, b"\xc1"), "key-value result"),
-    (wire.Read, wire.ReadResult(0, 12, kv.encode(kv.BadCommand("no"))), "no list of its keys"),
-    (wire.Read, wire.Failed(0, wire.ErrorCode.BAD_REQUEST, "no such query"), "no such query"),
-])
+@pytest.mark.parametrize(
+    ("kind", "answer", "reason"),
+    [
+        (wire.GetLog, wire.Failed(0, wire.ErrorCode.INTERNAL, "the disk said no"), "the disk said no"),
+        (wire.GetLog, wire.LogResult(0, [], 12, 1), "that do not begin at 1"),
+        (wire.GetLog, wire.LogResult(0, [wire.LogEntryView(LogEntry(7, 2, b""), "")], 12, 1), "that do not begin at 1"),
+        (wire.GetLog, wire.Failed(0, wire.ErrorCode.COMPACTED, "gone", detail=1), "gone"),
+        (wire.GetLog, wire.Failed(0, wire.ErrorCode.BUSY, "later"), "busy"),
+        (wire.Read, wire.ReadResult(0, 12, b"\xc1"), "key-value result"),
+        (wire.Read, wire.ReadResult(0, 12, kv.encode(kv.BadCommand("no"))), "no list of its keys"),
+        (wire.Read, wire.Failed(0, wire.ErrorCode.BAD_REQUEST, "no such query"), "no such query"),
+    ],
+)
 def test_a_member_that_cannot_be_read_to_the_end_is_unchecked(
     written: FakeCluster, cli: Cli, kind: type, answer: wire.Answer, reason: str
 ) -> None:
@@ -380,8 +399,10 @@ def test_no_node_is_compared_in_the_place_of_another(written: FakeCluster, cli: 
     written.members[1] = msgspec.structs.replace(written.members[1], address=written.nodes[3].address)
     got = cli("cluster verify -o json")
     assert [m["unchecked_because"] for m in got.json["members"]] == [
-        None, f"node 3 answers at its address {written.nodes[3].address}",
-        f"node 2 answers at its address {written.nodes[2].address}"]
+        None,
+        f"node 3 answers at its address {written.nodes[3].address}",
+        f"node 2 answers at its address {written.nodes[2].address}",
+    ]
 
 
 def test_members_of_one_name_are_told_apart_by_their_ids(written: FakeCluster, cli: Cli) -> None:
@@ -390,7 +411,10 @@ def test_members_of_one_name_are_told_apart_by_their_ids(written: FakeCluster, c
     written.interfere = on(3, wire.GetLog, other_entry(8, data=b"x"))(written)
     got = cli("cluster verify -o json")
     assert [(m["name"], m["verdict"]) for m in got.json["members"]] == [
-        ("n1", "equal"), ("2", "equal"), ("3", "differs")]
+        ("n1", "equal"),
+        ("2", "equal"),
+        ("3", "differs"),
+    ]
     assert "raftctl log range 8 8 --node 3" in got.err
 
 
@@ -463,8 +487,19 @@ def test_a_real_cluster_is_equal_until_an_entry_is_changed_on_one_disk(tmp_path:
     with running_cluster(tmp_path) as cluster:
         cluster.raftctl("kv", "put", "first", "true")
         load = subprocess.Popen(
-            [sys.executable, "-m", "raftctl.main", "cluster", "bench", "--connections", "4", "--seconds", "2",
-             "-e", cluster.endpoints[0]],
+            [
+                sys.executable,
+                "-m",
+                "raftctl.main",
+                "cluster",
+                "bench",
+                "--connections",
+                "4",
+                "--seconds",
+                "2",
+                "-e",
+                cluster.endpoints[0],
+            ],
             stdout=subprocess.DEVNULL,
         )
         try:
@@ -497,8 +532,12 @@ def falsify(path: Path) -> int:
     commands = [e for e in entries if e.kind is EntryKind.COMMAND and b"true" in e.data]
     chosen = commands[0]
     wal.truncate(chosen.index)
-    wal.append([msgspec.structs.replace(chosen, data=chosen.data.replace(b"true", b"lies")),
-                *(e for e in entries if e.index > chosen.index)])
+    wal.append(
+        [
+            msgspec.structs.replace(chosen, data=chosen.data.replace(b"true", b"lies")),
+            *(e for e in entries if e.index > chosen.index),
+        ]
+    )
     wal.sync()
     wal.close()
     return chosen.index

@@ -13,10 +13,11 @@ import pytest
 import typer
 from typer.exceptions import TyperException
 
-from raftctl import app, registry
-from raftctl.command import Command, Opt, RawValue, leading_options
-from raftctl.errors import UsageError
+from raftctl.cli import registry
+from raftctl.cli import typer_app as app
+from raftctl.cli.command import Command, Opt, RawValue, leading_options
 from raftctl.main import run
+from raftnode.config.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = sorted(registry.COMMANDS)
@@ -34,16 +35,39 @@ def by_typer(path: str, words: list[str]) -> dict[str, Any]:
     return seen[0]
 
 
-@pytest.mark.parametrize("line", [
-    "kv get|key", "kv get|key --raw -o json", "kv get|-ojson key", "kv get|--output=json -- -key",
-    "kv get|key --consistency local --timeout 1.5s -e a:1 -e b:2,c:3", "kv put|key value", "kv put|key --file -",
-    "kv put|key -- --value", "kv put|key value --expected-revision 0", "kv put|key -", "kv incr|key --by -5",
-    "status|", "status|-o json --color never", "status|--watch=5s", "wait|--leader --lag <10 --members 3",
-    "wait|--timeout=2s --health healthy", "version|-o yaml", "completion|words kv ge", "completion|bash",
-    "cluster up|-f demo/cluster.toml --node n1 --node n2 --no-wait", "cluster up|--wait --cluster-file=x",
-    "member remove|n4 -y --dry-run", "log range|1 20", "log tail|-f -n 3", "events list|--type member.*",
-    "snapshot trigger|--all", "context set|prod -e a:1 --use", "cluster init|dir --nodes 5 --base-port 9000",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "kv get|key",
+        "kv get|key --raw -o json",
+        "kv get|-ojson key",
+        "kv get|--output=json -- -key",
+        "kv get|key --consistency local --timeout 1.5s -e a:1 -e b:2,c:3",
+        "kv put|key value",
+        "kv put|key --file -",
+        "kv put|key -- --value",
+        "kv put|key value --expected-revision 0",
+        "kv put|key -",
+        "kv incr|key --by -5",
+        "status|",
+        "status|-o json --color never",
+        "status|--watch=5s",
+        "wait|--leader --lag <10 --members 3",
+        "wait|--timeout=2s --health healthy",
+        "version|-o yaml",
+        "completion|words kv ge",
+        "completion|bash",
+        "cluster up|-f demo/cluster.toml --node n1 --node n2 --no-wait",
+        "cluster up|--wait --cluster-file=x",
+        "member remove|n4 -y --dry-run",
+        "log range|1 20",
+        "log tail|-f -n 3",
+        "events list|--type member.*",
+        "snapshot trigger|--all",
+        "context set|prod -e a:1 --use",
+        "cluster init|dir --nodes 5 --base-port 9000",
+    ],
+)
 def test_both_parsers_read_a_command_line_the_same(line: str) -> None:
     """One table drives the fast path and typer."""
     path, _, rest = line.partition("|")
@@ -54,10 +78,21 @@ def test_both_parsers_read_a_command_line_the_same(line: str) -> None:
     assert command.bind(raw) == by_typer(path, words)
 
 
-@pytest.mark.parametrize("line", [
-    "kv get|", "kv get|a b", "kv get|a --bogus", "kv get|a --timeout", "kv get|a --raw=yes", "wait|--leader=x",
-    "log range|1", "version|extra", "member add|n4", "kv get|a -x",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "kv get|",
+        "kv get|a b",
+        "kv get|a --bogus",
+        "kv get|a --timeout",
+        "kv get|a --raw=yes",
+        "wait|--leader=x",
+        "log range|1",
+        "version|extra",
+        "member add|n4",
+        "kv get|a -x",
+    ],
+)
 def test_what_the_fast_path_does_not_understand_typer_refuses(line: str) -> None:
     """The fast path gives None, and typer says what is wrong."""
     path, _, rest = line.partition("|")
@@ -76,7 +111,9 @@ def test_a_bare_watch_gets_its_value() -> None:
 def test_common_options_may_stand_before_the_command() -> None:
     """As in other tools: raftctl -o json -e a:1 status."""
     assert leading_options(["-o", "json", "-ea:1", "--timeout=1s", "status", "-o", "x"]) == (
-        ["-o", "json", "-ea:1", "--timeout=1s"], ["status", "-o", "x"])
+        ["-o", "json", "-ea:1", "--timeout=1s"],
+        ["status", "-o", "x"],
+    )
 
 
 @pytest.mark.parametrize("path", ALL)
@@ -122,19 +159,30 @@ def test_every_command_and_option_is_in_the_man_page(path: str) -> None:
 
 def test_every_command_has_a_test_that_names_it() -> None:
     """Rule 18."""
-    text = "".join(p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("test_*.py")
-                   if p.name != Path(__file__).name)
+    text = "".join(
+        p.read_text(encoding="utf-8") for p in Path(__file__).parent.glob("test_*.py") if p.name != Path(__file__).name
+    )
     assert [path for path in ALL if not re.search(rf'cli\(f?"{path}', text)] == []
 
 
-@pytest.mark.parametrize("line", [
-    "version", "kv get k -e 127.0.0.1:1", "kv put k v -e 127.0.0.1:1", "status -o json -e 127.0.0.1:1",
-    "wait --leader --timeout 0.1s -e 127.0.0.1:1", "completion words kv",
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "version",
+        "kv get k -e 127.0.0.1:1",
+        "kv put k v -e 127.0.0.1:1",
+        "status -o json -e 127.0.0.1:1",
+        "wait --leader --timeout 0.1s -e 127.0.0.1:1",
+        "completion words kv",
+    ],
+)
 def test_script_commands_start_without_typer_rich_and_asyncio(line: str) -> None:
     """Rule 17: what is run in loops does not pay for help and colours."""
-    program = ("import sys; from raftctl.main import run; run(sys.argv[1:]); "
-               "print(*sorted({'typer', 'rich', 'asyncio', 'raftnode.server'} & set(sys.modules)), file=sys.stderr)")
+    program = (
+        "import sys; from raftctl.main import run; run(sys.argv[1:]); "
+        "print(*sorted({'typer', 'rich', 'asyncio', 'raftnode.replica', 'raftnode.daemon'} & set(sys.modules)), "
+        "file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""
 
@@ -142,23 +190,28 @@ def test_script_commands_start_without_typer_rich_and_asyncio(line: str) -> None
 @pytest.mark.parametrize("line", ["version", "completion words kv", "completion bash"])
 def test_what_asks_no_node_starts_without_the_wire(line: str) -> None:
     """Rule 17: a third of what a conversation needs is msgspec."""
-    program = ("import sys; from raftctl.main import run; run(sys.argv[1:]); "
-               "print(*sorted({'msgspec', 'socket', 'json'} & set(sys.modules)), file=sys.stderr)")
+    program = (
+        "import sys; from raftctl.main import run; run(sys.argv[1:]); "
+        "print(*sorted({'msgspec', 'socket', 'json'} & set(sys.modules)), file=sys.stderr)"
+    )
     done = subprocess.run([sys.executable, "-c", program, *line.split()], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines()[-1] == ""
 
 
 def test_the_program_collects_garbage_again_when_its_command_runs() -> None:
     """It is off only while modules are loaded; a command may run for days."""
-    program = ("import gc, sys; from raftctl import invocation, __main__; "
-               "before = invocation.run_command; "
-               "from raftctl import main; "
-               "main.run_command = lambda c, v: (before(c, v), print(gc.isenabled(), file=sys.stderr)); "
-               "sys.argv[1:] = ['version']; __main__.main()")
+    program = (
+        "import gc, sys; from raftctl.cli import context as invocation; from raftctl import __main__; "
+        "before = invocation.run_command; "
+        "from raftctl import main; "
+        "main.run_command = lambda c, v: (before(c, v), print(gc.isenabled(), file=sys.stderr)); "
+        "sys.argv[1:] = ['version']; __main__.main()"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr == "True\n"
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["raftctl"] == (
-        "raftctl.__main__:main")
+        "raftctl.__main__:main"
+    )
 
 
 @pytest.mark.parametrize("group", ["", *sorted(registry.GROUPS)])

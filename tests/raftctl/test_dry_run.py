@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftctl import registry
-from raftctl.commands.kv_dry_run import evaluate
-from raftnode.machine.kv import KvMachine
+from raftctl.cli import registry
+from raftctl.commands.kv.dry_run import evaluate
+from raftnode.machine.kv.machine import KvMachine
 from raftnode.wire import client as wire
 from raftnode.wire import kv
 from tests.raftctl.conftest import Cli
@@ -17,10 +17,30 @@ from tests.raftctl.data_dirs import tree
 from tests.support.fake_node import FakeCluster
 
 READS = {
-    "status", "wait", "version", "completion", "config explain", "context list", "context show",
-    "cluster list", "cluster health", "cluster verify", "member list", "log range", "log tail", "log info",
-    "log verify", "log stats", "snapshot list", "snapshot inspect", "snapshot verify", "events list", "events tail",
-    "kv get", "kv list", "kv watch",
+    "status",
+    "wait",
+    "version",
+    "completion",
+    "config explain",
+    "context list",
+    "context show",
+    "cluster list",
+    "cluster health",
+    "cluster verify",
+    "member list",
+    "log range",
+    "log tail",
+    "log info",
+    "log verify",
+    "log stats",
+    "snapshot list",
+    "snapshot inspect",
+    "snapshot verify",
+    "events list",
+    "events tail",
+    "kv get",
+    "kv list",
+    "kv watch",
 }
 """The commands that change nothing: every other one has --dry-run."""
 
@@ -37,17 +57,20 @@ def test_the_list_of_reading_commands_has_no_other() -> None:
     assert set(registry.COMMANDS) >= READS
 
 
-@pytest.mark.parametrize(("words", "record"), [
-    ("kv put number 8", {"would_change": True, "previous_revision": 2}),
-    ("kv put new 8", {"would_change": True, "previous_revision": 0}),
-    ("kv put number 8 --expected-revision 2", {"would_change": True, "previous_revision": 2}),
-    ("kv cas number 7 8", {"would_change": True, "previous_revision": 2}),
-    ("kv cas new --absent 8", {"would_change": True, "previous_revision": 0}),
-    ("kv delete number", {"would_change": True}),
-    ("kv delete new --if-exists", {"would_change": False}),
-    ("kv incr number --by -9", {"would_change": True, "value": -2}),
-    ("kv incr new", {"would_change": True, "value": 1}),
-])
+@pytest.mark.parametrize(
+    ("words", "record"),
+    [
+        ("kv put number 8", {"would_change": True, "previous_revision": 2}),
+        ("kv put new 8", {"would_change": True, "previous_revision": 0}),
+        ("kv put number 8 --expected-revision 2", {"would_change": True, "previous_revision": 2}),
+        ("kv cas number 7 8", {"would_change": True, "previous_revision": 2}),
+        ("kv cas new --absent 8", {"would_change": True, "previous_revision": 0}),
+        ("kv delete number", {"would_change": True}),
+        ("kv delete new --if-exists", {"would_change": False}),
+        ("kv incr number --by -9", {"would_change": True, "value": -2}),
+        ("kv incr new", {"would_change": True, "value": 1}),
+    ],
+)
 def test_a_write_is_evaluated_against_a_linearizable_read(
     cluster: FakeCluster, cli: Cli, words: str, record: dict[str, Any]
 ) -> None:
@@ -66,14 +89,24 @@ def test_a_write_is_evaluated_against_a_linearizable_read(
     real = cli(f"{words} -o json").json
     assert real["changed"] == record["would_change"]
     assert {k: v for k, v in real.items() if k not in ("changed", "revision")} == {
-        k: v for k, v in got.items() if k not in ("changed", "revision", "dry_run", "would_change")}
+        k: v for k, v in got.items() if k not in ("changed", "revision", "dry_run", "would_change")
+    }
 
 
-@pytest.mark.parametrize("words", [
-    "kv put number 8 --expected-revision 9", "kv put new 8 --expected-revision 9", "kv cas number 9 8",
-    "kv cas new 9 8", "kv cas number --absent 8", "kv delete number --expected-revision 9", "kv delete new",
-    "kv incr word", "kv incr number --by 9223372036854775807",
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "kv put number 8 --expected-revision 9",
+        "kv put new 8 --expected-revision 9",
+        "kv cas number 9 8",
+        "kv cas new 9 8",
+        "kv cas number --absent 8",
+        "kv delete number --expected-revision 9",
+        "kv delete new",
+        "kv incr word",
+        "kv incr number --by 9223372036854775807",
+    ],
+)
 def test_what_a_write_would_be_refused_is_refused_in_a_dry_run(cluster: FakeCluster, cli: Cli, words: str) -> None:
     """With the same error and exit code."""
     cli("kv put word abc")
@@ -93,7 +126,9 @@ def test_the_evaluation_has_the_rules_of_the_store(seed: int) -> None:
         key, value = b"k%d" % chance.randrange(3), chance.choice(values)
         expected = chance.choice([None, 0, chance.randrange(index)])
         commands: list[kv.KvCommand] = [
-            kv.Put(key, value, expected), kv.Delete(key, expected), kv.Increment(key, chance.choice([0, 1, -5, 2**62])),
+            kv.Put(key, value, expected),
+            kv.Delete(key, expected),
+            kv.Increment(key, chance.choice([0, 1, -5, 2**62])),
             kv.CompareAndSet(key, chance.choice([None, *values]), value),
         ]
         command = chance.choice(commands)
@@ -137,8 +172,11 @@ def test_no_snapshot_is_taken(cluster: FakeCluster, cli: Cli) -> None:
     got = cli("snapshot trigger --all --dry-run -o json").json
     assert (got["changed"], got["would_change"]) == (False, True)
     assert got["snapshots"] == [{"node": f"n{i}", "index": 1, "would_change": True} for i in (1, 2, 3)]
-    cluster.interfere = lambda node, request: wire.StatusResult(0, msgspec.structs.replace(
-        cluster.status(node), snapshot_index=1)) if isinstance(request, wire.GetStatus) else None
+    cluster.interfere = lambda node, request: (
+        wire.StatusResult(0, msgspec.structs.replace(cluster.status(node), snapshot_index=1))
+        if isinstance(request, wire.GetStatus)
+        else None
+    )
     assert cli("snapshot trigger --dry-run").out == "changed: false  would take a snapshot on: no member\n"
     cluster.stop(3)
     assert cli("snapshot trigger --node n3 --dry-run").code == 4
@@ -154,7 +192,8 @@ def test_no_backup_is_made(cluster: FakeCluster, cli: Cli, tmp_path: Path) -> No
     cli("kv put a b")
     cli("snapshot trigger")
     assert cli(f"snapshot save {file} --existing --dry-run").out == (
-        f"changed: false  would save {file}: its snapshot of entry 1, from n1\n")
+        f"changed: false  would save {file}: its snapshot of entry 1, from n1\n"
+    )
     assert cluster.count(wire.ReadSnapshot) == 0
     file.touch()
     assert cli(f"snapshot save {file} --dry-run").code == 6

@@ -10,19 +10,58 @@ from pathlib import Path
 
 import pytest
 
-from raftctl import app, registry
+from raftctl.cli import registry
+from raftctl.cli import typer_app as app
 from raftctl.cluster_file import load_cluster_file
 from tests.raftctl.test_cluster import free_ports as neighbouring_ports
 from tests.support.processes import READY_SECONDS, free_ports, python_module
 
 ORDER = (
-    "cluster init", "cluster up", "cluster list", "wait", "status", "cluster health", "cluster verify",
-    "kv put", "kv get", "kv list", "kv incr", "kv cas", "kv delete", "kv watch",
-    "log info", "log range", "log tail", "log stats", "log verify", "log export",
-    "snapshot trigger", "snapshot list", "snapshot save", "snapshot verify", "snapshot inspect", "snapshot restore",
-    "events list", "context set", "context use", "context show", "context list", "context delete",
-    "config explain", "completion", "version", "member list", "member add", "member promote", "member demote",
-    "events tail", "member transfer", "member remove", "member replace", "cluster bench", "cluster down",
+    "cluster init",
+    "cluster up",
+    "cluster list",
+    "wait",
+    "status",
+    "cluster health",
+    "cluster verify",
+    "kv put",
+    "kv get",
+    "kv list",
+    "kv incr",
+    "kv cas",
+    "kv delete",
+    "kv watch",
+    "log info",
+    "log range",
+    "log tail",
+    "log stats",
+    "log verify",
+    "log export",
+    "snapshot trigger",
+    "snapshot list",
+    "snapshot save",
+    "snapshot verify",
+    "snapshot inspect",
+    "snapshot restore",
+    "events list",
+    "context set",
+    "context use",
+    "context show",
+    "context list",
+    "context delete",
+    "config explain",
+    "completion",
+    "version",
+    "member list",
+    "member add",
+    "member promote",
+    "member demote",
+    "events tail",
+    "member transfer",
+    "member remove",
+    "member replace",
+    "cluster bench",
+    "cluster down",
 )
 STREAMS = {"status", "log tail", "kv watch", "events tail"}
 """These go on until they are interrupted."""
@@ -47,25 +86,38 @@ class Shell:
         script.chmod(0o755)
         endpoints = ",".join(f"127.0.0.1:{self.base + i}" for i in range(3))
         self.environment = os.environ | {
-            "PATH": f"{path / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(Path(__file__).parents[2]),
-            "RAFTCTL_ENDPOINTS": endpoints, "RAFTCTL_CONFIG": str(path / "contexts.toml"),
+            "PATH": f"{path / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "RAFTCTL_ENDPOINTS": endpoints,
+            "RAFTCTL_CONFIG": str(path / "contexts.toml"),
         }
         self.nodes: list[subprocess.Popen[bytes]] = []
 
     def here(self, line: str) -> str:
         """Return an example with this machine's addresses, and shorter."""
         for given, meant in (
-            ("--base-port 7001", f"--base-port {self.base}"), ("10.0.0.1:7001", f"127.0.0.1:{self.base}"),
-            ("10.0.0.2:7001", f"127.0.0.1:{self.base + 1}"), ("10.0.0.4:7001", self.new),
-            ("--connections 100 --seconds 5", "--connections 10 --seconds 0.3"), ("--from 1042", "--from 1"),
+            ("--base-port 7001", f"--base-port {self.base}"),
+            ("10.0.0.1:7001", f"127.0.0.1:{self.base}"),
+            ("10.0.0.2:7001", f"127.0.0.1:{self.base + 1}"),
+            ("10.0.0.4:7001", self.new),
+            ("--connections 100 --seconds 5", "--connections 10 --seconds 0.3"),
+            ("--from 1042", "--from 1"),
             ("--after 1042", "--after 0"),
         ):
             line = line.replace(given, meant)
         return line
 
     def start(self, line: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(["bash", "-c", line], cwd=self.path, env=self.environment, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        return subprocess.Popen(
+            ["bash", "-c", line],
+            cwd=self.path,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def run(self, line: str) -> str:
         """Run a line of shell, which must succeed, and return what it prints."""
@@ -92,8 +144,9 @@ class Shell:
         (port,) = free_ports(1)
         self.new = f"127.0.0.1:{port}"
         raftnode = shlex.join(python_module("raftnode.main"))
-        self.run(f"{raftnode} join --cluster $RAFTCTL_ENDPOINTS --name {name} --address {self.new} "
-                 f"--data-dir {directory}")
+        self.run(
+            f"{raftnode} join --cluster $RAFTCTL_ENDPOINTS --name {name} --address {self.new} --data-dir {directory}"
+        )
         words = python_module("raftnode.main", "run", "--data-dir", str(self.path / directory))
         with (self.path / f"{directory}.log").open("ab") as log:
             self.nodes.append(subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log))

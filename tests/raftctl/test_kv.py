@@ -15,13 +15,21 @@ from tests.support.fake_node import HANG_UP, SILENCE, FakeCluster, Reply
 def test_a_value_that_was_put_is_read_back(cluster: FakeCluster, cli: Cli) -> None:
     """kv put says what changed; kv get prints the value and nothing else."""
     assert cli("kv put greeting hello -o json").json == {
-        "schema": "raftctl.kv.put/1", "key": "greeting", "changed": True, "revision": 1, "previous_revision": 0,
+        "schema": "raftctl.kv.put/1",
+        "key": "greeting",
+        "changed": True,
+        "revision": 1,
+        "previous_revision": 0,
     }
     got = cli("kv get greeting")
     assert (got.code, got.out, got.err) == (0, "hello\n", "")
     assert cli("kv get greeting --consistency local").out == "hello\n"
     assert cli("kv get greeting -o json").json == {
-        "schema": "raftctl.kv.get/1", "key": "greeting", "value": "hello", "revision": 1, "create_revision": 1,
+        "schema": "raftctl.kv.get/1",
+        "key": "greeting",
+        "value": "hello",
+        "revision": 1,
+        "create_revision": 1,
         "version": 1,
     }
 
@@ -212,15 +220,18 @@ def test_a_session_that_the_cluster_forgot_is_opened_again(cluster: FakeCluster,
     assert cluster.sessions == 2
 
 
-@pytest.mark.parametrize(("arguments", "code"), [
-    (["kv", "put", "k"], "E_USAGE"),
-    (["kv", "put", "", "v"], "E_USAGE"),
-    (["kv", "put", "k" * 65537, "v"], "E_TOO_LARGE"),
-    (["kv", "put", "k", "--file", "/nonexistent/file"], "E_USAGE"),
-    (["kv", "put", "xyz", "00", "--hex"], "E_USAGE"),
-    (["kv", "put", "k", "v", "--expected-revision", "one"], "E_USAGE"),
-    (["kv", "cas", "k"], "E_USAGE"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["kv", "put", "k"], "E_USAGE"),
+        (["kv", "put", "", "v"], "E_USAGE"),
+        (["kv", "put", "k" * 65537, "v"], "E_TOO_LARGE"),
+        (["kv", "put", "k", "--file", "/nonexistent/file"], "E_USAGE"),
+        (["kv", "put", "xyz", "00", "--hex"], "E_USAGE"),
+        (["kv", "put", "k", "v", "--expected-revision", "one"], "E_USAGE"),
+        (["kv", "cas", "k"], "E_USAGE"),
+    ],
+)
 def test_input_that_makes_no_sense_is_exit_2(cluster: FakeCluster, cli: Cli, arguments: list[str], code: str) -> None:
     """A usage error is known before anything is sent."""
     command, *rest = arguments

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raftctl.log_statistics import Statistics, operation, rates
+from raftctl.inspect.log_statistics import Statistics, operation, rates
 from raftctl.main import run
 from raftnode.core.types import EntryKind, LogEntry
 from raftnode.storage.wal import Wal
@@ -133,8 +133,17 @@ def test_entries_that_a_snapshot_has_replaced_are_exit_3(logged: FakeCluster, cl
     assert [e["index"] for e in cli(advice).lines] == list(range(5, 13))
 
 
-@pytest.mark.parametrize("words", ["log export 0 4", "log export 5 4", "log export 1 2 --data-dir x --node n1",
-                                   "log export 1 2 -o yaml", "log stats -n -1", "log stats --data-dir x --node n1"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "log export 0 4",
+        "log export 5 4",
+        "log export 1 2 --data-dir x --node n1",
+        "log export 1 2 -o yaml",
+        "log stats -n -1",
+        "log stats --data-dir x --node n1",
+    ],
+)
 def test_what_makes_no_sense_is_exit_2(logged: FakeCluster, cli: Cli, words: str) -> None:
     """Before anything is read."""
     got = cli(words)
@@ -148,7 +157,11 @@ def test_statistics_count_by_kind_operation_and_term(logged: FakeCluster, cli: C
     entries = log_entries(12)
     size = sum(len(e.data) for e in entries)
     assert (record["schema"], record["node"], record["entries"], record["bytes"]) == (
-        "raftctl.log.stats/1", "n1", 12, size)
+        "raftctl.log.stats/1",
+        "n1",
+        12,
+        size,
+    )
     assert record["kinds"] == [
         {"kind": "noop", "entries": 1, "bytes": 0, "first_index": 1, "last_index": 1},
         {"kind": "command", "entries": 11, "bytes": size, "first_index": 2, "last_index": 12},
@@ -170,7 +183,15 @@ def test_statistics_count_by_kind_operation_and_term(logged: FakeCluster, cli: C
     assert table[1].startswith("  files  1 segment, ")
     assert table[2].split() == ["WHAT", "ENTRIES", "BYTES", "SHARE", "FIRST", "LAST", "SUMMARY"]
     assert [line.split("  ")[0] for line in table[3:]] == [
-        "all", "kind command", "kind noop", "operation put", "operation open session", "term 1", "term 2", "entry 10"]
+        "all",
+        "kind command",
+        "kind noop",
+        "operation put",
+        "operation open session",
+        "term 1",
+        "term 2",
+        "entry 10",
+    ]
     assert tree(path) == before
 
 
@@ -187,8 +208,13 @@ def test_statistics_begin_anew_where_entries_went_meanwhile(logged: FakeCluster,
     logged.interfere = compact_at_five
     record = cli("log stats -o json").json
     assert record["entries"] == 5
-    assert record["terms"][0] == {"term": 1, "entries": 1, "bytes": len(log_entries(12)[7].data), "first_index": 8,
-                                  "last_index": 8}
+    assert record["terms"][0] == {
+        "term": 1,
+        "entries": 1,
+        "bytes": len(log_entries(12)[7].data),
+        "first_index": 8,
+        "last_index": 8,
+    }
 
 
 def test_an_empty_log_has_statistics_too(cluster: FakeCluster, cli: Cli) -> None:
@@ -216,7 +242,12 @@ def test_a_damaged_log_is_counted_up_to_the_damage_and_exit_3(cli: Cli, tmp_path
 def test_the_rate_is_the_one_between_snapshots(cli: Cli, tmp_path: Path) -> None:
     """Entries have no times; a clock that was set back, or a time that is none, tells nothing."""
     assert rates([(300, "2026-11-23T03:00:30.000Z"), (100, "2026-11-23T03:00:10.000Z")])[0] == (
-        101, 300, "2026-11-23T03:00:10.000Z", "2026-11-23T03:00:30.000Z", 10.0)
+        101,
+        300,
+        "2026-11-23T03:00:10.000Z",
+        "2026-11-23T03:00:30.000Z",
+        10.0,
+    )
     assert rates([(100, "2026-11-23T03:00:10.000Z"), (300, "2026-11-23T03:00:10.000Z")]) == []
     assert rates([(100, "2026-11-23T03:00:10.000Z"), (300, "2026-11-23T03:00:00.000Z"), (400, "noon")]) == []
     path = make_data_dir(tmp_path / "n1")

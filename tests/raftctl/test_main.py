@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from raftctl import errors
 from raftctl.failures import failure_error
 from raftctl.main import run
+from raftnode.config import errors
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
 from tests.raftctl.conftest import Cli
 from tests.support.fake_node import FakeCluster, FakeNode
@@ -20,12 +20,25 @@ from tests.support.fake_node import FakeCluster, FakeNode
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize(("code", "exit_code"), [
-    (ErrorCode.NOT_LEADER, 5), (ErrorCode.NO_LEADER, 5), (ErrorCode.TIMED_OUT, 5), (ErrorCode.OVERWRITTEN, 5),
-    (ErrorCode.BUSY, 5), (ErrorCode.BAD_REQUEST, 2), (ErrorCode.TOO_LARGE, 2), (ErrorCode.SESSION_EXPIRED, 7),
-    (ErrorCode.REFUSED, 6), (ErrorCode.NOT_FOUND, 3), (ErrorCode.COMPACTED, 3), (ErrorCode.NO_SPACE, 6),
-    (ErrorCode.SHUTTING_DOWN, 5), (ErrorCode.INTERNAL, 1),
-])
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        (ErrorCode.NOT_LEADER, 5),
+        (ErrorCode.NO_LEADER, 5),
+        (ErrorCode.TIMED_OUT, 5),
+        (ErrorCode.OVERWRITTEN, 5),
+        (ErrorCode.BUSY, 5),
+        (ErrorCode.BAD_REQUEST, 2),
+        (ErrorCode.TOO_LARGE, 2),
+        (ErrorCode.SESSION_EXPIRED, 7),
+        (ErrorCode.REFUSED, 6),
+        (ErrorCode.NOT_FOUND, 3),
+        (ErrorCode.COMPACTED, 3),
+        (ErrorCode.NO_SPACE, 6),
+        (ErrorCode.SHUTTING_DOWN, 5),
+        (ErrorCode.INTERNAL, 1),
+    ],
+)
 def test_every_refusal_of_a_node_has_its_exit_code(code: ErrorCode, exit_code: int) -> None:
     """Rule 4: nothing that failed exits 0."""
     assert failure_error(Failed(1, code, "text")).exit_code == exit_code
@@ -55,8 +68,20 @@ def test_with_json_the_error_is_json(cli: Cli, form: str) -> None:
     assert json.loads(cli(f"status --bogus {form}").err)["code"] == "E_USAGE"
 
 
-@pytest.mark.parametrize("line", ["", "kv", "kv fly", "fly", "kv get", "kv get k -o xml", "kv get k --timeout soon",
-                                  "kv get k -e nonsense", "kv get k -e ::1:7001"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "kv",
+        "kv fly",
+        "fly",
+        "kv get",
+        "kv get k -o xml",
+        "kv get k --timeout soon",
+        "kv get k -e nonsense",
+        "kv get k -e ::1:7001",
+    ],
+)
 def test_a_command_line_that_makes_no_sense_is_exit_2(cli: Cli, line: str) -> None:
     """And says so on standard error only."""
     got = cli(line)
@@ -105,11 +130,18 @@ def test_a_closed_pipe_ends_quietly() -> None:
 def test_output_that_cannot_be_written_is_not_exit_0() -> None:
     """Rule 4: a full disk under standard output is a failure."""
     with open("/dev/full", "w", encoding="utf-8") as full:
-        done = subprocess.run([sys.executable, "-m", "raftctl.main", "version"], stdout=full, stderr=subprocess.PIPE,
-                              text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "raftctl.main", "version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 1
     assert done.stderr.splitlines()[:2] == [
-        "error: cannot write to standard output  [E_OUTPUT, exit 1]", "  No space left on device"]
+        "error: cannot write to standard output  [E_OUTPUT, exit 1]",
+        "  No space left on device",
+    ]
 
 
 def test_a_closed_standard_output_is_a_plain_error() -> None:
@@ -120,10 +152,18 @@ def test_a_closed_standard_output_is_a_plain_error() -> None:
     assert done.stderr.startswith("error: standard output is closed  [E_OUTPUT, exit 1]")
 
 
-@pytest.mark.parametrize(("line", "plain"), [
-    ("--version", "version"), ("-h", "--help"), ("help", "--help"), ("help kv get", "kv get --help"),
-    ("kv get -h", "kv get --help"), ("kv -h", "kv --help"), ("-o json --version", "version -o json"),
-])
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("--version", "version"),
+        ("-h", "--help"),
+        ("help", "--help"),
+        ("help kv get", "kv get --help"),
+        ("kv get -h", "kv get --help"),
+        ("kv -h", "kv --help"),
+        ("-o json --version", "version -o json"),
+    ],
+)
 def test_help_and_version_may_be_asked_for_as_elsewhere(cli: Cli, line: str, plain: str) -> None:
     """What other tools take is not an error here."""
     got = cli(line)
@@ -147,10 +187,18 @@ def test_completion_gives_a_script_for_each_shell(cli: Cli) -> None:
     assert cli("completion csh").code == 2
 
 
-@pytest.mark.parametrize(("words", "found"), [
-    ("kv g", ["get"]), ("stat", ["status"]), ("kv get --ra", ["--raw"]), ("status -o j", ["json", "jsonl"]),
-    ("cluster '' ", ["bench", "down", "health", "init", "list", "up", "verify"]), ("nothing ''", []), ("kv get k", []),
-])
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("kv g", ["get"]),
+        ("stat", ["status"]),
+        ("kv get --ra", ["--raw"]),
+        ("status -o j", ["json", "jsonl"]),
+        ("cluster '' ", ["bench", "down", "health", "init", "list", "up", "verify"]),
+        ("nothing ''", []),
+        ("kv get k", []),
+    ],
+)
 def test_completion_knows_the_command_table(cli: Cli, words: str, found: list[str]) -> None:
     """Words, options and their values."""
     assert cli(f"completion words -- {words}").out.split() == found
@@ -188,7 +236,8 @@ def told(call: ast.Call) -> list[bool]:
 def test_every_error_says_what_why_and_what_to_do_next(file: Path) -> None:
     """Rule 5: the constructor asks for all three, and none of them is the empty text."""
     calls = [
-        node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        node
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {*ERRORS, "SessionLost"}
     ]
     assert [call.lineno for call in calls if told(call) != [True] * 3] == []

@@ -57,8 +57,10 @@ def test_add_tells_how_to_start_the_new_node_and_gives_up_with_exit_7(cluster: F
     def never_promotable(node: int, request: Any) -> Reply | None:
         if isinstance(request, wire.GetStatus) and len(cluster.members) > len(members):
             status = cluster.status(node)
-            listed = [msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
-                      for m in status.members]
+            listed = [
+                msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
+                for m in status.members
+            ]
             return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
         return None
 
@@ -76,8 +78,10 @@ def test_a_dry_run_of_an_addition_under_way_says_what_would_happen(cluster: Fake
     def behind(node: int, request: Any) -> Reply | None:
         if isinstance(request, wire.GetStatus):
             status = cluster.status(node)
-            listed = [msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
-                      for m in status.members]
+            listed = [
+                msgspec.structs.replace(m, promotable=False, last_contact_ms=-1) if m.name == "n4" else m
+                for m in status.members
+            ]
             return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
         if isinstance(request, wire.ChangeMembers) and not request.force:
             return wire.Failed(0, wire.ErrorCode.REFUSED, "n4 has not caught up: it has entry 0 of 3")
@@ -103,8 +107,13 @@ def test_a_dry_run_changes_nothing_and_shows_the_arithmetic(cluster: FakeCluster
     """Rule 6: voters, quorum and tolerance, before and after."""
     got = cli("member remove n3 --dry-run -o json").json
     assert got == {
-        "schema": "raftctl.member.remove/1", "member": "n3", "changed": False, "dry_run": True,
-        "would_change": True, "voters": {"before": 3, "after": 2}, "quorum": {"before": 2, "after": 2},
+        "schema": "raftctl.member.remove/1",
+        "member": "n3",
+        "changed": False,
+        "dry_run": True,
+        "would_change": True,
+        "voters": {"before": 3, "after": 2},
+        "quorum": {"before": 2, "after": 2},
         "tolerates": {"before": 1, "after": 0},
     }
     assert cli("member add n4 --dry-run --address", ADDRESS).code == 0
@@ -152,7 +161,9 @@ def test_a_removal_that_would_be_refused_is_not_asked_about(
     """The leader evaluates it first: exit 6 at once, before the question."""
     cluster.interfere = lambda _node, request: (
         wire.Failed(0, wire.ErrorCode.REFUSED, "node 1 is the last voter")
-        if isinstance(request, wire.ChangeMembers) else None)
+        if isinstance(request, wire.ChangeMembers)
+        else None
+    )
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     got = cli("member remove n3")
     assert got.code == 6
@@ -169,7 +180,8 @@ def test_a_refusal_carries_the_servers_arithmetic(cluster: FakeCluster, cli: Cli
     """Rule 9: exit 6, in three lines."""
     text = "the cluster would lose its quorum: now 3 voters, 2 up, quorum 2; after: 2 voters, 1 up, quorum 2"
     cluster.interfere = lambda _node, request: (
-        wire.Failed(0, wire.ErrorCode.REFUSED, text) if isinstance(request, wire.ChangeMembers) else None)
+        wire.Failed(0, wire.ErrorCode.REFUSED, text) if isinstance(request, wire.ChangeMembers) else None
+    )
     got = cli("member remove n2 --yes")
     assert got.code == 6
     assert got.err.splitlines() == [
@@ -204,7 +216,12 @@ def test_demote_and_promote_turn_a_member_and_back(cluster: FakeCluster, cli: Cl
 def test_transfer_hands_over_and_is_idempotent(cluster: FakeCluster, cli: Cli) -> None:
     """member transfer: the target leads afterwards."""
     assert cli("member transfer n2 -o json").json == {
-        "schema": "raftctl.member.transfer/1", "member": "n2", "changed": True, "leader_id": 2, "term": 8}
+        "schema": "raftctl.member.transfer/1",
+        "member": "n2",
+        "changed": True,
+        "leader_id": 2,
+        "term": 8,
+    }
     assert cli("member transfer n2 -o json").json["changed"] is False
     assert cli("member transfer").code == 0
     assert cluster.leader != 2
@@ -221,7 +238,14 @@ def test_list_names_every_member(cluster: FakeCluster, cli: Cli) -> None:
     assert cli("member list -o name").out == "n1\nn2\nn3\n"
     assert [m["schema"] for m in cli("member list -o jsonl").lines] == ["raftctl.member/1"] * 3
     assert cli("member list -o wide").out.splitlines()[0].split() == [
-        "NAME", "ID", "KIND", "ADDRESS", "STATE", "INSTANCE", "VERSION"]
+        "NAME",
+        "ID",
+        "KIND",
+        "ADDRESS",
+        "STATE",
+        "INSTANCE",
+        "VERSION",
+    ]
 
 
 def test_an_ambiguous_name_is_an_error(cluster: FakeCluster, cli: Cli) -> None:
@@ -243,7 +267,7 @@ def test_a_change_gives_a_cluster_without_a_leader_a_few_seconds_and_says_who_is
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the change's own timeout of half a minute, and with the reason that status has."""
-    monkeypatch.setattr("raftctl.commands.membership.LEADER_S", 0.2)
+    monkeypatch.setattr("raftctl.commands.member.membership.LEADER_S", 0.2)
     cluster.leader = 0
     cluster.stop(2)
     cluster.stop(3)
@@ -256,8 +280,15 @@ def test_endpoints_of_two_clusters_are_refused(cluster: FakeCluster, cli: Cli) -
     """A typing mistake in an endpoint list must not mix two clusters into one view."""
     with FakeCluster(1, cluster_id="other") as stranger:
         lists = (f"{cluster.endpoints},{stranger.endpoints}", f"{stranger.endpoints},{cluster.endpoints}")
-        for command in ("member list", "status", "kv put k v", "kv get k", "kv get k --consistency local",
-                        "wait --leader", "member remove n3 --yes"):
+        for command in (
+            "member list",
+            "status",
+            "kv put k v",
+            "kv get k",
+            "kv get k --consistency local",
+            "wait --leader",
+            "member remove n3 --yes",
+        ):
             for endpoints in lists:
                 got = cli(command, "-e", endpoints)
                 assert got.code == 2, command

@@ -53,17 +53,25 @@ def test_a_repeated_replacement_is_changed_false(cluster: FakeCluster, cli: Cli)
     """Rule 6: the old one is gone and the new one is there."""
     cli(REPLACE)
     again = cli(REPLACE + " -o json").json
-    assert again == {"schema": "raftctl.member.replace/1", "member": "n4", "changed": False, "id": 4,
-                     "address": ADDRESS, "replaced": None, "done": True}
+    assert again == {
+        "schema": "raftctl.member.replace/1",
+        "member": "n4",
+        "changed": False,
+        "id": 4,
+        "address": ADDRESS,
+        "replaced": None,
+        "done": True,
+    }
 
 
-@pytest.mark.parametrize(("before", "proposed"), [
-    ("member add n4 --learner", [["add_learner"], ["promote", "remove"]]),
-    ("member add n4", [["add_learner"], ["promote"], ["promote", "remove"]]),
-])
-def test_it_goes_on_where_it_stands(
-    cluster: FakeCluster, cli: Cli, before: str, proposed: list[list[str]]
-) -> None:
+@pytest.mark.parametrize(
+    ("before", "proposed"),
+    [
+        ("member add n4 --learner", [["add_learner"], ["promote", "remove"]]),
+        ("member add n4", [["add_learner"], ["promote"], ["promote", "remove"]]),
+    ],
+)
+def test_it_goes_on_where_it_stands(cluster: FakeCluster, cli: Cli, before: str, proposed: list[list[str]]) -> None:
     """After an interruption the same command takes the remaining steps; a promotion that is made is not made again."""
     cli(f"{before} --address {ADDRESS}")
     assert cli(REPLACE).code == 0
@@ -104,12 +112,22 @@ def test_without_waiting_only_what_can_be_done_now_is_done(cluster: FakeCluster,
     cluster.interfere = never_promotable(cluster)
     got = cli(REPLACE + " --no-wait -o json")
     assert got.code == 0
-    assert got.json == {"schema": "raftctl.member.replace/1", "member": "n4", "changed": True, "id": 4,
-                        "address": ADDRESS, "replaced": None, "done": False, "next": f"raftctl {REPLACE}"}
+    assert got.json == {
+        "schema": "raftctl.member.replace/1",
+        "member": "n4",
+        "changed": True,
+        "id": 4,
+        "address": ADDRESS,
+        "replaced": None,
+        "done": False,
+        "next": f"raftctl {REPLACE}",
+    }
     assert changes(cluster) == [["add_learner"]]
     again = cli(REPLACE + " --no-wait")
-    assert again.out == "changed: false  n4 has 0 of 0 entries, and does not answer; n3 stays a voter until it has " \
-                        "caught up\n"
+    assert (
+        again.out == "changed: false  n4 has 0 of 0 entries, and does not answer; n3 stays a voter until it has "
+        "caught up\n"
+    )
     assert "raftnode run --data-dir DIR" in again.err
     followed, _, go_on = again.err.splitlines()[-1].removeprefix("follow it: ").partition("; go on when its lag is ")
     assert followed == "raftctl status --watch"
@@ -179,8 +197,12 @@ def test_a_replacement_in_steps_waits_for_nobody(tmp_path: Path) -> None:
         begun = json.loads(cluster.raftctl(*words).stdout)
         assert (begun["changed"], begun["done"]) == (False, False)
         cluster.start("n4")
-        cluster.wait_for("n4 has caught up", lambda found: any(
-            m.name == "n4" and m.promotable for s in found.values() if s.role == "leader" for m in s.members))
+        cluster.wait_for(
+            "n4 has caught up",
+            lambda found: any(
+                m.name == "n4" and m.promotable for s in found.values() if s.role == "leader" for m in s.members
+            ),
+        )
         ended = json.loads(cluster.raftctl(*words).stdout)
         assert (ended["changed"], ended["done"], ended["replaced"]["name"]) == (True, True, old)
         assert json.loads(cluster.raftctl(*words).stdout)["changed"] is False

@@ -42,11 +42,30 @@ def test_tail_and_info_read_a_directory(data_dir: Path, cli: Cli) -> None:
     assert [e["committed"] for e in cli(f"log tail --from 6 --data-dir {data_dir} -o jsonl").lines][:2] == [True, None]
     (log,) = cli(f"log info --data-dir {data_dir} -o json").json["logs"]
     assert log == {
-        "node": "n1", "id": 1, "state": "offline", "term": 2, "first_index": 1, "last_index": 12, "commit_index": None,
-        "applied_index": None, "snapshot_index": 6, "snapshot_term": 1, "known_committed_index": 6, "damage": [],
+        "node": "n1",
+        "id": 1,
+        "state": "offline",
+        "term": 2,
+        "first_index": 1,
+        "last_index": 12,
+        "commit_index": None,
+        "applied_index": None,
+        "snapshot_index": 6,
+        "snapshot_term": 1,
+        "known_committed_index": 6,
+        "damage": [],
     }
     assert cli(f"log info --data-dir {data_dir}").out.splitlines()[1].split() == [
-        "n1", "2", "1", "12", "-", "-", "6", "1", "6"]
+        "n1",
+        "2",
+        "1",
+        "12",
+        "-",
+        "-",
+        "6",
+        "1",
+        "6",
+    ]
 
 
 def test_compacted_entries_are_exit_3_as_online(tmp_path: Path, cli: Cli) -> None:
@@ -97,7 +116,10 @@ def test_verify_tells_everything_about_a_whole_directory(tmp_path: Path, cli: Cl
     assert record["identity"]["node_name"] == "n1"
     assert record["hard_state"] == {"term": 2, "voted_for": 3}
     assert record["log"] == {
-        "first_index": 5, "last_index": 12, "entries": 8, "segments": 1,
+        "first_index": 5,
+        "last_index": 12,
+        "entries": 8,
+        "segments": 1,
         "terms": [{"term": 1, "first_index": 5, "last_index": 8}, {"term": 2, "first_index": 9, "last_index": 12}],
     }
     assert [(s["index"], s["term"]) for s in record["snapshots"]] == [(6, 1)]
@@ -168,7 +190,7 @@ def test_each_other_damage_is_told(tmp_path: Path, cli: Cli) -> None:
 
 def test_every_flipped_bit_of_a_directory_is_told(tmp_path: Path, cli: Cli) -> None:
     """log verify: one bit in every byte of the log and the snapshot; none is taken for a torn tail."""
-    from raftnode.storage import examine
+    from raftnode.storage import inspect as examine
 
     path = make_data_dir(tmp_path / "d", entries=4, snapshot=3)
     (snapshot,) = (path / "snapshots").iterdir()

@@ -8,24 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftctl.errors import UsageError
-from raftctl.output import Column, Output, Report, align, fit, yaml_text
-from raftctl.text import escape_bytes, format_bytes, format_duration, format_time, parse_duration
+from raftctl.output.report import Column, Output, Report, align, fit, yaml_text
+from raftctl.output.text import escape_bytes, format_bytes, format_duration, format_time, parse_duration
+from raftnode.config.errors import UsageError
 
 REPORT = Report(
-    "thing.list", {"things": [{"name": "a[b]", "id": 1}], "note": ""}, "a title", [Column("NAME"), Column("ID"),
-    Column("MORE", wide=True)], [["a[b]", "1", None]], items="things", item_schema="thing", names=["a[b]"],
+    "thing.list",
+    {"things": [{"name": "a[b]", "id": 1}], "note": ""},
+    "a title",
+    [Column("NAME"), Column("ID"), Column("MORE", wide=True)],
+    [["a[b]", "1", None]],
+    items="things",
+    item_schema="thing",
+    names=["a[b]"],
 )
 
 
-@pytest.mark.parametrize(("form", "text"), [
-    ("table", "a title\nNAME  ID\na[b]  1\n"),
-    ("wide", "a title\nNAME  ID  MORE\na[b]  1   -\n"),
-    ("json", '{"schema":"raftctl.thing.list/1","things":[{"name":"a[b]","id":1}],"note":""}\n'),
-    ("jsonl", '{"schema":"raftctl.thing/1","name":"a[b]","id":1}\n'),
-    ("yaml", 'schema: "raftctl.thing.list/1"\nthings:\n  - name: "a[b]"\n    id: 1\nnote: ""\n'),
-    ("name", "a[b]\n"),
-])
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("table", "a title\nNAME  ID\na[b]  1\n"),
+        ("wide", "a title\nNAME  ID  MORE\na[b]  1   -\n"),
+        ("json", '{"schema":"raftctl.thing.list/1","things":[{"name":"a[b]","id":1}],"note":""}\n'),
+        ("jsonl", '{"schema":"raftctl.thing/1","name":"a[b]","id":1}\n'),
+        ("yaml", 'schema: "raftctl.thing.list/1"\nthings:\n  - name: "a[b]"\n    id: 1\nnote: ""\n'),
+        ("name", "a[b]\n"),
+    ],
+)
 def test_a_report_in_every_form(capsys: pytest.CaptureFixture[str], form: str, text: str) -> None:
     """Rule 2: ids are the same text in every format."""
     Output(form).emit(REPORT)
@@ -49,8 +58,12 @@ def test_no_color_switches_colour_off(capsys: pytest.CaptureFixture[str], monkey
     assert "\x1b[" not in capsys.readouterr().out
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_yaml_scalars_are_json_scalars(value: object) -> None:
     """Each line's value is JSON, which YAML reads as the same value."""
     for line in yaml_text(value).split("\n"):
@@ -74,8 +87,10 @@ def test_columns_stand_under_each_other() -> None:
     assert align([["A", "LONG"], ["wider", "x"]]) == ["A      LONG", "wider  x"]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("1.5s", 1.5), ("4m2s", 242), ("500ms", 0.5), ("2h", 7200), ("1d", 86400), ("10", 10), ("0.2", 0.2)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1.5s", 1.5), ("4m2s", 242), ("500ms", 0.5), ("2h", 7200), ("1d", 86400), ("10", 10), ("0.2", 0.2)],
+)
 def test_durations_are_read(text: str, seconds: float) -> None:
     """Rule 13."""
     assert parse_duration(text) == pytest.approx(seconds)
@@ -101,8 +116,15 @@ def test_nothing_is_left_out_on_a_terminal_however_narrow(
 ) -> None:
     """Rule 3: a long cell goes on in the next line, and where that is not enough the terminal breaks the line."""
     monkeypatch.setenv("COLUMNS", str(columns))
-    row = ["entry 596297 \u4e2d\u6587", "1", "11675232", "100.0%", "596297",
-           'put "c/003/0000263" (100 bytes) [session 583811 #264]', "x" * 64]
+    row = [
+        "entry 596297 \u4e2d\u6587",
+        "1",
+        "11675232",
+        "100.0%",
+        "596297",
+        'put "c/003/0000263" (100 bytes) [session 583811 #264]',
+        "x" * 64,
+    ]
     header = ["WHAT", "ENTRIES", "BYTES", "SHARE", "FIRST", "SUMMARY", "DIGEST"]
     report = Report("x", {}, "", [Column(name) for name in header], [row])
     Output("table", "always").emit(report)

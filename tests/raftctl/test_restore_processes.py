@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.commands.snapshot_save import PIECE_BYTES
+from raftctl.commands.snapshot.save import PIECE_BYTES
 from raftnode.wire.client import NodeStatus
 from tests.raftctl.conftest import Cli
 from tests.support.processes import ProcessCluster, running_cluster

@@ -4,14 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.errors import UsageError
-from raftctl.settings import config_path, endpoint_sources, parse_endpoints, split_address
+from raftctl.local.contexts import config_path, endpoint_sources, parse_endpoints, split_address
+from raftnode.config.errors import UsageError
 from tests.raftctl.conftest import Cli
 
 
-def test_flag_beats_environment_beats_context_beats_default(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flag_beats_environment_beats_context_beats_default(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """config explain shows every place and which one won."""
     assert cli("config explain -o json").json["source"] == "default"
     cli("context set prod --endpoint 10.0.0.1:7001")
@@ -41,10 +39,18 @@ def test_contexts_are_saved_used_shown_and_deleted(cli: Cli) -> None:
     assert cli("status --context nowhere").code == 3
 
 
-@pytest.mark.parametrize("text", [
-    "current = 1", "contexts = 1", "[contexts.a]\nendpoints = []", '[contexts.a]\nendpoints = "h:1"',
-    '[contexts.a]\nendpoints = ["h"]', "not toml", "[contexts.a]",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "current = 1",
+        "contexts = 1",
+        "[contexts.a]\nendpoints = []",
+        '[contexts.a]\nendpoints = "h:1"',
+        '[contexts.a]\nendpoints = ["h"]',
+        "not toml",
+        "[contexts.a]",
+    ],
+)
 def test_a_bad_contexts_file_names_itself(cli: Cli, tmp_path: Path, text: str) -> None:
     """Exit 2 with the file and the key, no traceback."""
     (tmp_path / "contexts.toml").write_text(text, encoding="utf-8")

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftctl.processes import raftnode_command
-from raftctl.progress import progress_text
-from raftctl.snapshot_contents import prefix_of
+from raftctl.inspect.snapshot_contents import prefix_of
+from raftctl.local.processes import raftnode_command
+from raftctl.output.progress import progress_text
 from raftnode.storage.data_dir import DataDir, read_identity
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
@@ -91,8 +91,14 @@ def test_save_writes_the_file_and_says_what_it_is(
     record = cli(f"snapshot save {file} -o json").json
     assert file.read_bytes() == node.data
     assert record == {
-        "schema": "raftctl.snapshot.save/1", "changed": True, "file": str(file), "node": "n1", "index": 60, "term": 2,
-        "size_bytes": len(node.data), "sha256": hashlib.sha256(node.data).hexdigest(),
+        "schema": "raftctl.snapshot.save/1",
+        "changed": True,
+        "file": str(file),
+        "node": "n1",
+        "index": 60,
+        "term": 2,
+        "size_bytes": len(node.data),
+        "sha256": hashlib.sha256(node.data).hexdigest(),
         "created_at": node.info.created_at,
     }
     assert node.offsets == list(range(0, len(node.data), 100))
@@ -140,13 +146,20 @@ def test_save_goes_on_where_it_was_when_the_connection_breaks(node: SnapshotNode
     assert node.offsets[:7] == [0, 100, 200, 200, 300, 300, 400]
 
 
-@pytest.mark.parametrize(("spoil", "code"), [
-    (lambda piece: msgspec.structs.replace(piece, data=piece.data[:-1] + b"?"), 1),
-    (lambda piece: msgspec.structs.replace(piece, data=piece.data[:-1] + b"?",
-                                           checksum=zlib.crc32(piece.data[:-1] + b"?")), 3),
-    (lambda piece: wire.Failed(0, wire.ErrorCode.NOT_FOUND, "gone"), 3),
-    (lambda piece: msgspec.structs.replace(piece, snapshot=wire.SnapshotInfo(61, 2, 1, "", "", [])), 8),
-])
+@pytest.mark.parametrize(
+    ("spoil", "code"),
+    [
+        (lambda piece: msgspec.structs.replace(piece, data=piece.data[:-1] + b"?"), 1),
+        (
+            lambda piece: msgspec.structs.replace(
+                piece, data=piece.data[:-1] + b"?", checksum=zlib.crc32(piece.data[:-1] + b"?")
+            ),
+            3,
+        ),
+        (lambda piece: wire.Failed(0, wire.ErrorCode.NOT_FOUND, "gone"), 3),
+        (lambda piece: msgspec.structs.replace(piece, snapshot=wire.SnapshotInfo(61, 2, 1, "", "", [])), 8),
+    ],
+)
 def test_a_copy_that_fails_leaves_nothing_behind(
     node: SnapshotNode, tmp_path: Path, cli: Cli, spoil: Callable[[wire.SnapshotPiece], Reply], code: int
 ) -> None:
@@ -184,10 +197,18 @@ def test_inspect_needs_one_source(snapshot: Path, cli: Cli) -> None:
     assert cli(f"snapshot inspect {snapshot} --depth -1").code == 2
 
 
-@pytest.mark.parametrize(("key", "depth", "prefix"), [
-    (b"a/b/c", 0, b""), (b"a/b/c", 1, b"a/"), (b"a/b/c", 2, b"a/b/"), (b"a/b/c", 9, b"a/b/"), (b"plain", 1, b""),
-    (b"/x", 1, b"/"), (b"//x", 2, b"//"),
-])
+@pytest.mark.parametrize(
+    ("key", "depth", "prefix"),
+    [
+        (b"a/b/c", 0, b""),
+        (b"a/b/c", 1, b"a/"),
+        (b"a/b/c", 2, b"a/b/"),
+        (b"a/b/c", 9, b"a/b/"),
+        (b"plain", 1, b""),
+        (b"/x", 1, b"/"),
+        (b"//x", 2, b"//"),
+    ],
+)
 def test_a_prefix_ends_with_a_separator(key: bytes, depth: int, prefix: bytes) -> None:
     """As du(1) does: what has fewer parts counts for the deepest one it has."""
     assert prefix_of(key, depth, b"/") == prefix
@@ -239,9 +260,7 @@ def test_restore_makes_a_new_clusters_directory(snapshot: Path, cluster_file: Pa
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_restored_log_may_go_on_further_ahead(
-    snapshot: Path, cluster_file: Path, tmp_path: Path, cli: Cli
-) -> None:
+def test_a_restored_log_may_go_on_further_ahead(snapshot: Path, cluster_file: Path, tmp_path: Path, cli: Cli) -> None:
     """snapshot restore --skip-indexes: numbers that the old cluster gave away are not given again."""
     cli(f"snapshot restore {snapshot} -f {cluster_file} --name m1 --skip-indexes 1000000")
     wal = Wal.open(tmp_path / "m1" / "wal")
@@ -285,9 +304,7 @@ def test_restore_refuses_what_would_mix_or_overwrite(
     assert list((tmp_path / "m1").iterdir()) == []
 
 
-def test_restore_takes_a_snapshot_that_does_not_name_its_cluster(
-    tmp_path: Path, cluster_file: Path, cli: Cli
-) -> None:
+def test_restore_takes_a_snapshot_that_does_not_name_its_cluster(tmp_path: Path, cluster_file: Path, cli: Cli) -> None:
     """snapshot restore: with a warning, because nothing can be compared."""
     file = make_snapshot(tmp_path / "old", log_entries(9), cluster_id="").path
     got = cli(f"snapshot restore {file} -f {cluster_file} --name m1")
@@ -312,8 +329,10 @@ def test_a_restore_without_settings_says_how_to_get_them(
 ) -> None:
     """snapshot restore: the directory is whole, the failure is told, and the command that it names works."""
     with monkeypatch.context() as patched:
-        patched.setattr("raftctl.commands.snapshot_restore.raftnode_command",
-                        lambda *_: [sys.executable, "-c", "raise SystemExit('no')"])
+        patched.setattr(
+            "raftctl.commands.snapshot.restore.raftnode_command",
+            lambda *_: [sys.executable, "-c", "raise SystemExit('no')"],
+        )
         got = cli(f"snapshot restore {snapshot} -f {cluster_file} --name m1")
     assert got.code == 1
     assert "is restored and whole, but has no node.toml" in got.err

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from raftctl.commands.wait import parse_comparison
-from raftctl.errors import UsageError
-from raftctl.health import build_view, find_member, status_report
-from raftctl.output import align
+from raftctl.output.report import align
+from raftctl.view.cluster_view import build_view, find_member, status_report
+from raftnode.config.errors import UsageError
 from raftnode.wire.client import GetStatus, MemberStatus, StatusResult
 from tests.raftctl.conftest import Cli
 from tests.support.fake_node import SILENCE, FakeCluster, Reply, make_status
@@ -19,8 +19,17 @@ MEMBERS = [
     MemberStatus(2, "n2", "10.0.0.2:1", "voter", 10484, 10486, "replicate", 100, False),
     MemberStatus(3, "n3", "10.0.0.3:1", "voter", 9120, 9121, "probe", 242_000, False),
 ]
-LEADER = make_status(1, MEMBERS, role="leader", term=12, leader_id=1, leader_address="10.0.0.1:1",
-                     commit_index=10485, applied_index=10485, last_log_index=10485)
+LEADER = make_status(
+    1,
+    MEMBERS,
+    role="leader",
+    term=12,
+    leader_id=1,
+    leader_address="10.0.0.1:1",
+    commit_index=10485,
+    applied_index=10485,
+    last_log_index=10485,
+)
 FOLLOWER = make_status(2, MEMBERS, term=12, leader_id=1, commit_index=10485, applied_index=10484)
 
 
@@ -74,7 +83,8 @@ def test_a_wiped_member_is_rejected_and_does_not_count_as_up() -> None:
     assert (view.members[2].state, view.members[2].up) == ("rejected", False)
     assert (view.voters_up, view.tolerates, view.health) == (2, 0, "degraded")
     assert view.reasons == (
-        "n3 is rejected: the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",)
+        "n3 is rejected: the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",
+    )
 
 
 def test_a_wiped_member_is_rejected_also_while_nobody_leads() -> None:
@@ -113,8 +123,22 @@ def test_status_asks_every_member_from_one_endpoint(cluster: FakeCluster, cli: C
     assert [m["state"] for m in got.json["members"]] == ["healthy"] * 3
     assert got.json["unanswered"] == []
     assert set(got.json["members"][0]) == {
-        "id", "name", "address", "kind", "role", "state", "term", "commit_index", "applied_index", "match_index",
-        "lag", "seen_ms", "promotable", "version", "uptime_ms", "snapshot_index",
+        "id",
+        "name",
+        "address",
+        "kind",
+        "role",
+        "state",
+        "term",
+        "commit_index",
+        "applied_index",
+        "match_index",
+        "lag",
+        "seen_ms",
+        "promotable",
+        "version",
+        "uptime_ms",
+        "snapshot_index",
     }
 
 
@@ -182,7 +206,7 @@ def test_a_change_that_is_not_seen_everywhere_in_time_names_who_lacks_it(
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 7, and never the text of a cluster that does not answer."""
-    monkeypatch.setattr("raftctl.commands.membership.ROUND_S", 0.2)
+    monkeypatch.setattr("raftctl.commands.member.membership.ROUND_S", 0.2)
     old = cluster.members
 
     def stay_behind(node: int, request: object) -> Reply | None:
@@ -218,12 +242,17 @@ def test_a_silent_member_costs_little_once_the_leader_and_a_majority_have_answer
     assert got.json["members"][3]["state"] == "unreachable"
 
 
-@pytest.mark.parametrize(("condition", "code"), [
-    ("--leader", 5), ("--members 4", 3), ("--applied-to 99", 3), ("--lag '>5'", 3), ("--health healthy", 3),
-])
-def test_wait_says_what_is_missing_at_the_timeout(
-    cluster: FakeCluster, cli: Cli, condition: str, code: int
-) -> None:
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("--leader", 5),
+        ("--members 4", 3),
+        ("--applied-to 99", 3),
+        ("--lag '>5'", 3),
+        ("--health healthy", 3),
+    ],
+)
+def test_wait_says_what_is_missing_at_the_timeout(cluster: FakeCluster, cli: Cli, condition: str, code: int) -> None:
     """Exit 3 for a condition that is false, 5 where a leader is what is missing."""
     cluster.leader = 0
     got = cli(f"wait {condition} --timeout 0.1s")
@@ -244,7 +273,12 @@ def test_wait_keeps_asking_while_nobody_answers(cli: Cli) -> None:
 def test_a_comparison_reads_as_in_arithmetic() -> None:
     """The values of --lag."""
     assert [parse_comparison(text)(10) for text in ("<10", "<=10", "10", ">= 10", ">10")] == [
-        False, True, True, True, False]
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
     with pytest.raises(UsageError):
         parse_comparison("few")
 
@@ -261,7 +295,10 @@ def test_a_leader_without_a_quorum_is_not_waited_for_in_vain(cluster: FakeCluste
     shown = cli("status")
     assert shown.out.splitlines()[0] == "cluster demo  NO QUORUM  1/3 voters up, quorum 2"
     assert shown.err.splitlines() == [
-        "reason: 1 voter is up and 2 are needed", "reason: n2 is down", "reason: n3 is down"]
+        "reason: 1 voter is up and 2 are needed",
+        "reason: n2 is down",
+        "reason: n3 is down",
+    ]
 
 
 def test_a_watch_without_a_pause_is_refused(cluster: FakeCluster, cli: Cli) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftctl.commands.events import parse_since
-from raftctl.errors import UsageError
+from raftctl.commands.events.events import parse_since
+from raftnode.config.errors import UsageError
 from raftnode.wire import client as wire
 from tests.raftctl.conftest import Cli, interrupt_the_command
 from tests.support.fake_node import SILENCE, FakeCluster, Reply
@@ -25,7 +25,9 @@ def test_range_shows_entries_and_never_reads_markup(cluster: FakeCluster, cli: C
     fill(cluster, 5)
     got = cli("log range 4 20")
     assert got.out.splitlines()[1:] == [
-        "4      7     command  4      put [bold]key4[/bold]", "5      7     command  4      put [bold]key5[/bold]"]
+        "4      7     command  4      put [bold]key4[/bold]",
+        "5      7     command  4      put [bold]key5[/bold]",
+    ]
     record = cli("log range 1 5 -o json").json
     assert [e["index"] for e in record["entries"]] == [1, 2, 3, 4, 5]
     assert record["commit_index"] == 5
@@ -125,8 +127,9 @@ def test_a_snapshot_on_a_dead_member_is_exit_4(cluster: FakeCluster, cli: Cli) -
 
 def event(node: int, number: int, kind: str = "leader.changed") -> wire.EventRecord:
     """Return an event of a node, at second `number`."""
-    return wire.EventRecord(f"{node}:{number}", f"2026-11-23T03:10:0{number}.000Z", f"n{node}", kind, 7,
-                            {"from": None, "to": "[n1]"})
+    return wire.EventRecord(
+        f"{node}:{number}", f"2026-11-23T03:10:0{number}.000Z", f"n{node}", kind, 7, {"from": None, "to": "[n1]"}
+    )
 
 
 def test_events_of_all_nodes_are_merged_by_time(cluster: FakeCluster, cli: Cli) -> None:
@@ -134,7 +137,8 @@ def test_events_of_all_nodes_are_merged_by_time(cluster: FakeCluster, cli: Cli) 
     cluster.events = [event(1, 1), event(2, 2), event(1, 3)]
     assert [e["cursor"] for e in cli("events list -o jsonl").lines] == ["1:1", "2:2", "1:3"]
     assert cli("events list -n 1").out.splitlines()[1] == (
-        "2026-11-23T03:10:03.000Z  n1    7     leader.changed  from=null to=[n1]")
+        "2026-11-23T03:10:03.000Z  n1    7     leader.changed  from=null to=[n1]"
+    )
     assert cli("events list --since 2026-11-23T03:10:02Z -o name").out == "2:2\n1:3\n"
     assert cli("events list --since 1:1 --node n1 -o name").out == "1:3\n"
 
@@ -180,9 +184,7 @@ def test_a_stream_ends_when_nobody_reads_it_any_more(cluster: FakeCluster, words
         assert stream.stderr.read() == b""
 
 
-def test_a_narrow_terminal_breaks_no_time(
-    cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_narrow_terminal_breaks_no_time(cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 3: what a person copies stays in one piece, and the terminal breaks the line."""
     monkeypatch.setenv("COLUMNS", "40")
     cluster.events = [event(1, 1)]

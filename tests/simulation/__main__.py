@@ -46,8 +46,13 @@ def run_many(first: int, count: int, events: int) -> int:
     """Run `count` seeds on all cores with a progress bar, and print a histogram; return the exit code."""
     console = Console()
     total = Summary()
-    columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"),
-               TimeElapsedColumn())
+    columns = (
+        TextColumn("seeds"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("seeds", total=count, failed=0)
         for summary in run_everywhere(range(first, first + count), events):
@@ -58,8 +63,10 @@ def run_many(first: int, count: int, events: int) -> int:
     console.print(histogram(total.faults(), "Faults that fired"))
     others = {kind: count for kind, count in sorted(total.happened.items()) if kind not in total.faults()}
     console.print(histogram(others, "What else happened"))
-    console.print(f"{total.seeds} seeds, {total.events:,} events, {total.operations:,} operations checked, "
-                  f"{len(total.failures)} failed")
+    console.print(
+        f"{total.seeds} seeds, {total.events:,} events, {total.operations:,} operations checked, "
+        f"{len(total.failures)} failed"
+    )
     return 1 if total.failures else 0
 
 

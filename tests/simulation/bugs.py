@@ -27,21 +27,21 @@ from raftnode.core.quorum import quorum_value
 from raftnode.core.ready import Ready
 from raftnode.core.state import RaftState
 from raftnode.core.types import LogEntry, NodeRole
-from raftnode.machine.history import ChangeHistory
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.kv_snapshot import KvSnapshot
-from raftnode.machine.session import Session
-from raftnode.machine.session_snapshot import SessionSnapshot, session_records
-from raftnode.machine.sessions import Applied, Result, SessionMachine
-from raftnode.server import snapshot_files
-from raftnode.server.durability import Durability
-from raftnode.server.events import EVENTS_PER_BOOT, EventLog
-from raftnode.server.member_requests import MemberRequests
-from raftnode.server.replica import Replica
-from raftnode.server.requests import Requests
-from raftnode.server.snapshot_files import SnapshotFiles
-from raftnode.server.transfers import SnapshotReceiving, SnapshotSending
-from raftnode.server.waiting import EntryWaiters, Polls, Waiter
+from raftnode.machine.kv.history import ChangeHistory
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.kv.snapshot import KvSnapshot
+from raftnode.machine.sessions.machine import Applied, Result, SessionMachine
+from raftnode.machine.sessions.session import Session
+from raftnode.machine.sessions.snapshot import SessionSnapshot, session_records
+from raftnode.replica.durability import Durability
+from raftnode.replica.events import EVENTS_PER_BOOT, EventLog
+from raftnode.replica.replica import Replica
+from raftnode.replica.requests import snapshot_files
+from raftnode.replica.requests.members import MemberRequests
+from raftnode.replica.requests.router import Requests
+from raftnode.replica.requests.snapshot_files import SnapshotFiles
+from raftnode.replica.requests.waiting import EntryWaiters, Polls, Waiter
+from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending
 from raftnode.storage.segment import SegmentScan
 from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, StoredSnapshot
 from raftnode.wire import client as wire
@@ -188,9 +188,7 @@ def two_votes_in_one_term(patch: Patch) -> None:
 def entries_that_stay_in_spite_of_a_conflict(patch: Patch) -> None:
     real = replication._store
 
-    def store(
-        state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]
-    ) -> None:
+    def store(state: RaftState, entries: list[LogEntry], configurations: list[tuple[int, Configuration]]) -> None:
         if fresh := [entry for entry in entries if entry.index > state.log.last_index]:
             real(state, fresh, configurations)
 

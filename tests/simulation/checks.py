@@ -13,8 +13,8 @@ from operator import itemgetter
 from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.node import RaftNode
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import Applied, Expired, Refused, Result, SessionMachine, SessionOpened
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import Applied, Expired, Refused, Result, SessionMachine, SessionOpened
 from raftnode.storage.snapshots import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer

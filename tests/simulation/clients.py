@@ -88,7 +88,12 @@ class HistoryClient:
             self._begin("get", self.rng.choice([*REGISTERS, *COUNTERS]), local=kind > 0.9)
 
     def _begin(
-        self, op: OperationName, key: str, arg: str | int | None = None, expected: str | None = None, *,
+        self,
+        op: OperationName,
+        key: str,
+        arg: str | int | None = None,
+        expected: str | None = None,
+        *,
         local: bool = False,
     ) -> None:
         sequence = 0
@@ -219,10 +224,19 @@ class HistoryClient:
         assert pending is not None
         self._pending = None
         self.world.happened[f"{pending.op}: {outcome}"] += 1
-        self.world.history.append(Operation(
-            client=self.name, key=pending.key, op=pending.op, arg=pending.arg, expected=pending.expected,
-            output=output, outcome=outcome, call_ns=pending.call_ns, return_ns=self.world.now_ns(),
-        ))
+        self.world.history.append(
+            Operation(
+                client=self.name,
+                key=pending.key,
+                op=pending.op,
+                arg=pending.arg,
+                expected=pending.expected,
+                output=output,
+                outcome=outcome,
+                call_ns=pending.call_ns,
+                return_ns=self.world.now_ns(),
+            )
+        )
         self._later(self._next)
 
     def _later(self, action: Callable[[], None], delay: float = 0.0) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from raftnode.core.membership import Configuration
-from raftnode.server.replica import Replica
+from raftnode.replica.replica import Replica
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, MemberAction, MemberOperation
 
@@ -42,7 +42,8 @@ class Operator:
         """Whether no change is under way: none that waits for its answer, and none in a node that it hung up on."""
         return not any(request in self.client.waiting for request in self._changes) and not any(
             isinstance(request, wire.ChangeMembers)
-            for node in self.world.running() for request in _unread(self.world.cluster.replica(node))
+            for node in self.world.running()
+            for request in _unread(self.world.cluster.replica(node))
         )
 
     def configuration(self) -> Configuration | None:

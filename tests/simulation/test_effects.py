@@ -184,7 +184,10 @@ def test_processes_and_clocks_are_counted_when_a_node_feels_it() -> None:
     felt = {kind: count - before.get(kind, 0) for kind, count in cluster.effects.items()}
     assert felt.pop("turn by a skewed clock") > 1
     assert {kind: count for kind, count in felt.items() if count} == {
-        "paused": 1, "clock jumped": 1, "killed": 1, "restarted": 1,
+        "paused": 1,
+        "clock jumped": 1,
+        "killed": 1,
+        "restarted": 1,
     }
 
 

@@ -13,12 +13,25 @@ from tests.simulation.linearizability import apply, check_key, violations
 
 
 def op(
-    name: OperationName, call: int, end: int | None, arg: str | int | None = None,
-    output: str | int | bool | None = None, expected: str | None = None, outcome: Outcome = "ok", key: str = "k",
+    name: OperationName,
+    call: int,
+    end: int | None,
+    arg: str | int | None = None,
+    output: str | int | bool | None = None,
+    expected: str | None = None,
+    outcome: Outcome = "ok",
+    key: str = "k",
     client: str = "c",
 ) -> Operation:
     return Operation(
-        client=client, key=key, op=name, arg=arg, expected=expected, output=output, outcome=outcome, call_ns=call,
+        client=client,
+        key=key,
+        op=name,
+        arg=arg,
+        expected=expected,
+        output=output,
+        outcome=outcome,
+        call_ns=call,
         return_ns=end,
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from raftnode.machine.sessions import encode_open_session, encode_write
+from raftnode.machine.sessions.machine import encode_open_session, encode_write
 from raftnode.wire.kv import (
     CompareAndSet,
     Conflict,
@@ -31,7 +31,11 @@ def applied(*commands: KvCommand) -> list[object]:
 def test_puts_and_deletes_tell_revisions() -> None:
     """A revision is the index of the entry that made the change; a delete of nothing makes none."""
     assert applied(Put(b"a", b"1"), Put(b"a", b"2"), Delete(b"a"), Delete(b"a"), Put(b"b", b"3")) == [
-        PutResult(1, 0), PutResult(2, 1), DeleteResult(3, True), DeleteResult(3, False), PutResult(5, 0),
+        PutResult(1, 0),
+        PutResult(2, 1),
+        DeleteResult(3, True),
+        DeleteResult(3, False),
+        PutResult(5, 0),
     ]
 
 
@@ -39,14 +43,19 @@ def test_compare_and_set_compares_values() -> None:
     """None stands for an absent key; a conflict tells the present state."""
     absent = CompareAndSet(b"a", None, b"1")
     assert applied(CompareAndSet(b"a", b"x", b"1"), absent, absent) == [
-        Conflict("", None), PutResult(2, 0), Conflict("", KeyValue(b"a", b"1", 2, 2, 1)),
+        Conflict("", None),
+        PutResult(2, 0),
+        Conflict("", KeyValue(b"a", b"1", 2, 2, 1)),
     ]
 
 
 def test_increments_add_up() -> None:
     """An absent key counts as 0."""
     assert applied(Increment(b"n"), Increment(b"n", 5), Delete(b"n"), Increment(b"n", -2)) == [
-        IncrementResult(1, 1), IncrementResult(2, 6), DeleteResult(3, True), IncrementResult(4, -2),
+        IncrementResult(1, 1),
+        IncrementResult(2, 6),
+        DeleteResult(3, True),
+        IncrementResult(4, -2),
     ]
 
 

@@ -60,8 +60,13 @@ def test_a_seed_replays_to_the_byte() -> None:
     for hash_seed in ("1", "2"):
         command = [sys.executable, "-m", "tests.simulation", "--seed", "4711", "--events", "3000"]
         done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True,
-            timeout=60, check=True,
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         lines.append(done.stdout.splitlines()[-1])
     assert "trace" in lines[0]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from raftnode.core.types import EntryKind
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.storage.snapshots import SnapshotDamaged, SnapshotStore
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, Consistency, ErrorCode, Failed
@@ -166,8 +166,12 @@ class Auditor(Onlooker):
         elif kind < 0.4:
             first = self.rng.randint(1, max(self.world.checks.reference.index, 1) + 5)
             self._question = wire.GetLog(
-                number, first, first + self.rng.randrange(60), self.rng.choice([0, 100]),
-                self.rng.choice([3, 1000]), self.rng.choice([1, 500, 1_000_000]),
+                number,
+                first,
+                first + self.rng.randrange(60),
+                self.rng.choice([0, 100]),
+                self.rng.choice([3, 1000]),
+                self.rng.choice([1, 500, 1_000_000]),
             )
         elif kind < 0.6:
             self._question = wire.GetStatus(number)
@@ -206,8 +210,10 @@ class Auditor(Onlooker):
         """The keys in order, as the log has them at the index that the answer names; the rest is told of."""
         reference, index = self.world.checks.reference, answer.applied_index
         found = [
-            record for key in reference.every_key()
-            if key >= query.start and key.startswith(query.prefix)
+            record
+            for key in reference.every_key()
+            if key >= query.start
+            and key.startswith(query.prefix)
             and (record := reference.record_at(key, index)) is not None
         ]
         items = found[: query.limit]

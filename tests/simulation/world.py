@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import StorageError
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine
-from raftnode.server import transfers
-from raftnode.server.settings import ReplicaSettings
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine
+from raftnode.replica import snapshot_transfer as transfers
 from raftnode.storage.data_dir import DataDirError
 from raftnode.storage.filesystem import NoSpaceError
 from raftnode.wire.entries import WriteEntry, decode_entry
@@ -57,10 +57,16 @@ class World:
         self.events = events
         self.rng = random.Random(seed)
         settings = ReplicaSettings(
-            election_timeout_min=0.15, election_timeout_max=ELECTION_TIMEOUT_MAX, heartbeat_interval=0.03,
-            snapshot_entries=self.rng.choice([0, 15, 40]), snapshot_bytes=self.rng.choice([0, 2000]),
-            snapshot_trailing=self.rng.choice([0, 3, 20]), request_timeout=1.0, no_leader_timeout=0.5,
-            check_quorum=self.rng.random() < 0.8, log_cache_bytes=self.rng.choice([300, 1_000_000, 1_000_000]),
+            election_timeout_min=0.15,
+            election_timeout_max=ELECTION_TIMEOUT_MAX,
+            heartbeat_interval=0.03,
+            snapshot_entries=self.rng.choice([0, 15, 40]),
+            snapshot_bytes=self.rng.choice([0, 2000]),
+            snapshot_trailing=self.rng.choice([0, 3, 20]),
+            request_timeout=1.0,
+            no_leader_timeout=0.5,
+            check_quorum=self.rng.random() < 0.8,
+            log_cache_bytes=self.rng.choice([300, 1_000_000, 1_000_000]),
         )
         voters = self.rng.choice([1, 2, 3, 3, 3, 3, 4, 5, 5])
         self.cluster = Cluster(
@@ -81,8 +87,10 @@ class World:
         self.operator: Operator = Operator(self)
         self.pipeliner = Pipeliner(self, "pipeliner", "p0")
         self.clients: list[HistoryClient | Onlooker | Pipeliner] = [
-            *(HistoryClient(self, f"c{number}") for number in range(1, 5)), self.pipeliner,
-            Watcher(self, "watcher of all", b""), Watcher(self, "watcher of registers", b"r"),
+            *(HistoryClient(self, f"c{number}") for number in range(1, 5)),
+            self.pipeliner,
+            Watcher(self, "watcher of all", b""),
+            Watcher(self, "watcher of registers", b"r"),
             Auditor(self, "auditor"),
         ]
         self._remove_again_at = 0.0
@@ -104,9 +112,7 @@ class World:
 
     def dead(self) -> list[int]:
         """Return the nodes that could be started."""
-        return [
-            node.id for node in self.cluster.nodes.values() if node.replica is None and node.id not in self.rotten
-        ]
+        return [node.id for node in self.cluster.nodes.values() if node.replica is None and node.id not in self.rotten]
 
     def rotten_members(self) -> list[int]:
         """Return the members that can never come back, as the leader knows the members: all, without a leader."""
@@ -208,7 +214,7 @@ class World:
     def _fault(self) -> None:
         if self.draining:
             return
-        kind, = self.rng.choices(list(FAULTS), [weight for weight, _ in FAULTS.values()])
+        (kind,) = self.rng.choices(list(FAULTS), [weight for weight, _ in FAULTS.values()])
         if FAULTS[kind][1](self):
             self.happened[kind] += 1
             if self.trace is not None:
@@ -244,7 +250,8 @@ class World:
         core = self.cluster.replica(leader).node
         known = {node: self.cluster.replica(node).node for node in self.running()}
         following = {
-            node for node, other in known.items()
+            node
+            for node, other in known.items()
             if (other.leader_id, other.current_term) == (leader, core.current_term)
         }
         halves = (core.configuration.voters, core.configuration.voters_outgoing)

@@ -48,10 +48,14 @@ def bench_append(directory: Path) -> None:
         theirs.append(time.perf_counter() - start)
     wal.close()
     os.close(bare)
-    print(f"append+sync of {BATCH}x{VALUE_BYTES} B: median {median(ours) * 1e6:.0f} us, "
-          f"write+fdatasync of the same bytes: median {median(theirs) * 1e6:.0f} us")
-    print(f"speed against write+fdatasync: {sum(theirs) / sum(ours):.2f} (total), "
-          f"{median(theirs) / median(ours):.2f} (median)")
+    print(
+        f"append+sync of {BATCH}x{VALUE_BYTES} B: median {median(ours) * 1e6:.0f} us, "
+        f"write+fdatasync of the same bytes: median {median(theirs) * 1e6:.0f} us"
+    )
+    print(
+        f"speed against write+fdatasync: {sum(theirs) / sum(ours):.2f} (total), "
+        f"{median(theirs) / median(ours):.2f} (median)"
+    )
 
 
 def bench_open(path: Path, batch: int) -> None:
@@ -76,8 +80,10 @@ def report_open(path: str, batch: int) -> None:
     start = time.perf_counter()
     found = wal.load_entries(LARGE // 2, LARGE // 2 + 999)
     read = time.perf_counter() - start
-    print(f"open {wal.last_index:,} entries, batches of {batch}: {opened:.2f} s, peak {peak:.0f} MB; "
-          f"read {len(found)} entries by index: {read * 1e3:.1f} ms")
+    print(
+        f"open {wal.last_index:,} entries, batches of {batch}: {opened:.2f} s, peak {peak:.0f} MB; "
+        f"read {len(found)} entries by index: {read * 1e3:.1f} ms"
+    )
     wal.close()
 
 

@@ -21,8 +21,8 @@ import raftnode
 from raftnode.core import membership, types
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.sessions import SessionMachine, encode_open_session, encode_write
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import SessionMachine, encode_open_session, encode_write
 from raftnode.storage import data_dir, segment, snapshots, wal
 from raftnode.storage.data_dir import DataDir, Identity, format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
@@ -207,8 +207,14 @@ def test_a_reader_written_from_the_page_reads_a_real_snapshot(tmp_path: Path) ->
 def test_a_reader_written_from_the_page_reads_the_json_files(tmp_path: Path) -> None:
     """The checksum is over the content's own bytes."""
     identity = format_data_dir(
-        tmp_path / "d", cluster_id="c1", cluster_name="demo", node_id=2, node_name="n2", address="127.0.0.1:1",
-        capacity="voter", configuration=CONFIGURATION,
+        tmp_path / "d",
+        cluster_id="c1",
+        cluster_name="demo",
+        node_id=2,
+        node_name="n2",
+        address="127.0.0.1:1",
+        capacity="voter",
+        configuration=CONFIGURATION,
     )
     opened = DataDir.open(tmp_path / "d")
     opened.next_boot()
@@ -252,8 +258,13 @@ def test_the_page_describes_no_struct_that_is_not_in_the_files() -> None:
 
 def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     """A format that changes in the code changes on the page."""
-    versions = (data_dir.FORMAT_VERSION, segment.FORMAT_VERSION, snapshots.FORMAT_VERSION,
-                contents.SESSIONS_FORMAT_VERSION, contents.KV_FORMAT_VERSION)
+    versions = (
+        data_dir.FORMAT_VERSION,
+        segment.FORMAT_VERSION,
+        snapshots.FORMAT_VERSION,
+        contents.SESSIONS_FORMAT_VERSION,
+        contents.KV_FORMAT_VERSION,
+    )
     assert set(versions) == {1}
     text = re.sub(r"\s+", " ", page())
     for sentence in (
@@ -278,6 +289,7 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_the_page_formats_without_a_warning() -> None:
     """Plain man(7)."""
-    done = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", str(PAGE)], capture_output=True, text=True,
-                          check=True, timeout=60)
+    done = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-z", str(PAGE)], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stderr == ""

@@ -111,14 +111,20 @@ def test_what_the_system_reads_and_writes_in_parts_is_put_together(
     file.close()
 
 
-@pytest.mark.parametrize(("call", "action"), [
-    ("fdatasync", lambda file: file.sync()), ("pwrite", lambda file: file.pwrite(b"x", 0)),
-    ("pread", lambda file: file.pread(1, 0)), ("ftruncate", lambda file: file.truncate(0)),
-])
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        ("fdatasync", lambda file: file.sync()),
+        ("pwrite", lambda file: file.pwrite(b"x", 0)),
+        ("pread", lambda file: file.pread(1, 0)),
+        ("ftruncate", lambda file: file.truncate(0)),
+    ],
+)
 def test_no_failure_of_the_disk_goes_unnoticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, action: Callable[[File], object]
 ) -> None:
     """Whichever call it is, the caller hears of it."""
+
     def fail(*arguments: object) -> None:
         raise OSError(errno.EIO, "as told")
 

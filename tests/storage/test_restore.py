@@ -23,8 +23,15 @@ def a_snapshot(directory: Path) -> StoredSnapshot:
 def restore(path: Path, source: StoredSnapshot, **more: object) -> tuple[Identity, StoredSnapshot]:
     """Make node 1 of a new cluster of two."""
     return restore_data_dir(
-        path, source, cluster_id="new", cluster_name="demo", node_id=1, node_name="n1", address="127.0.0.1:7001",
-        voters={1: b"", 2: b""}, **more,  # type: ignore[arg-type]
+        path,
+        source,
+        cluster_id="new",
+        cluster_name="demo",
+        node_id=1,
+        node_name="n1",
+        address="127.0.0.1:7001",
+        voters={1: b"", 2: b""},
+        **more,  # type: ignore[arg-type]
     )
 
 

@@ -44,9 +44,7 @@ def check_opens(fs: SimulatedFilesystem, allowed: list[LogState]) -> None:
 
 
 @pytest.mark.parametrize("batch_bytes", [256 * 1024, 300], ids=["one batch", "several batches"])
-def test_every_crash_point_opens_with_all_that_was_synced(
-    batch_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_crash_point_opens_with_all_that_was_synced(batch_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At each change of the disk the power goes; each choice of surviving sectors, lengths and names opens.
 
     The log holds what the last sync that returned left, or all of the one in progress: never a part of it.

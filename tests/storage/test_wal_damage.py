@@ -15,9 +15,7 @@ from tests.support.filesystem import SimulatedFilesystem
 SEGMENT = WAL + "/segment-000000000001.wal"
 
 
-def small_log(
-    *groups: list[LogEntry], seed: int = 0
-) -> tuple[SimulatedFilesystem, list[LogState], list[int]]:
+def small_log(*groups: list[LogEntry], seed: int = 0) -> tuple[SimulatedFilesystem, list[LogState], list[int]]:
     """Write groups of entries, a sync each. Return the disk, and the log's state and file size after each."""
     fs = SimulatedFilesystem(seed)
     wal = Wal.open(WAL, fs)

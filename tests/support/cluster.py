@@ -165,9 +165,7 @@ class Bench:
     def pre_vote(self, peer: NodeId, granted: bool = True, *, requested: int | None = None) -> None:
         """Deliver `peer`'s answer to a PreVote."""
         asked = self.node.current_term + 1 if requested is None else requested
-        self.node.handle_pre_vote_response(
-            peer, PreVoteResponse(self.node.current_term, granted, requested_term=asked)
-        )
+        self.node.handle_pre_vote_response(peer, PreVoteResponse(self.node.current_term, granted, requested_term=asked))
 
     def ack(self, peer: NodeId, index: int, *, term: int | None = None, round_: int = 0) -> None:
         """Deliver `peer`'s word that its log matches up to `index`."""
@@ -194,7 +192,14 @@ class Bench:
         """Deliver a snapshot's chunk."""
         return self.node.handle_install_snapshot(
             InstallSnapshotRequest(
-                self.term_or(leader_term), leader, index, term, offset, data, done, configuration=configuration,
+                self.term_or(leader_term),
+                leader,
+                index,
+                term,
+                offset,
+                data,
+                done,
+                configuration=configuration,
                 checksum=checksum,
             )
         )
@@ -397,9 +402,15 @@ class Cluster:
         index, term, machine, configuration = self.snapshots[node]
         raft = self.nodes[node]
         data = b"\0".join(machine)
-        self.queue.append((node, peer, InstallSnapshotRequest(
-            raft.current_term, node, index, term, 0, data, True, configuration=configuration
-        )))
+        self.queue.append(
+            (
+                node,
+                peer,
+                InstallSnapshotRequest(
+                    raft.current_term, node, index, term, 0, data, True, configuration=configuration
+                ),
+            )
+        )
 
     def _handle(self, source: NodeId, target: NodeId, message: Message) -> None:
         raft = self.nodes[target]
@@ -433,9 +444,7 @@ class Cluster:
         machine = message.data.split(b"\0") if message.data else []
         configuration = message.configuration or self.first
         self.applied[node] = machine
-        self.snapshots[node] = (
-            message.last_included_index, message.last_included_term, list(machine), configuration
-        )
+        self.snapshots[node] = (message.last_included_index, message.last_included_term, list(machine), configuration)
 
 
 def option(name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from raftnode.core.types import EntryKind, LogEntry
-from raftnode.machine.kv import KvMachine
+from raftnode.machine.kv.machine import KvMachine
 from raftnode.wire import client as wire
 from raftnode.wire.frame import FrameDecoder, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, Welcome, decode_hello
@@ -29,9 +29,7 @@ Handler = Callable[[Any], Reply]
 class FakeNode:
     """A loopback server in threads. `requests` holds what it was asked, in order."""
 
-    def __init__(
-        self, handler: Handler, *, node_id: int = 1, rejects: str = "", cluster_id: str = CLUSTER_ID
-    ) -> None:
+    def __init__(self, handler: Handler, *, node_id: int = 1, rejects: str = "", cluster_id: str = CLUSTER_ID) -> None:
         self.handler = handler
         self.requests: list[wire.Request] = []
         self._welcome: Welcome | Rejected = (
@@ -113,11 +111,29 @@ def make_status(node_id: int, members: list[wire.MemberStatus], **fields: Any) -
     """Return a follower's status, with any field replaced."""
     own = next((m for m in members if m.id == node_id), None)
     status = wire.NodeStatus(
-        cluster_id=CLUSTER_ID, cluster_name="demo", node_id=node_id, node_name=f"n{node_id}",
-        address=own.address if own else "", instance_id=f"instance-{node_id}", version="0.1.0", role="follower",
-        term=1, leader_id=None, leader_address="", commit_index=0, applied_index=0, first_log_index=1,
-        last_log_index=0, snapshot_index=0, snapshot_term=0, configuration_index=0, joint=False, members=members,
-        started_at="2026-11-23T03:10:12.677Z", uptime_ms=60_000, storage_state="ok",
+        cluster_id=CLUSTER_ID,
+        cluster_name="demo",
+        node_id=node_id,
+        node_name=f"n{node_id}",
+        address=own.address if own else "",
+        instance_id=f"instance-{node_id}",
+        version="0.1.0",
+        role="follower",
+        term=1,
+        leader_id=None,
+        leader_address="",
+        commit_index=0,
+        applied_index=0,
+        first_log_index=1,
+        last_log_index=0,
+        snapshot_index=0,
+        snapshot_term=0,
+        configuration_index=0,
+        joint=False,
+        members=members,
+        started_at="2026-11-23T03:10:12.677Z",
+        uptime_ms=60_000,
+        storage_state="ok",
     )
     return msgspec.structs.replace(status, **fields)
 
@@ -170,15 +186,33 @@ class FakeCluster:
         leads = node_id == self.leader
         members = self.members
         if leads:
-            members = [m if m.id == node_id else msgspec.structs.replace(
-                m, match_index=len(self.log), next_index=len(self.log) + 1, progress="replicate",
-                last_contact_ms=120, promotable=m.kind == "learner") for m in members]
+            members = [
+                m
+                if m.id == node_id
+                else msgspec.structs.replace(
+                    m,
+                    match_index=len(self.log),
+                    next_index=len(self.log) + 1,
+                    progress="replicate",
+                    last_contact_ms=120,
+                    promotable=m.kind == "learner",
+                )
+                for m in members
+            ]
         leader = next((m.address for m in self.members if m.id == self.leader), "")
         return make_status(
-            node_id, members, role="leader" if leads else "follower", term=self.term, cluster_id=self.cluster_id,
+            node_id,
+            members,
+            role="leader" if leads else "follower",
+            term=self.term,
+            cluster_id=self.cluster_id,
             cluster_name="demo" if self.cluster_id == CLUSTER_ID else self.cluster_id,
-            leader_id=self.leader or None, leader_address=leader, commit_index=len(self.log),
-            applied_index=len(self.log), last_log_index=len(self.log), first_log_index=self.first_log_index,
+            leader_id=self.leader or None,
+            leader_address=leader,
+            commit_index=len(self.log),
+            applied_index=len(self.log),
+            last_log_index=len(self.log),
+            first_log_index=self.first_log_index,
         )
 
     def append(self, data: bytes, summary: str) -> int:
@@ -191,6 +225,7 @@ class FakeCluster:
         def handle(request: Any) -> Reply:
             reply = self.interfere(node_id, request)
             return reply if reply is not None else self._answer(node_id, request)
+
         return handle
 
     def _answer(self, node_id: int, request: wire.Request) -> Reply:
@@ -253,21 +288,30 @@ class FakeCluster:
                     members[at] = msgspec.structs.replace(members[at], kind=kind)
                 case _:
                     kind = operation.action.value.removeprefix("add_")
-                    members.append(wire.MemberStatus(max(m.id for m in members) + 1, operation.name,
-                                                     operation.address, kind))
+                    members.append(
+                        wire.MemberStatus(max(m.id for m in members) + 1, operation.name, operation.address, kind)
+                    )
         if not request.dry_run:
             self.members = members
         old, new = (sum(m.kind == "voter" for m in each) for each in (before, members))
         return wire.MembersChanged(
-            0, before != members, len(self.log), members, voters_before=old, voters_after=new,
-            quorum_before=old // 2 + 1, quorum_after=new // 2 + 1, tolerates_before=(old - 1) // 2,
+            0,
+            before != members,
+            len(self.log),
+            members,
+            voters_before=old,
+            voters_after=new,
+            quorum_before=old // 2 + 1,
+            quorum_after=new // 2 + 1,
+            tolerates_before=(old - 1) // 2,
             tolerates_after=(new - 1) // 2,
         )
 
     def _read_log(self, request: wire.GetLog) -> Reply:
         if request.first < self.first_log_index:
-            return wire.Failed(0, wire.ErrorCode.COMPACTED, f"entry {request.first} was compacted",
-                               detail=self.first_log_index)
+            return wire.Failed(
+                0, wire.ErrorCode.COMPACTED, f"entry {request.first} was compacted", detail=self.first_log_index
+            )
         found = [e for e in self.log if request.first <= e.entry.index <= request.last][: request.entries_max]
         return wire.LogResult(0, found, len(self.log), self.first_log_index)
 

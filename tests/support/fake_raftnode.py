@@ -61,11 +61,19 @@ def run_node(data_dir: Path) -> None:
     stubborn = (data_dir / "stubborn").exists()
     signal.signal(signal.SIGTERM, lambda *_: None if stubborn else done.set())
     setup = json.loads((data_dir / "node.json").read_text(encoding="utf-8"))
-    members = [wire.MemberStatus(n["id"], n["name"], n["address"], "voter", last_contact_ms=None if n["id"] == 1 else 5)
-               for n in setup["nodes"]]
+    members = [
+        wire.MemberStatus(n["id"], n["name"], n["address"], "voter", last_contact_ms=None if n["id"] == 1 else 5)
+        for n in setup["nodes"]
+    ]
     own = setup["own"]
-    status = make_status(own["id"], members, role="leader" if own["id"] == 1 else "follower", leader_id=1,
-                         leader_address=members[0].address, cluster_id=setup["cluster_id"])
+    status = make_status(
+        own["id"],
+        members,
+        role="leader" if own["id"] == 1 else "follower",
+        leader_id=1,
+        leader_address=members[0].address,
+        cluster_id=setup["cluster_id"],
+    )
     with FixedNode(own["address"], status):
         done.wait()
     lock.close()

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from raftctl.cluster import Cluster, Repeat
 from raftctl.connection import Connection
-from raftctl.errors import NoLeader, OutcomeUnknown, Refused
 from raftctl.link import Deadline, LinkError, Pin
+from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
 from raftnode.wire import kv
 from raftnode.wire.client import Answer, Failed, Read, ReadResult, Write, Written
 from tests.simulation.commands import command_of, output_of
@@ -115,10 +115,19 @@ class LoadClient(threading.Thread):
             cluster.deadline.pause()
         else:
             self._remember(step, result)
-        self._load.record(Operation(
-            client=self.name, key=step.key, op=step.op, arg=step.arg, expected=step.expected, output=output,
-            outcome=outcome, call_ns=began, return_ns=time.monotonic_ns(),
-        ))
+        self._load.record(
+            Operation(
+                client=self.name,
+                key=step.key,
+                op=step.op,
+                arg=step.arg,
+                expected=step.expected,
+                output=output,
+                outcome=outcome,
+                call_ns=began,
+                return_ns=time.monotonic_ns(),
+            )
+        )
         if outcome == "ok":
             self.acknowledged += 1
             self._load.wake()
@@ -244,10 +253,17 @@ class Load:
         assert isinstance(answer, ReadResult), answer
         value = output_of("get", kv.decode_result(answer.result))
         assert value is None or isinstance(value, str)
-        self.record(Operation(
-            client=name, key=TOTAL, op="get", output=value, outcome="ok", call_ns=began,
-            return_ns=time.monotonic_ns(),
-        ))
+        self.record(
+            Operation(
+                client=name,
+                key=TOTAL,
+                op="get",
+                output=value,
+                outcome="ok",
+                call_ns=began,
+                return_ns=time.monotonic_ns(),
+            )
+        )
         return value
 
     @contextlib.contextmanager
@@ -265,9 +281,17 @@ class Load:
         began = time.monotonic_ns()
         with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as cluster:
             cluster.write(kv.encode(command_of("put", key, value)))
-        self.record(Operation(
-            client="test", key=key, op="put", arg=value, outcome="ok", call_ns=began, return_ns=time.monotonic_ns(),
-        ))
+        self.record(
+            Operation(
+                client="test",
+                key=key,
+                op="put",
+                arg=value,
+                outcome="ok",
+                call_ns=began,
+                return_ns=time.monotonic_ns(),
+            )
+        )
 
     def progress(self, operations: int = 1, seconds: float = OPERATION_SECONDS) -> None:
         """Wait until each client has had so many more operations acknowledged."""
@@ -325,10 +349,17 @@ class Load:
                 start = page.items[-1].key + b"\0"
         ended = time.monotonic_ns()
         for key in sorted({operation.key for operation in self.history}):
-            self.record(Operation(
-                client=f"reader of {key}", key=key, op="get", output=found.get(key), outcome="ok", call_ns=began,
-                return_ns=ended,
-            ))
+            self.record(
+                Operation(
+                    client=f"reader of {key}",
+                    key=key,
+                    op="get",
+                    output=found.get(key),
+                    outcome="ok",
+                    call_ns=began,
+                    return_ns=ended,
+                )
+            )
         return found
 
 

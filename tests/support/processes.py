@@ -105,7 +105,9 @@ class ProcessCluster:
             with (self.path / f"{name}.log").open("ab") as log:
                 self._processes[name] = subprocess.Popen(
                     python_module("raftnode.main", "run", "--data-dir", str(self.data_dir(name))),
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
                 )
 
     def kill(self, *names: str) -> None:
@@ -134,8 +136,16 @@ class ProcessCluster:
         (port,) = free_ports(1)
         address = f"127.0.0.1:{port}"
         self._raftnode(
-            "join", "--cluster", ",".join(self.endpoints), "--name", name, "--address", address,
-            "--data-dir", str(self.data_dir(name)), *options,
+            "join",
+            "--cluster",
+            ",".join(self.endpoints),
+            "--name",
+            name,
+            "--address",
+            address,
+            "--data-dir",
+            str(self.data_dir(name)),
+            *options,
         )
         self.names.append(name)
         self.addresses[name] = address
@@ -176,9 +186,7 @@ class ProcessCluster:
 
     def wait_follows(self, name: str) -> None:
         """Wait until a node answers and knows a leader."""
-        self.wait_for(
-            f"{name} knows a leader", lambda found: name in found and found[name].leader_id is not None
-        )
+        self.wait_for(f"{name} knows a leader", lambda found: name in found and found[name].leader_id is not None)
 
     def wait_caught_up(self) -> None:
         """Wait until every running node has applied all that the leader has committed."""
@@ -193,8 +201,13 @@ class ProcessCluster:
         """Run the command line against this cluster."""
         environment = os.environ | {"RAFTCTL_ENDPOINTS": ",".join(self.endpoints)}
         return subprocess.run(
-            python_module("raftctl.main", *arguments), check=check, capture_output=True, text=True, env=environment,
-            stdin=subprocess.DEVNULL, timeout=60,
+            python_module("raftctl.main", *arguments),
+            check=check,
+            capture_output=True,
+            text=True,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
         )
 
     def _raftnode(self, *arguments: str) -> None:

@@ -17,6 +17,7 @@ from functools import partial
 
 import msgspec
 
+from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.invariants import Observation, check, observe
 from raftnode.core.membership import Configuration, make_configuration
@@ -28,14 +29,13 @@ from raftnode.core.messages import (
     PreVoteRequest,
 )
 from raftnode.core.types import NodeRole
-from raftnode.machine.history import CHANGES_MAX
-from raftnode.machine.kv import KvMachine
-from raftnode.machine.session_snapshot import SessionSnapshot
-from raftnode.machine.sessions import Applied, SessionMachine
-from raftnode.server.events import EventLog
-from raftnode.server.join import members_configuration
-from raftnode.server.replica import Replica
-from raftnode.server.settings import ReplicaSettings
+from raftnode.daemon.join import members_configuration
+from raftnode.machine.kv.history import CHANGES_MAX
+from raftnode.machine.kv.machine import KvMachine
+from raftnode.machine.sessions.machine import Applied, SessionMachine
+from raftnode.machine.sessions.snapshot import SessionSnapshot
+from raftnode.replica.events import EventLog
+from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import DataDir, format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
@@ -347,9 +347,7 @@ class Node:
             identity=data_dir.identity,
             settings=self.settings,
             storage=wal,
-            snapshots=SnapshotStore(
-                data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock
-            ),
+            snapshots=SnapshotStore(data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock),
             machine=RecordingMachine(self),
             transport=transport,
             events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.wall_clock),
@@ -648,8 +646,15 @@ class Cluster:
         """Make a machine with a data directory; it is not started yet."""
         fs = SimulatedFilesystem(self.rng.getrandbits(32))
         format_data_dir(
-            DATA, cluster_id=CLUSTER_ID, cluster_name="demo", node_id=node, node_name=f"n{node}",
-            address=address_of(node), capacity=capacity, configuration=configuration, fs=fs,
+            DATA,
+            cluster_id=CLUSTER_ID,
+            cluster_name="demo",
+            node_id=node,
+            node_name=f"n{node}",
+            address=address_of(node),
+            capacity=capacity,
+            configuration=configuration,
+            fs=fs,
             wall_clock=self.scheduler.clock,
         )
         made = self.nodes[node] = Node(self, node, fs, self.settings)
@@ -724,9 +729,9 @@ class Cluster:
         if other is None or other.replica is None or blocked or node.paused or other.paused:
             return False
         me = replica.identity
-        hello = decode_hello(unframe(encode_frame(
-            Hello(PROTOCOL_VERSION, me.cluster_id, me.node_id, me.instance_id, peer)
-        )))
+        hello = decode_hello(
+            unframe(encode_frame(Hello(PROTOCOL_VERSION, me.cluster_id, me.node_id, me.instance_id, peer)))
+        )
         answers: list[Welcome | Rejected] = []
         other.guard(lambda there: answers.append(there.check_hello(hello)))
         if not answers:
@@ -796,8 +801,10 @@ class Cluster:
         found = [
             (replica.node.current_term, node.id)
             for node in self.nodes.values()
-            if (replica := node.replica) is not None and replica.node.role is NodeRole.LEADER
-            and replica.node.commit_index >= replica.node.term_start_index and node.id not in excluded
+            if (replica := node.replica) is not None
+            and replica.node.role is NodeRole.LEADER
+            and replica.node.commit_index >= replica.node.term_start_index
+            and node.id not in excluded
         ]
         return max(found)[1] if found else None
 
@@ -811,6 +818,7 @@ class Cluster:
 
     def settle(self, timeout: float = 30.0) -> None:
         """Run until all running nodes have applied all that the leader has."""
+
         def equal() -> bool:
             leader = self.leading()
             if leader is None:
@@ -882,9 +890,7 @@ def increment(client: Client, key: bytes, session: int = 0, sequence: int = 1, a
     return wire.Write(client.next_id(), session, sequence, acknowledged, encode(Increment(key)))
 
 
-def get(
-    client: Client, key: bytes, consistency: wire.Consistency = wire.Consistency.LINEARIZABLE
-) -> wire.Read:
+def get(client: Client, key: bytes, consistency: wire.Consistency = wire.Consistency.LINEARIZABLE) -> wire.Read:
     """Return a read of one key."""
     return wire.Read(client.next_id(), encode(Get(key)), consistency)
 

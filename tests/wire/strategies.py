@@ -19,7 +19,8 @@ WIRE_MODULES = (hello, client, kv, peer, messages, membership, types)
 def structs_of(module: ModuleType) -> list[type[msgspec.Struct]]:
     """Return the structs that `module` itself defines."""
     return [
-        value for value in vars(module).values()
+        value
+        for value in vars(module).values()
         if inspect.isclass(value) and issubclass(value, msgspec.Struct) and value.__module__ == module.__name__
     ]
 
@@ -62,9 +63,7 @@ _STRATEGIES: dict[type[mi.Type], Callable[[Any], st.SearchStrategy[Any]]] = {
     mi.EnumType: _enum,
     mi.ListType: lambda info: st.lists(_strategy(info.item_type), max_size=4),
     mi.VarTupleType: lambda info: st.lists(_strategy(info.item_type), max_size=4).map(tuple),
-    mi.DictType: lambda info: st.dictionaries(
-        _strategy(info.key_type), _strategy(info.value_type), max_size=3
-    ),
+    mi.DictType: lambda info: st.dictionaries(_strategy(info.key_type), _strategy(info.value_type), max_size=3),
     mi.UnionType: lambda info: st.one_of([_strategy(kind) for kind in info.types]),
     mi.StructType: _struct,
 }

@@ -100,8 +100,7 @@ def test_the_first_frame_has_a_limit_of_its_own_and_the_next_ones_have_the_gener
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32))
 def test_noise_never_makes_the_decoder_hold_more_than_one_frame(seed: int) -> None:
-    """Whatever comes, either it is refused or no more is held than an unfinished frame of the longest length.
-    """
+    """Whatever comes, either it is refused or no more is held than an unfinished frame of the longest length."""
     noise = random.Random(seed)
     decoder = FrameDecoder(bytes_max=5000)
     try:

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 import raftnode
-from raftnode.machine import history, sessions
+from raftnode.machine.kv import history
+from raftnode.machine.sessions import machine as sessions
 from raftnode.wire import client, frame, hello, kv
 from tests.wire.strategies import wire_structs
 
@@ -38,7 +39,7 @@ def test_every_struct_is_on_the_page_with_its_tag_and_its_fields_in_order(struct
     fields = [field.strip() for field in found.group(1).split(",\n")]
     first = [] if tag is None else [str(tag)]
     assert [field.split()[0] for field in fields] == [*first, *struct.__struct_fields__]
-    required = [field for field in fields[len(first):] if " = " not in field]
+    required = [field for field in fields[len(first) :] if " = " not in field]
     assert len(required) == len(fields) - len(first) - len(struct.__struct_defaults__)
 
 
@@ -105,7 +106,6 @@ def test_the_example_is_what_the_code_sends() -> None:
 def test_the_page_formats_without_a_warning() -> None:
     """Plain man(7)."""
     done = subprocess.run(
-        ["groff", "-man", "-Tutf8", "-ww", "-z", str(PAGE)], capture_output=True, text=True, check=True,
-        timeout=60
+        ["groff", "-man", "-Tutf8", "-ww", "-z", str(PAGE)], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stderr == ""

@@ -32,10 +32,18 @@ NESTED = b"\xdc\x00\x08" + CONFIGURATION.encode()[1:] + b"\x91" * 100_000
 GOOD: list[PeerMessage] = [
     AppendEntriesRequest(5, 1, 0, 0, [], 0),
     AppendEntriesRequest(
-        5, 1, 10, 3,
-        [LogEntry(3, 11, b"a"), LogEntry(4, 12, b"", EntryKind.NOOP),
-         LogEntry(5, 13, CONFIGURATION.encode(), EntryKind.CONFIGURATION)],
-        9, 2, 7,
+        5,
+        1,
+        10,
+        3,
+        [
+            LogEntry(3, 11, b"a"),
+            LogEntry(4, 12, b"", EntryKind.NOOP),
+            LogEntry(5, 13, CONFIGURATION.encode(), EntryKind.CONFIGURATION),
+        ],
+        9,
+        2,
+        7,
     ),
     AppendEntriesResponse(5, False, 10, 1, 12, 9, 2, 0),
     RequestVoteRequest(5, 2, 10, 4),
@@ -128,8 +136,7 @@ def test_the_entries_of_an_empty_log_begin_at_1() -> None:
     ],
 )
 def test_a_position_that_no_log_has_is_refused(message: PeerMessage) -> None:
-    """An entry's term is at most its sender's, the log's beginning has no term, and nothing passes 2**63 - 1.
-    """
+    """An entry's term is at most its sender's, the log's beginning has no term, and nothing passes 2**63 - 1."""
     with pytest.raises(FrameError):
         _decode(message)
 

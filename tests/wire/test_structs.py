@@ -111,8 +111,7 @@ def test_a_negative_number_in_a_request_is_refused(request_struct: msgspec.Struc
     ],
 )
 def test_crafted_bytes_give_a_frame_error(decode: Callable[[bytes], object], body: bytes) -> None:
-    """Text that is not UTF-8, deep nesting and promised lengths of gigabytes end as FrameError, at no cost.
-    """
+    """Text that is not UTF-8, deep nesting and promised lengths of gigabytes end as FrameError, at no cost."""
     with pytest.raises(FrameError):
         decode(body)
 

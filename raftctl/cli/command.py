@@ -1,0 +1,288 @@
+"""What a command is: a function whose parameters say their options. One table serves two parsers.
+
+    @command("kv get", connects=True)
+    def get(run: Invocation, key: Annotated[str, Arg("KEY", "The key.")], *,
+            raw: Annotated[bool, Opt("--raw", "Write the bytes as they are.")] = False) -> None:
+        '''Print a key's value.
+
+        Example: raftctl kv get greeting
+        '''
+
+`parse()` reads a command line without typer, rich or any parser library: that is the fast path. Where it
+meets anything that it does not know (a mistake, --help) it gives None, and typer, which is built from the
+same parameters in app.py, says what is wrong. Both give the texts to `bind()`, so a value means the same on
+both ways.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+
+from raftctl.output.text import parse_duration
+from raftnode.config.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+RawValue = str | bool | list[str]
+"""A parameter as it stood on the command line: a text, a flag, or every text of a repeated one."""
+
+FORMATS: Final = ("table", "wide", "json", "jsonl", "yaml", "name")
+
+
+class Arg(NamedTuple):
+    """A positional argument."""
+
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+class Opt(NamedTuple):
+    """An option. `flags` as in "-e/--endpoint"; `negative` switches a flag off that is on by default.
+
+    `bare` is the value that the option has when it is given without one (`--watch` for `--watch=2s`).
+    """
+
+    flags: str
+    help: str
+    metavar: str = "TEXT"
+    choices: tuple[str, ...] = ()
+    negative: str = ""
+    bare: str = ""
+    convert: Callable[[str], Any] | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Every spelling, without the negative one."""
+        return self.flags.split("/")
+
+
+class Param(NamedTuple):
+    """One parameter of a command: its declaration, and what its annotation says."""
+
+    name: str
+    declaration: Arg | Opt
+    kind: type
+    required: bool = False
+    many: bool = False
+    default: Any = None
+
+    def convert(self, value: RawValue) -> Any:
+        """Return the value that the function gets. Raises UsageError."""
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, list):
+            return tuple(self._convert_one(text) for text in value)
+        return self._convert_one(value)
+
+    def _convert_one(self, text: str) -> Any:
+        declaration = self.declaration
+        label = declaration.metavar if isinstance(declaration, Arg) else declaration.names[-1]
+        if declaration.choices and text not in declaration.choices:
+            raise UsageError(
+                f"{label} cannot be {text!r}",
+                "it is one of a few words",
+                f"give one of {', '.join(declaration.choices)}",
+            )
+        if isinstance(declaration, Opt) and declaration.convert is not None:
+            return declaration.convert(text)
+        if self.kind is int:
+            try:
+                return int(text)
+            except ValueError:
+                raise UsageError(
+                    f"{label} cannot be {text!r}", "it is a whole number", "write digits only, such as 10"
+                ) from None
+        return text
+
+
+class Command:
+    """A command. `path` is its words; `connects`: it talks to a cluster; `timed`: it takes --timeout even so.
+
+    `timeout` is the default of that, in seconds.
+    """
+
+    def __init__(
+        self, path: str, function: Callable[..., None], *, connects: bool, timed: bool, prints: bool, timeout: float
+    ) -> None:
+        self.path = path
+        self.function = function
+        self.connects = connects
+        self.timed = timed
+        self.prints = prints
+        self.timeout = timeout
+
+    @property
+    def help(self) -> str:
+        return self.function.__doc__ or ""
+
+    @cached_property
+    def own_params(self) -> tuple[Param, ...]:
+        """The function's own parameters."""
+        return tuple(_read_params(self.function))
+
+    @cached_property
+    def common_params(self) -> tuple[Param, ...]:
+        """The parameters that it shares with other commands; they go to the Invocation."""
+        connect = CONNECT_PARAMS if self.connects else ()
+        timeout = (TIMEOUT_PARAM,) if self.connects or self.timed else ()
+        return (*connect, *timeout, *(PRINT_PARAMS if self.prints else PRINT_PARAMS[1:]))
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Every parameter, the common ones last."""
+        return (*self.own_params, *self.common_params)
+
+    def parse(self, arguments: Sequence[str]) -> dict[str, RawValue] | None:
+        """Return what `arguments` give, by parameter name; None where they need typer's eye."""
+        options = {n: p for p in self.params if isinstance(p.declaration, Opt) for n in p.declaration.names}
+        negatives = {
+            p.declaration.negative: p
+            for p in options.values()
+            if isinstance(p.declaration, Opt) and p.declaration.negative
+        }
+        positional: list[str] = []
+        raw: dict[str, RawValue] = {}
+        words = list(arguments)
+        while words:
+            word = words.pop(0)
+            if word == "--":
+                positional.extend(words)
+                break
+            if not word.startswith("-") or word == "-":
+                positional.append(word)
+                continue
+            name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+            param = options.get(name)
+            if param is None or param.kind is bool:
+                chosen = param or negatives.get(name)
+                if chosen is None or equals:
+                    return None
+                raw[chosen.name] = param is not None
+                continue
+            if not equals:
+                if not words:
+                    return None
+                value = words.pop(0)
+            _store(raw, param, value)
+        return raw if self._place(positional, raw) else None
+
+    def _place(self, positional: list[str], raw: dict[str, RawValue]) -> bool:
+        for param in self.params:
+            if not isinstance(param.declaration, Arg):
+                if param.required and param.name not in raw:
+                    return False
+                continue
+            if param.many:
+                if positional:
+                    raw[param.name] = positional
+                positional = []
+            elif positional:
+                raw[param.name] = positional.pop(0)
+            if param.required and param.name not in raw:
+                return False
+        return not positional
+
+    def bind(self, raw: Mapping[str, RawValue]) -> dict[str, Any]:
+        """Return every parameter's value, defaults included. Raises UsageError."""
+        return {p.name: p.convert(raw[p.name]) if p.name in raw else p.default for p in self.params}
+
+    def fill_bare(self, arguments: Sequence[str]) -> list[str]:
+        """Return `arguments` with options that may stand without a value completed: --watch to --watch=2s."""
+        bare = {
+            n: p.declaration.bare
+            for p in self.params
+            if isinstance(p.declaration, Opt) and p.declaration.bare
+            for n in p.declaration.names
+        }
+        cut = arguments.index("--") if "--" in arguments else len(arguments)
+        return [f"{w}={bare[w]}" if w in bare and i < cut else w for i, w in enumerate(arguments)]
+
+
+def command(
+    path: str, *, connects: bool = False, timed: bool = False, prints: bool = True, timeout: float = 5.0
+) -> "Callable[[Callable[..., None]], Command]":
+    """Make a function a command. It gets an Invocation, then its parameters by name."""
+
+    def wrap(function: Callable[..., None]) -> Command:
+        return Command(path, function, connects=connects, timed=timed, prints=prints, timeout=timeout)
+
+    return wrap
+
+
+def _store(raw: dict[str, RawValue], param: Param, value: str) -> None:
+    if not param.many:
+        raw[param.name] = value
+        return
+    found = raw.setdefault(param.name, [])
+    assert isinstance(found, list), "a repeated option's value is a list"
+    found.append(value)
+
+
+def _read_params(function: Callable[..., None]) -> list[Param]:
+    code = function.__code__
+    names = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    positional = code.co_varnames[: code.co_argcount]
+    defaults = dict(zip(reversed(positional), reversed(function.__defaults__ or ()), strict=False))
+    defaults |= function.__kwdefaults__ or {}
+    hints = get_type_hints(function, include_extras=True)
+    params = []
+    for name in names:
+        annotated, declaration = get_args(hints[name])
+        many = get_origin(annotated) is tuple
+        parts = [part for part in get_args(annotated) if part not in (type(None), Ellipsis)]
+        kind = parts[0] if parts else annotated
+        params.append(Param(name, declaration, kind, name not in defaults, many, defaults.get(name)))
+    return params
+
+
+CONNECT_PARAMS: Final = (
+    Param(
+        "endpoint",
+        Opt("-e/--endpoint", "A node to ask, host:port; may be repeated, or a list with commas.", "HOST:PORT"),
+        str,
+        many=True,
+        default=(),
+    ),
+    Param("context", Opt("--context", "The saved context to use.", "NAME"), str),
+    Param(
+        "cluster_id",
+        Opt("--cluster-id", "Speak to this cluster only; without it, to the one whose node answers first.", "ID"),
+        str,
+    ),
+)
+
+TIMEOUT_PARAM: Final = Param(
+    "timeout", Opt("--timeout", "How long the command may take.", "DURATION", convert=parse_duration), float
+)
+
+PRINT_PARAMS: Final = (
+    Param("output", Opt("-o/--output", "The form of the output; table, unless given.", "FORMAT", FORMATS), str),
+    Param(
+        "color",
+        Opt(
+            "--color",
+            "Whether to colour: a word stands beside every colour.",
+            "WHEN",
+            ("auto", "always", "never"),
+        ),
+        str,
+        default="auto",
+    ),
+)
+
+COMMON_PARAMS: Final = (*CONNECT_PARAMS, TIMEOUT_PARAM, *PRINT_PARAMS)
+
+
+def leading_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split the common options that stand before the first word from the rest."""
+    flags = {n for p in COMMON_PARAMS if isinstance(p.declaration, Opt) for n in p.declaration.names}
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if word.partition("=")[0] not in flags and word[:2] not in flags:
+            break
+        alone = word in flags
+        position += 2 if alone else 1
+    return list(arguments[:position]), list(arguments[position:])

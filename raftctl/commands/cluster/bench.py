@@ -1,0 +1,114 @@
+"""raftctl cluster bench: what the cluster does for clients, measured from here."""
+
+from typing import Annotated, Final
+
+from raftctl.cli.command import Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.commands.member.membership import led_view
+from raftctl.output.report import Column, Report
+from raftctl.output.text import escape_text, parse_duration
+from raftnode.config.errors import UsageError
+from raftnode.wire.kv import VALUE_BYTES_MAX
+
+CONNECTIONS_MAX: Final = 1000
+
+
+@command("cluster bench", connects=True)
+def bench(
+    run: Invocation,
+    *,
+    op: Annotated[str, Opt("--op", "Writes, or linearizable reads.", "WHICH", ("put", "get"))] = "put",
+    connections: Annotated[int, Opt("--connections", "How many connections to the leader.", "N")] = 100,
+    depth: Annotated[int, Opt("--depth", "How many requests are in flight on each.", "N")] = 1,
+    seconds: Annotated[float, Opt("--seconds", "How long, such as 5 or 1m.", "DURATION", convert=parse_duration)] = 5.0,
+    value_bytes: Annotated[int, Opt("--value-bytes", "How long a value is.", "N")] = 256,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say which leader would be measured, and send it nothing.")] = False,
+) -> None:
+    """Measure requests per second and their latencies against the leader.
+
+    It writes a thousand keys under raftctl-bench/ and removes them at the end. Each connection has a session
+    and sends its next request when an answer comes. The load comes from one process in Python, which shares
+    its machine's processors with any node there: against a fast cluster it is the limit. --timeout is for
+    finding the leader.
+
+    Example: raftctl cluster bench --op put --connections 100 --seconds 5 -o json
+    """
+    if not 1 <= connections <= CONNECTIONS_MAX or not 1 <= depth <= CONNECTIONS_MAX:
+        raise UsageError(
+            f"{connections} connections with {depth} requests each cannot be",
+            f"--connections and --depth are 1 to {CONNECTIONS_MAX}",
+            "leave them out for 100 and 1",
+        )
+    if not 0 <= value_bytes <= VALUE_BYTES_MAX or not seconds > 0:
+        raise UsageError(
+            f"values of {value_bytes} bytes for {seconds:g} s cannot be",
+            f"--value-bytes is 0 to {VALUE_BYTES_MAX}, and --seconds above 0",
+            "leave them out for 256 and 5",
+        )
+    from raftctl.commands.cluster.load import (
+        benchmark_failed,
+        delete_each,
+        each_key,
+        put_each,
+        reader,
+        run_load,
+        writer,
+    )
+    from raftctl.link import Pin
+
+    with run.cluster() as cluster:
+        view = led_view(cluster)
+    assert view.leader is not None, "led_view gives a view with a leader"
+    if dry_run:
+        _would_run(run, view.leader.node_name, connections, depth)
+        return
+    address, pin, value = view.leader.address, Pin(view.cluster_id), b"x" * value_bytes
+    try:
+        if op == "get":
+            each_key(put_each(value), address, pin)
+        makers = [writer(i, value) if op == "put" else reader(i) for i in range(connections)]
+        figures = run_load(
+            address, pin, makers, depth=depth, seconds=seconds, sessions=op == "put", report=run.progress()
+        )
+    finally:
+        each_key(delete_each, address, pin)
+    if not figures.latencies:
+        raise benchmark_failed(figures)
+    record = {
+        "op": op,
+        "connections": connections,
+        "depth": depth,
+        "seconds": round(figures.elapsed, 3),
+        "value_bytes": value_bytes,
+        "operations": len(figures.latencies),
+        "ops_per_second": figures.per_second,
+        "p50_ms": figures.percentile_ms(0.5),
+        "p99_ms": figures.percentile_ms(0.99),
+        "max_ms": figures.percentile_ms(1.0),
+        "errors": figures.errors,
+    }
+    shown = ("op", "connections", "depth", "ops_per_second", "p50_ms", "p99_ms", "max_ms", "errors")
+    run.output.emit(
+        Report(
+            "cluster.bench",
+            record,
+            "",
+            [Column(name.upper().replace("_", " ")) for name in shown],
+            [[str(record[name]) for name in shown]],
+            names=[str(figures.per_second)],
+        )
+    )
+
+
+def _would_run(run: Invocation, leader: str, connections: int, depth: int) -> None:
+    from raftctl.commands.cluster.load import KEYS, PREFIX
+
+    run.output.emit(
+        Report(
+            "cluster.bench",
+            {"changed": False, "dry_run": True, "leader": leader, "in_flight": connections * depth, "keys": KEYS},
+            f"changed: false  would keep {connections * depth} requests in flight to the leader {escape_text(leader)}; "
+            f"it writes {KEYS} keys under {PREFIX.decode()} and removes them",
+            names=[leader],
+        )
+    )

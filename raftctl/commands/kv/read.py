@@ -1,0 +1,173 @@
+"""raftctl kv get and kv list."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.cluster import Cluster
+from raftctl.commands.kv.values import (
+    HEX,
+    RAW,
+    decode_key,
+    key_record,
+    kv_result,
+    pair_record,
+    read_only_one_of,
+    show_value,
+)
+from raftctl.output.report import Column, Report
+from raftctl.output.text import escape_bytes
+from raftnode.config.errors import NotFound
+from raftnode.wire import kv
+from raftnode.wire.client import Consistency, Read, ReadResult
+
+CONSISTENCY = Opt(
+    "--consistency",
+    "linearizable (never stale) or local (any node's own state).",
+    "WORD",
+    ("linearizable", "local"),
+)
+
+
+@command("kv get", connects=True)
+def get(
+    run: Invocation,
+    key: Annotated[str, Arg("KEY", "The key.")],
+    *,
+    raw: Annotated[bool, RAW] = False,
+    hex_: Annotated[bool, HEX] = False,
+    consistency: Annotated[str, CONSISTENCY] = "linearizable",
+) -> None:
+    """Print a key's value. A missing key is exit code 3.
+
+    The value is escaped, so that it is one line; --raw writes its bytes and nothing else.
+
+    Example: raftctl kv get greeting --raw >file
+    """
+    read_only_one_of(raw=raw, hex_=hex_)
+    wanted = decode_key(key, hex_=hex_)
+    with run.cluster() as cluster:
+        result = read(cluster, kv.Get(wanted), consistency)
+    assert isinstance(result, kv.GetResult), "Get is answered by GetResult"
+    item = result.item
+    if item is None:
+        raise NotFound(
+            f"there is no key {escape_bytes(wanted)!r}",
+            f"at revision {result.revision}",
+            "see which there are: raftctl kv list --keys-only",
+        )
+    if raw:
+        run.output.emit_bytes(item.value)
+        return
+    shown = item.value.hex() if hex_ else escape_bytes(item.value)
+    if run.output.format == "table":
+        run.output.emit_text(shown)
+        return
+    run.output.emit(
+        Report(
+            "kv.get",
+            pair_record(item),
+            columns=[
+                Column("KEY"),
+                Column("VALUE"),
+                Column("REVISION"),
+                Column("CREATED"),
+                Column("VERSION"),
+            ],
+            rows=[
+                [
+                    escape_bytes(item.key),
+                    shown,
+                    str(item.mod_revision),
+                    str(item.create_revision),
+                    str(item.version),
+                ]
+            ],
+            names=[escape_bytes(item.key)],
+        )
+    )
+
+
+@command("kv list", connects=True)
+def list_keys(
+    run: Invocation,
+    prefix: Annotated[str, Arg("PREFIX", "What the keys begin with; without it, all keys.")] = "",
+    *,
+    limit: Annotated[int | None, Opt("--limit", "At most N keys.", "N")] = None,
+    keys_only: Annotated[bool, Opt("--keys-only", "Without the values.")] = False,
+    hex_: Annotated[bool, HEX] = False,
+    consistency: Annotated[str, CONSISTENCY] = "linearizable",
+) -> None:
+    """List keys in byte order, with their values.
+
+    A table shows the first 256 bytes of a value, and of a longer one how many it has; JSON has all of it. More
+    than a thousand keys are read in parts, each part at its own revision.
+
+    Example: raftctl kv list users/ --limit 20
+    """
+    start = decode_key(prefix, hex_=hex_) if prefix else b""
+    # Where only the names are printed, the values are not fetched.
+    bare = keys_only or run.output.format == "name"
+    with run.cluster() as cluster:
+        items = list(_pages(cluster, start, limit, consistency, keys_only=bare))
+    show = bytes.hex if hex_ else escape_bytes
+    columns = [
+        Column("KEY"),
+        *([] if keys_only else [Column("VALUE")]),
+        Column("REVISION"),
+        Column("VERSION", True),
+    ]
+    run.output.emit(
+        Report(
+            "kv.list",
+            {"items": [_listed(item, keys_only=keys_only) for item in items]},
+            columns=columns,
+            rows=[
+                [
+                    show(i.key),
+                    *([] if keys_only else [show_value(i.value, hex_=hex_)]),
+                    str(i.mod_revision),
+                    str(i.version),
+                ]
+                for i in items
+            ],
+            items="items",
+            item_schema="kv.item",
+            names=[show(i.key) for i in items],
+        )
+    )
+
+
+def _listed(item: kv.KeyValue, *, keys_only: bool) -> dict[str, Any]:
+    record = pair_record(item)
+    if keys_only:
+        record = {
+            **key_record(item.key),
+            **{k: v for k, v in record.items() if not k.startswith(("key", "value"))},
+        }
+    return record
+
+
+def _pages(
+    cluster: Cluster, prefix: bytes, limit: int | None, consistency: str, *, keys_only: bool
+) -> Iterator[kv.KeyValue]:
+    start, left = b"", limit
+    while left is None or left > 0:
+        query = kv.List(prefix, start, min(1000, left) if left is not None else 1000, keys_only)
+        result = read(cluster, query, consistency)
+        assert isinstance(result, kv.ListResult), "List is answered by ListResult"
+        yield from result.items
+        if not result.more or not result.items:
+            return
+        start = result.items[-1].key + b"\0"
+        left = None if left is None else left - len(result.items)
+
+
+def read(cluster: Cluster, query: kv.KvQuery, consistency: str) -> kv.KvResult:
+    """Ask the store. Raises CliError."""
+    request = Read(0, kv.encode(query), Consistency(consistency))
+    ask = cluster.call_leader if request.consistency is Consistency.LINEARIZABLE else cluster.call_any
+    answer = ask(request)
+    assert isinstance(answer, ReadResult), "Read is answered by ReadResult"
+    return kv_result(answer.result)

@@ -1,0 +1,202 @@
+"""raftctl log export: a part of the log as JSON lines, each byte of it, with a checksum of all."""
+
+import hashlib
+import os
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Final
+
+from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.commands.log.source import LogSource, log_source
+from raftctl.inspect.data_dir import DATA_DIR
+from raftctl.output.report import Report, json_text, with_schema
+from raftctl.output.text import escape_text
+from raftnode.config.errors import NotFound, Refused, UsageError
+from raftnode.wire.client import LogEntryView
+
+CHUNK_BYTES: Final = 256 * 1024
+"""How much is gathered before it is written."""
+
+NODE: Final = Opt("--node", "Take it from this member; without it, from the leader, or whoever answers.", "MEMBER")
+STANDARD_OUTPUT: Final = "-"
+
+Write = Callable[[bytes], object]
+
+
+@command("log export", connects=True, timeout=30.0)
+def export(
+    run: Invocation,
+    lo: Annotated[int, Arg("LO", "The first index.")],
+    hi: Annotated[int, Arg("HI", "The last index; beyond the log's end, it ends there.")],
+    *,
+    file: Annotated[str, Opt("--file", "The file to write; - is standard output.", "FILE")] = STANDARD_OUTPUT,
+    force: Annotated[bool, Opt("--force", "Replace FILE where it exists.")] = False,
+    node: Annotated[str | None, NODE] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
+    dry_run: Annotated[bool, Opt("--dry-run", "Say what would be written, and write nothing.")] = False,
+) -> None:
+    """Write the log entries LO to HI, both included, as JSON lines.
+
+    The first line has the cluster's id, the first and last index and their count; then each entry is a line
+    with its index, term, kind and its bytes in base64; the last line has the SHA-256 of all bytes before it
+    (head -n -1 FILE | sha256sum) and the last entry that is known to be committed. Of two members whose entries
+    are equal, the lines before the last are equal. A page is in memory at a time, and --timeout is how long one
+    may take. FILE has its name only when it is complete and on the disk: until then it is FILE.part.
+
+    A member gives committed entries only; with --data-dir, files know only of those that a snapshot covers that
+    they are committed. Entries that a snapshot has replaced are exit code 3, as are ones that are not there yet.
+
+    Example: raftctl log export 1 1000 --file entries.jsonl
+    """
+    if not 1 <= lo <= hi:
+        raise UsageError(
+            f"{lo} to {hi} is not a range of the log",
+            "it begins at 1 or later and goes up",
+            "see where the log begins and ends: raftctl log info",
+        )
+    _check_output(run, file, force=force)
+    with log_source(run, node, data_dir) as source:
+        last = min(hi, source.last_index)
+        if lo > last:
+            if source.damage is not None:
+                raise source.damage
+            raise NotFound(
+                f"there is no entry {lo} yet",
+                f"the log of {source.node} ends at entry {source.last_index}",
+                "see where the log begins and ends: raftctl log info",
+            )
+        head = {"cluster_id": source.cluster_id, "first": lo, "last": last, "count": last - lo + 1}
+        if dry_run:
+            next(source.read(lo, lo), None)
+            sha256 = None
+        elif file == STANDARD_OUTPUT:
+            sha256 = _write(run, source, head, run.output.emit_bytes)
+        else:
+            sha256 = _write_file(run, source, head, file)
+        if hi > last and source.damage is not None:
+            raise source.damage
+    if hi > last:
+        run.note(f"the log of {source.node} ends at entry {last}: nothing after it is in the export")
+    if sha256 is None or file != STANDARD_OUTPUT:
+        _emit(run, source, head, file, sha256)
+
+
+def _check_output(run: Invocation, file: str, *, force: bool) -> None:
+    if file == STANDARD_OUTPUT:
+        if run.output.format in ("wide", "yaml", "name"):
+            raise UsageError(
+                f"an export cannot be printed as {run.output.format}",
+                "it is JSON lines",
+                "leave -o out, or give --file FILE",
+            )
+    elif os.path.lexists(file) and not force:
+        raise Refused(
+            f"{file} exists already",
+            "an export is not written over another file",
+            "give another name, or --force",
+            code="E_EXISTS",
+        )
+
+
+def _write(run: Invocation, source: LogSource, head: dict[str, Any], write: Write) -> str:
+    """Write all lines and return the checksum that the last one has. Raises CliError."""
+    digest = hashlib.sha256()
+    report = run.progress()
+    pending = bytearray()
+    lines = _lines(source, head)
+    for number, line in enumerate(lines):
+        pending += line
+        if len(pending) >= CHUNK_BYTES:
+            digest.update(pending)
+            write(bytes(pending))
+            pending.clear()
+            report(f"exported {number} of {head['count']} entries")
+    digest.update(pending)
+    sha256 = digest.hexdigest()
+    end = {"count": head["count"], "sha256": sha256, "committed_to": min(source.committed_to, head["last"])}
+    write(bytes(pending) + _line("log.export.end", end))
+    return sha256
+
+
+def _lines(source: LogSource, head: dict[str, Any]) -> Iterator[bytes]:
+    yield _line("log.export", head)
+    expected = head["first"]
+    for view in source.read(head["first"], head["last"]):
+        assert view.entry.index == expected, "a log has no gap"
+        expected += 1
+        yield _line("log.export.entry", _record(view))
+    if expected <= head["last"]:
+        # A running node replaced the end of its log, or a snapshot covers it now.
+        raise NotFound(
+            f"entry {expected} went while the log was read", f"the log of {source.node} changes", "repeat the command"
+        )
+
+
+def _record(view: LogEntryView) -> dict[str, Any]:
+    entry = view.entry
+    return {
+        "index": entry.index,
+        "term": entry.term,
+        "kind": entry.kind.name.lower(),
+        "data_b64": b64encode(entry.data).decode("ascii"),
+    }
+
+
+def _line(schema: str, record: dict[str, Any]) -> bytes:
+    return json_text(with_schema(schema, record)).encode() + b"\n"
+
+
+def _write_file(run: Invocation, source: LogSource, head: dict[str, Any], file: str) -> str:
+    """Write FILE.part, and give it its name when it is on the disk. Leaves nothing behind when it fails."""
+    part = f"{file}.part"
+    try:
+        with open(part, "wb") as out:
+            sha256 = _write(run, source, head, out.write)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(part, file)
+        descriptor = os.open(os.path.dirname(file) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException as error:
+        if os.path.lexists(part):
+            os.unlink(part)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"cannot write {file}", error.strerror or str(error), "give a name that can be written", code="E_FILE"
+            ) from error
+        raise
+    return sha256
+
+
+def _emit(run: Invocation, source: LogSource, head: dict[str, Any], file: str, sha256: str | None) -> None:
+    changed = sha256 is not None
+    committed_to = min(source.committed_to, head["last"])
+    what = f"entries {head['first']} to {head['last']} of {escape_text(source.node)}, {head['count']} of them"
+    lines = [
+        f"changed: {'true' if changed else 'false'}  {'wrote' if changed else 'would write'} {what}, to "
+        f"{'standard output' if file == STANDARD_OUTPUT else escape_text(file)}"
+    ]
+    if committed_to < head["last"]:
+        lines.append(f"  only those up to entry {committed_to} are known to be committed")
+    if changed:
+        lines.append(f"sha256 {sha256}")
+    run.output.emit(
+        Report(
+            "log.export.done",
+            {
+                "changed": changed,
+                **({} if changed else {"dry_run": True}),
+                "file": file,
+                "node": source.node,
+                **head,
+                "committed_to": committed_to,
+                "sha256": sha256,
+            },
+            "\n".join(lines),
+            names=[file],
+        )
+    )

@@ -1,0 +1,147 @@
+"""What the member commands share: find a member, propose a change, and wait until it is true everywhere."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from raftctl.cli.command import Opt
+from raftctl.cli.context import Invocation
+from raftctl.cluster import Cluster, Repeat
+from raftctl.output.report import Report
+from raftctl.view.cluster_view import Member, View, build_view, find_member
+from raftctl.view.survey import take_view, view_of
+from raftnode.config.errors import CliError, NoLeader, NotFound, OutcomeUnknown, Unreachable, UsageError
+from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
+
+DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
+WAIT: Final = Opt("--wait", "Wait until it is true on every member that is up (the default).", negative="--no-wait")
+FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never those that Raft needs.")
+POLL_S: Final = 0.1
+ROUND_S: Final = 1.0
+LEADER_S: Final = 5.0
+"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
+
+
+def led_view(cluster: Cluster) -> View:
+    """Return the cluster as its leader sees it. Raises NoLeader where none leads within LEADER_S, or the deadline."""
+    patience = cluster.deadline.capped(LEADER_S)
+    while True:
+        view = take_view(cluster, ROUND_S)
+        if view.leader is not None:
+            return view
+        if not patience.pause(POLL_S):
+            raise NoLeader(
+                f"no leader within {patience.seconds:.3g} s",
+                "; ".join(view.reasons),
+                "see who is up: raftctl status; wait for one: raftctl wait --leader",
+            )
+
+
+def the_member(view: View, which: str) -> Member:
+    """Return the one member that `which` names. Raises NotFound, or UsageError where it names several."""
+    found = find_member(view.members, which)
+    if not found:
+        names = ", ".join(m.name for m in view.members)
+        raise NotFound(f"there is no member {which!r}", f"the cluster has: {names}", "see: raftctl member list")
+    if len(found) > 1:
+        raise UsageError(f"{which!r} names {len(found)} members", ", ".join(f"id {m.id}" for m in found), "give the id")
+    return found[0]
+
+
+def propose(
+    cluster: Cluster, operations: Sequence[MemberOperation], *, dry_run: bool = False, force: bool = False
+) -> MembersChanged:
+    """Put a change to the leader. Raises CliError; OutcomeUnknown where the answer was lost."""
+    answer = cluster.call_leader(
+        ChangeMembers(0, list(operations), dry_run, force), Repeat.FREELY if dry_run else Repeat.NEVER
+    )
+    assert isinstance(answer, MembersChanged), "ChangeMembers is answered by MembersChanged"
+    return answer
+
+
+def change_until(
+    cluster: Cluster, operations: Sequence[MemberOperation], holds: Callable[[View], bool], *, force: bool = False
+) -> bool:
+    """Propose `operations`, as one change, until it is so, and return whether this changed anything.
+
+    A lost answer is no reason to give up: the membership itself says whether the change was made.
+    """
+    lost: OutcomeUnknown | None = None
+    while True:
+        try:
+            if holds(led_view(cluster)):
+                return lost is not None
+            return propose(cluster, operations, force=force).changed
+        except OutcomeUnknown as error:
+            lost = error
+        except (NoLeader, Unreachable):
+            # Once a proposal was sent, it is no longer true that nothing was done.
+            if lost is None:
+                raise
+        if not cluster.deadline.pause(POLL_S):
+            assert lost is not None, "every other way out has been taken"
+            raise lost
+
+
+def in_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
+    """Return the same question, asked of what one node alone believes."""
+    return lambda status: holds(build_view([status]))
+
+
+def wait_everywhere(run: Invocation, cluster: Cluster, holds: Callable[[NodeStatus], bool], what: str) -> View:
+    """Return the view when `holds` of every member that answers. Raises OutcomeUnknown in the end."""
+    report = run.progress()
+    waiting = ""
+    last: CliError | None = None
+    while True:
+        try:
+            statuses, asked = cluster.statuses(ROUND_S)
+        except Unreachable as error:
+            # A round that the timeout cut short takes nothing back of what an earlier one saw.
+            last, waiting = error, waiting or error.what
+        else:
+            view = view_of(statuses, asked)
+            members = {m.id: m.name for m in view.members}
+            behind = [members[s.node_id] for s in statuses if s.node_id in members and not holds(s)]
+            if view.leader is not None and not behind:
+                return view
+            waiting = f"not yet on {', '.join(behind)}" if behind else "no node leads"
+        report(f"still waiting: {what}: {waiting}")
+        if not cluster.deadline.pause(POLL_S):
+            raise OutcomeUnknown(
+                f"{what} was not seen on every member within {run.timeout:g} s",
+                waiting,
+                "it may still come true: raftctl member list",
+                code="E_TIMEOUT",
+            ) from last
+
+
+def emit_change(run: Invocation, schema: str, member: str, *, changed: bool, text: str, **more: Any) -> None:
+    """Print what a change did."""
+    run.output.emit(
+        Report(
+            schema,
+            {"member": member, "changed": changed, **more},
+            f"changed: {'true' if changed else 'false'}  {text}",
+            names=[member],
+        )
+    )
+
+
+def emit_evaluation(run: Invocation, schema: str, member: str, result: MembersChanged) -> None:
+    """Print what a change would do, as the leader evaluated it."""
+    data = {
+        "member": member,
+        "changed": False,
+        "dry_run": True,
+        "would_change": result.changed,
+        "voters": {"before": result.voters_before, "after": result.voters_after},
+        "quorum": {"before": result.quorum_before, "after": result.quorum_after},
+        "tolerates": {"before": result.tolerates_before, "after": result.tolerates_after},
+    }
+    text = (
+        f"changed: false  would change: {'true' if result.changed else 'false'}\n"
+        f"  voters     {result.voters_before} -> {result.voters_after}\n"
+        f"  quorum     {result.quorum_before} -> {result.quorum_after}\n"
+        f"  tolerates  {result.tolerates_before} -> {result.tolerates_after} more failures"
+    )
+    run.output.emit(Report(schema, data, text, names=[member]))

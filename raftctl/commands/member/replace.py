@@ -1,0 +1,197 @@
+"""raftctl member replace: a new member takes the place of an old one, in one change of the voters."""
+
+import sys
+from typing import Annotated, Any
+
+from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.cluster import Cluster
+from raftctl.commands.member.add import await_catch_up, check_stranger, existing, progress_text, start_hint
+from raftctl.commands.member.change import YES, ask
+from raftctl.commands.member.membership import (
+    DRY_RUN,
+    change_until,
+    emit_change,
+    emit_evaluation,
+    in_each,
+    led_view,
+    propose,
+    the_member,
+    wait_everywhere,
+)
+from raftctl.link import Deadline
+from raftctl.local.contexts import split_address
+from raftctl.view.cluster_view import Member, View, find_member
+from raftnode.config.errors import Conflict, Refused, UsageError
+from raftnode.wire.client import MemberAction, MemberOperation
+
+
+@command("member replace", connects=True, timeout=60.0)
+def replace(
+    run: Invocation,
+    old: Annotated[str, Arg("OLD", "The voter to replace: its name, id or address.")],
+    new: Annotated[str, Arg("NEW", "The new member's name.")],
+    *,
+    address: Annotated[str, Opt("--address", "Where the new member listens.", "HOST:PORT")],
+    yes: Annotated[bool, YES] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    wait: Annotated[
+        bool,
+        Opt(
+            "--wait",
+            "Wait until it has caught up, exchange the two and see that everywhere (the default). Without waiting "
+            "only what can be done now is done: repeat the command to go on.",
+            negative="--no-wait",
+        ),
+    ] = True,
+) -> None:
+    """Put a new member in a voter's place: add it as a learner, let it catch up, then exchange the two at once.
+
+    Until the exchange the old voter stays one, and the exchange is one change (joint consensus): there is never
+    a voter more or less. Repeating the command goes on where it stands, also after a timeout (exit code 7) or
+    --no-wait, which both say how to follow it. The new node itself is started with raftnode join, before or
+    after this command. It asks first on a terminal; without one it needs --yes.
+
+    Example: raftctl member replace n3 n4 --address 10.0.0.4:7001 --yes
+    """
+    split_address(address)
+    again = f"raftctl member replace {old} {new} --address {address} --yes"
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError(
+            "replacing a member removes one, and needs --yes where nobody can be asked",
+            "standard input is not a terminal",
+            again,
+        )
+    with run.cluster() as cluster:
+        view = led_view(cluster)
+        present = existing(view, new, address)
+        leaver = _leaver(view, old, present)
+        if dry_run:
+            _evaluate(run, cluster, new, address, present, leaver)
+            return
+        if not yes and leaver is not None:
+            ask(
+                f"replace {leaver.name} (id {leaver.id}, {leaver.role}) of cluster {view.name} by {new}: "
+                f"{view.voters} voters, {view.voters_up} up?"
+            )
+            cluster.deadline = Deadline(run.timeout)
+        added = False
+        if present is None:
+            check_stranger(view, address)
+            addition = MemberOperation(MemberAction.ADD_LEARNER, name=new, address=address)
+            added = change_until(cluster, [addition], lambda v: existing(v, new, address) is not None)
+        if wait:
+            member = await_catch_up(run, cluster, new, address, again, added=added)
+        else:
+            now = led_view(cluster)
+            member = _joiner(now, new, address)
+            if member.kind != "voter" and not member.promotable:
+                _emit_begun(run, now, member, leaver, again, added=added)
+                return
+
+        def holds(now: View) -> bool:
+            return _done(now, member.id, leaver)
+
+        changed = change_until(cluster, _exchange(member, leaver), holds) or added
+        if wait:
+            wait_everywhere(run, cluster, in_each(holds), f"the exchange of {old} for {new}")
+    text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
+    emit_change(
+        run,
+        "member.replace",
+        new,
+        changed=changed,
+        text=text,
+        id=member.id,
+        address=address,
+        replaced=_named(leaver),
+        done=True,
+    )
+
+
+def _joiner(view: View, new: str, address: str) -> Member:
+    member = existing(view, new, address)
+    if member is None:
+        raise Conflict(
+            f"{new} was removed at once",
+            "someone else changed the membership",
+            "see who is a member: raftctl member list",
+        )
+    return member
+
+
+def _emit_begun(run: Invocation, view: View, member: Member, leaver: Member | None, again: str, *, added: bool) -> None:
+    """Say how far it is, and how to follow it and go on."""
+    stays = f"; {leaver.name} stays a voter until it has caught up" if leaver is not None else ""
+    if not member.up:
+        run.note(start_hint(view, member.name, member.address, added=added))
+    emit_change(
+        run,
+        "member.replace",
+        member.name,
+        changed=added,
+        text=f"{progress_text(view, member)}{stays}",
+        id=member.id,
+        address=member.address,
+        replaced=None,
+        done=False,
+        next=again,
+    )
+    run.note(f"follow it: raftctl status --watch; go on when its lag is small: {again}")
+
+
+def _named(leaver: Member | None) -> dict[str, Any] | None:
+    return None if leaver is None else {"id": leaver.id, "name": leaver.name}
+
+
+def _leaver(view: View, old: str, present: Member | None) -> Member | None:
+    """Return the voter to remove; None where it is gone already and the new member is there."""
+    if present is not None and not find_member(view.members, old):
+        return None
+    leaver = the_member(view, old)
+    if present is not None and present.id == leaver.id:
+        raise UsageError(
+            f"{leaver.name} cannot replace itself",
+            "OLD and NEW are the same member",
+            "give NEW another name and address",
+        )
+    if leaver.kind not in ("voter", "outgoing"):
+        raise Refused(
+            f"{leaver.name} is no voter",
+            f"it is a {leaver.kind}, and replacing gives its vote to the new member",
+            f"remove it, and add the other: raftctl member remove {leaver.name}",
+        )
+    if present is not None and present.kind == "observer":
+        raise Refused(
+            f"{present.name} is an observer",
+            "an observer never has a vote",
+            f"remove it first: raftctl member remove {present.name}",
+        )
+    return leaver
+
+
+def _exchange(member: Member, leaver: Member | None) -> list[MemberOperation]:
+    operations = [MemberOperation(MemberAction.PROMOTE, node_id=member.id)]
+    if leaver is not None:
+        operations.append(MemberOperation(MemberAction.REMOVE, node_id=leaver.id))
+    return operations
+
+
+def _done(view: View, joiner: int, leaver: Member | None) -> bool:
+    kinds = {m.id: m.kind for m in view.members}
+    return not view.joint and kinds.get(joiner) == "voter" and (leaver is None or leaver.id not in kinds)
+
+
+def _evaluate(
+    run: Invocation, cluster: Cluster, new: str, address: str, present: Member | None, leaver: Member | None
+) -> None:
+    """Let the leader evaluate the exchange as if the new member had caught up."""
+    if present is not None:
+        operations = _exchange(present, leaver)
+    else:
+        assert leaver is not None, "one of the two is a member"
+        operations = [
+            MemberOperation(MemberAction.ADD_VOTER, name=new, address=address),
+            MemberOperation(MemberAction.REMOVE, node_id=leaver.id),
+        ]
+    emit_evaluation(run, "member.replace", new, propose(cluster, operations, dry_run=True))

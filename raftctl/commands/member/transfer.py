@@ -1,0 +1,96 @@
+"""raftctl member transfer: hand leadership over."""
+
+from typing import Annotated
+
+from raftctl.cli.command import Arg, command
+from raftctl.cli.context import Invocation
+from raftctl.cluster import Repeat
+from raftctl.commands.member.membership import (
+    DRY_RUN,
+    POLL_S,
+    WAIT,
+    emit_change,
+    led_view,
+    the_member,
+    wait_everywhere,
+)
+from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
+from raftnode.wire.client import LeadershipTransferred, TransferLeadership
+
+
+@command("member transfer", connects=True, timeout=30.0)
+def transfer(
+    run: Invocation,
+    member: Annotated[str | None, Arg("MEMBER", "Who is to lead; without it, the most up-to-date voter.")] = None,
+    *,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    wait: Annotated[bool, WAIT] = True,
+) -> None:
+    """Hand leadership to a voter. The one that leads already is `changed: false`.
+
+    Example: raftctl member transfer n2
+    """
+    with run.cluster() as cluster:
+        view = led_view(cluster)
+        assert view.leader is not None, "led_view returns a view with a leader"
+        before = view.leader
+        target = the_member(view, member) if member is not None else None
+        if target is not None and target.kind != "voter":
+            raise Refused(
+                f"{target.name} is a {target.kind}",
+                "only a voter can lead",
+                f"promote it first: raftctl member promote {target.name}",
+            )
+        if target is not None and target.id == before.node_id:
+            emit_change(
+                run,
+                "member.transfer",
+                target.name,
+                changed=False,
+                text=f"{target.name} leads",
+                leader_id=target.id,
+                term=before.term,
+                dry_run=dry_run,
+            )
+            return
+        request = TransferLeadership(0, target.id if target else 0, dry_run)
+        try:
+            answer = cluster.call_leader(request, Repeat.FREELY if dry_run else Repeat.NEVER)
+        except (OutcomeUnknown, NoLeader):
+            # The old leader's answer is easily lost when it steps down: what counts is who leads now.
+            cluster.deadline.pause(POLL_S)
+            leader = led_view(cluster).leader
+            assert leader is not None, "led_view returns a view with a leader"
+            if leader.node_id == before.node_id or (target is not None and leader.node_id != target.id):
+                raise
+            leader_id, term, changed = leader.node_id, leader.term, True
+        else:
+            assert isinstance(answer, LeadershipTransferred), "the answer to TransferLeadership"
+            leader_id, term, changed = answer.leader_id, answer.term, answer.changed
+        name = next((m.name for m in view.members if m.id == leader_id), str(leader_id))
+        if dry_run:
+            emit_change(
+                run,
+                "member.transfer",
+                name,
+                changed=False,
+                dry_run=True,
+                would_change=changed,
+                text=f"would change: {'true' if changed else 'false'}; {name} would lead",
+                leader_id=leader_id,
+                term=term,
+            )
+            return
+        if wait:
+            wait_everywhere(
+                run, cluster, lambda s: s.term > term or s.leader_id == leader_id, f"the leadership of {name}"
+            )
+    emit_change(
+        run,
+        "member.transfer",
+        name,
+        changed=changed,
+        text=f"{name} leads in term {term}",
+        leader_id=leader_id,
+        term=term,
+    )

@@ -1,0 +1,154 @@
+"""raftctl snapshot restore: make a data directory of a new cluster from a snapshot."""
+
+import hashlib
+import os
+import shlex
+import subprocess
+from typing import Annotated, Any
+
+from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.cluster_file import ClusterFile, ClusterNode, load_cluster_file
+from raftctl.commands.snapshot.file import head_record, opened
+from raftctl.inspect.data_dir import storage_told
+from raftctl.local.processes import raftnode_command
+from raftctl.output.progress import Progress
+from raftctl.output.report import Report
+from raftctl.output.text import escape_text, format_bytes
+from raftnode.config.errors import InternalError, Refused, UsageError
+
+
+@command("snapshot restore")
+def restore(
+    run: Invocation,
+    file: Annotated[str, Arg("FILE", "A file that snapshot save wrote.")],
+    *,
+    cluster_file: Annotated[str, Opt("-f/--cluster-file", "The new cluster's file, with an id of its own.", "FILE")],
+    name: Annotated[str, Opt("--name", "Which of its nodes to make.", "NAME")],
+    data_dir: Annotated[
+        str | None, Opt("--data-dir", "The directory to make; without it, the one in the cluster file.", "DIR")
+    ] = None,
+    skip_indexes: Annotated[
+        int, Opt("--skip-indexes", "Let the new log go on this many entries after the snapshot.", "N")
+    ] = 0,
+    dry_run: Annotated[bool, Opt("--dry-run", "Check everything, and make nothing.")] = False,
+) -> None:
+    """Make the data directory of one node of a new cluster from a snapshot file.
+
+    The new cluster has its own id ([cluster] id in the cluster file, which the old cluster must not have), so
+    that members of the old one cannot join it. Run it once for each node of the cluster file, with the same
+    FILE each time: compare the sha256. It leaves a node.toml to edit, as raftnode format does. Then start the
+    nodes.
+
+    Sessions are kept: a write that the snapshot holds is not applied again. Clients that go on with sessions or
+    revisions from after the snapshot need --skip-indexes, with more than the entries that the old cluster wrote
+    since: then nothing new gets a number that the old cluster gave away.
+
+    Example: raftctl snapshot restore backup.snap -f new/cluster.toml --name n1
+    """
+    if skip_indexes < 0:
+        raise UsageError(f"--skip-indexes cannot be {skip_indexes}", "it is 0 or more", "leave it out for 0")
+    cluster = load_cluster_file(cluster_file)
+    (node,) = cluster.pick([name])
+    path = os.path.normpath(data_dir or node.data_dir)
+    with opened(file, None) as (stored, chunks):
+        _check_cluster(run, cluster, stored.cluster_id)
+        if os.path.lexists(path):
+            raise Refused(
+                f"{path} exists already",
+                "a directory is never restored over",
+                "move it away, or give another --data-dir",
+                code="E_EXISTS",
+            )
+        sha256 = _sha256(file)
+        if dry_run:
+            for _ in chunks:
+                pass
+        else:
+            _restore(run, stored, cluster, node, path, skip_indexes)
+            _leave_settings(cluster, node, path)
+        record = {
+            "changed": not dry_run,
+            **({"dry_run": True} if dry_run else {}),
+            "data_dir": path,
+            "node": node.name,
+            "id": node.id,
+            "cluster": {"id": cluster.id, "name": cluster.name},
+            "first_log_index": stored.index + skip_indexes + 1,
+            "sha256": sha256,
+            "snapshot": head_record(stored),
+        }
+    what = "would restore" if dry_run else "restored"
+    run.output.emit(
+        Report(
+            "snapshot.restore",
+            record,
+            f"changed: {'false' if dry_run else 'true'}  {what} {escape_text(node.name)} of cluster "
+            f"{escape_text(cluster.name)} in {escape_text(path)}: index {stored.index}, term {stored.term}, "
+            f"{format_bytes(stored.size_bytes)}\nsha256 {sha256}",
+            names=[path],
+        )
+    )
+    if not dry_run:
+        run.note(
+            "when every node is restored from the same file, start them: raftctl cluster up -f "
+            f"{cluster_file}, or on each machine: raftnode run --data-dir {path}"
+        )
+
+
+def _check_cluster(run: Invocation, cluster: ClusterFile, old: str) -> None:
+    if not cluster.id:
+        raise UsageError(
+            f"{cluster.path}: cluster.id is missing",
+            "the new cluster needs an id that all its nodes share and no other cluster has",
+            "add one under [cluster], such as a new UUID",
+        )
+    if cluster.id == old:
+        raise Refused(
+            "the new cluster would have the old one's id",
+            f"both are {old}: members of the old cluster could join and mix two histories",
+            f"put a new id, such as a new UUID, into {cluster.path}",
+            code="E_SAME_CLUSTER",
+        )
+    if not old:
+        run.note("the snapshot does not say which cluster it is of: see that the new id is not the old one")
+
+
+def _restore(
+    run: Invocation, stored: Any, cluster: ClusterFile, node: ClusterNode, path: str, skip_indexes: int
+) -> None:
+    from raftnode.storage.restore import restore_data_dir
+    from raftnode.wire.peer import encode_member_context
+
+    with Progress("restoring", stored.size_bytes, quiet=run.output.structured) as progress, storage_told():
+        restore_data_dir(
+            path,
+            stored,
+            cluster_id=cluster.id,
+            cluster_name=cluster.name,
+            node_id=node.id,
+            node_name=node.name,
+            address=node.address,
+            voters={n.id: encode_member_context(n.name, n.address) for n in cluster.nodes},
+            skip_indexes=skip_indexes,
+            progress=progress.at,
+        )
+
+
+def _leave_settings(cluster: ClusterFile, node: ClusterNode, path: str) -> None:
+    """Leave a node.toml to edit: raftnode knows the settings, and `format` leaves one where the identity is right."""
+    words = ("format", "--cluster-file", cluster.path, "--name", node.name, "--data-dir", path)
+    done = subprocess.run(raftnode_command(*words), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-5:]) or "it said nothing"
+        raise InternalError(
+            f"{path} is restored and whole, but has no node.toml",
+            f"raftnode format ended with exit code {done.returncode}: {said}",
+            f"have one written: raftnode {shlex.join(words)}",
+            code="E_SETTINGS",
+        )
+
+
+def _sha256(file: str) -> str:
+    with open(file, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()

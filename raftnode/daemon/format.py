@@ -1,0 +1,145 @@
+"""Writes data directories: the identity of a node, its first configuration, and a node.toml to edit."""
+
+from pathlib import Path
+from typing import Final
+
+from raftnode.config.cluster_file import ClusterFile
+from raftnode.config.settings import FILE_NAME, template
+from raftnode.core.errors import StorageError
+from raftnode.core.membership import Configuration
+from raftnode.daemon.errors import EXIT_CONFLICT, EXIT_NOT_FOUND, EXIT_USAGE, Problem
+from raftnode.storage.data_dir import DataDirError, Identity, format_data_dir, read_identity
+
+IDENTITY_FILE: Final = "identity.json"
+
+
+def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | None) -> tuple[Path, Identity, bool]:
+    """Format the data directory of the node `name`; return (directory, identity, whether it was written now).
+
+    A directory that has this identity already is left alone. Raises SettingsError, and Problem.
+    """
+    cluster = ClusterFile.load(cluster_file)
+    node = cluster.node(name)
+    if node is None:
+        raise Problem(
+            f"{cluster_file} has no node {name!r}",
+            f"its nodes are {', '.join(node.name for node in cluster.nodes)}",
+            "give one of them with --name",
+            code="E_NO_NODE",
+            exit_code=EXIT_NOT_FOUND,
+        )
+    path = data_dir or node.data_dir
+    if path is None:
+        raise Problem(
+            f"it is not said where the data of {name} goes",
+            f"its [[node]] in {cluster_file} has no data_dir",
+            "give --data-dir",
+            code="E_USAGE",
+            exit_code=EXIT_USAGE,
+        )
+    configuration = cluster.configuration()
+    present = existing_identity(path)
+    if present is None:
+        identity = write_data_dir(
+            path,
+            cluster_id=cluster.id,
+            cluster_name=cluster.name,
+            node_id=node.id,
+            node_name=node.name,
+            address=node.address,
+            capacity="voter",
+            configuration=configuration,
+        )
+        return path, identity, True
+    wanted = (cluster.id, cluster.name, node.id, node.name, node.address, "voter", configuration)
+    found = (
+        present.cluster_id,
+        present.cluster_name,
+        present.node_id,
+        present.node_name,
+        present.address,
+        present.capacity,
+        present.configuration,
+    )
+    if found != wanted:
+        raise Problem(
+            f"{path} is formatted for another node or cluster",
+            f"it belongs to {present.capacity} {present.node_id} ({present.node_name}, {present.address}) of "
+            f"cluster {present.cluster_name} {present.cluster_id}; asked for: voter {node.id} "
+            f"({node.name}, {node.address}) of cluster {cluster.name} {cluster.id}",
+            "use another --data-dir; a directory is never formatted over",
+            code="E_DATA_DIR",
+            exit_code=EXIT_CONFLICT,
+        )
+    leave_template(path)
+    return path, present, False
+
+
+def existing_identity(path: Path) -> Identity | None:
+    """Return whose data directory this is; None where it is nobody's yet. Raises Problem."""
+    try:
+        return read_identity(path) if (path / IDENTITY_FILE).exists() else None
+    except DataDirError as error:
+        raise data_dir_problem(error) from error
+    except OSError as error:
+        raise Problem(
+            f"cannot read the data directory {path}",
+            error.strerror or str(error),
+            "check the path and its permissions",
+            code="E_DATA_DIR",
+            exit_code=EXIT_CONFLICT,
+        ) from error
+
+
+def write_data_dir(
+    path: Path,
+    *,
+    cluster_id: str,
+    cluster_name: str,
+    node_id: int,
+    node_name: str,
+    address: str,
+    capacity: str,
+    configuration: Configuration,
+) -> Identity:
+    """Format `path`, and leave a commented node.toml in it where there is none. Raises Problem."""
+    try:
+        identity = format_data_dir(
+            path,
+            cluster_id=cluster_id,
+            cluster_name=cluster_name,
+            node_id=node_id,
+            node_name=node_name,
+            address=address,
+            capacity=capacity,
+            configuration=configuration,
+        )
+        leave_template(path)
+    except DataDirError as error:
+        raise data_dir_problem(error) from error
+    except (OSError, StorageError) as error:
+        raise Problem(
+            f"cannot write the data directory {path}",
+            str(error),
+            "check the path, its permissions and the free space",
+            code="E_DATA_DIR",
+            exit_code=EXIT_CONFLICT,
+        ) from error
+    return identity
+
+
+def leave_template(path: Path) -> None:
+    """Write a node.toml with every setting commented out, where there is none. Raises OSError."""
+    if not (path / FILE_NAME).exists():
+        (path / FILE_NAME).write_text(template())
+
+
+def data_dir_problem(error: DataDirError) -> Problem:
+    """Return what an operator is told about a data directory that cannot be used."""
+    return Problem(
+        f"cannot use the data directory {error.path}",
+        error.reason,
+        error.advice,
+        code="E_DATA_DIR",
+        exit_code=EXIT_CONFLICT,
+    )

@@ -1,0 +1,496 @@
+"""The daemon around one replica: sockets, timers, signals. Only here does time pass and do bytes move.
+
+    data_received -> receive_peer / receive_client  (queues)
+    one turn()    -> everything that arrived is handled, written, answered
+    after it      -> one write for each connection that has something to say
+
+One port serves peers and clients. Each node dials each other member and sends its requests there; what it
+sends on a connection that it accepted are answers. A replica that raises has lost its disk or found a bug:
+the daemon writes one line and stops, with no further word to anybody.
+"""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+import traceback
+from collections.abc import Callable, Hashable
+from typing import Final, Protocol
+
+from raftnode.config.settings import NodeSettings, parse_address
+from raftnode.core.errors import InvariantError, StorageError
+from raftnode.daemon.connections import Accepted, Connection, Dialled
+from raftnode.daemon.log import LogWriter, Repeats
+from raftnode.wire.client import Answer, Request
+from raftnode.wire.hello import REJECT_BUSY, Hello, Rejected, Welcome
+from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
+
+RECONNECT_FIRST: Final = 0.05
+RECONNECT_MAX: Final = 1.0
+"""Seconds between two attempts to reach a peer: doubled from the first to the last, with jitter."""
+
+CONNECT_TIMEOUT: Final = 3.0
+
+CONNECTIONS_RESERVED: Final = 128
+"""Accepted connections above the clients' limit: of peers, and of whoever has not said who it is."""
+
+DRAIN_TIMEOUT: Final = 2.0
+"""Seconds that a stopping node gives its clients to take their last answers."""
+
+
+class Replica(Protocol):
+    """What the runtime needs of a replica."""
+
+    def start(self) -> None: ...
+    def check_hello(self, hello: Hello) -> Welcome | Rejected: ...
+    def check_welcome(self, peer: int, welcome: Welcome) -> Rejected | None: ...
+    def receive_peer(self, peer: int, message: PeerMessage) -> None: ...
+    def receive_client(self, client: Hashable, request: Request) -> None: ...
+    def client_gone(self, client: Hashable) -> None: ...
+    def peer_connected(self, peer: int) -> None: ...
+    def peer_disconnected(self, peer: int) -> None: ...
+    def turn(self) -> float: ...
+    def count(self, name: str) -> None: ...
+    def begin_shutdown(self) -> None: ...
+    @property
+    def shutdown_ready(self) -> bool: ...
+
+
+class Runtime:
+    """Runs one replica until it is told to stop: the replica's `Transport`, the connections' `Office`."""
+
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        hello: Callable[[int], Hello],
+        listen: str,
+        settings: NodeSettings,
+        log: LogWriter,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.requests_in_flight_max = settings.requests_in_flight_max
+        self.log = log
+        self._node_id = node_id
+        self._hello = hello
+        self._listen = listen
+        self._connections_max = settings.connections_max
+        self._rng = rng
+        self._clock = clock
+        self._repeats = Repeats(clock)
+        self._replica: Replica
+        self._loop: asyncio.AbstractEventLoop
+        self._finished: asyncio.Future[None]
+        self._server: asyncio.Server | None = None
+        self._links: dict[int, PeerLink] = {}
+        self._accepted: set[Accepted] = set()
+        self._accepted_peers: dict[int, Accepted] = {}
+        self._clients = 0
+        self._with_output: list[Connection] = []
+        self._turn_due = False
+        self._turn_soon = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = False
+        self._stopping = False
+        self._stopped = False
+
+    @property
+    def port(self) -> int:
+        """The port that this node listens on, which the system chose where the settings said 0."""
+        assert self._server is not None
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def listen(self) -> None:
+        """Bind the port. Raises OSError where it is in use or the address is not of this machine."""
+        self._loop = asyncio.get_running_loop()
+        self._finished = self._loop.create_future()
+        host, port = split_listen(self._listen)
+        self._server = await self._loop.create_server(
+            lambda: Accepted(self, self._loop), host, port, backlog=1024, start_serving=False
+        )
+
+    async def run(self, replica: Replica) -> None:
+        """Serve until `stop()` has finished. Raises what the replica raised: the node must end then."""
+        assert self._server is not None
+        self._replica = replica
+        self._loop.set_exception_handler(self._on_loop_error)
+        try:
+            replica.start()
+        except Exception as error:
+            self.guarded(error)
+        else:
+            self._started = True
+            await self._server.start_serving()
+            self.log.line("info", "node.listening", address=self._listen, port=self.port)
+        self._schedule_turn()
+        try:
+            await self._finished
+        finally:
+            await self._hang_up()
+
+    def stop(self) -> None:
+        """Begin to stop: a leader hands over first. Called again: stop now."""
+        if self._stopping:
+            self._finish(None)
+            return
+        self._stopping = True
+        self.log.line("info", "node.stopping")
+        assert self._server is not None
+        self._server.close()
+        try:
+            self._replica.begin_shutdown()
+        except Exception as error:
+            self.guarded(error)
+        self._schedule_turn()
+
+    def handle_signals(self) -> None:
+        """Stop on SIGTERM and SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self.stop)
+
+    # The turn.
+
+    def _schedule_turn(self) -> None:
+        if not self._turn_soon and not self._stopped:
+            self._turn_soon = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_soon = False
+        if self._stopped:
+            return
+        try:
+            delay = self._replica.turn()
+            done = self._stopping and self._replica.shutdown_ready
+        except Exception as error:
+            self.guarded(error)
+            return
+        self._flush()
+        if done:
+            self._finish(None)
+        elif delay <= 0:
+            self._schedule_turn()
+        else:
+            self._arm_timer(delay)
+
+    def _flush(self) -> None:
+        connections, self._with_output = self._with_output, []
+        for connection in connections:
+            connection.flush()
+
+    def _arm_timer(self, delay: float) -> None:
+        """Have a turn in at most `delay` seconds. An earlier timer stays: an early turn does no harm."""
+        when = self._loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._schedule_turn()
+
+    def _finish(self, error: Exception | None) -> None:
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._finished.done():
+            return
+        if error is None:
+            self._finished.set_result(None)
+        else:
+            self._finished.set_exception(error)
+
+    async def _hang_up(self) -> None:
+        """Close every connection: politely where the node stops in order, at once where it failed."""
+        assert self._server is not None
+        self._server.close()
+        failed = self._finished.done() and self._finished.exception() is not None
+        links = [link.stop(at_once=failed) for link in self._links.values()]
+        for connection in list(self._accepted):
+            if failed:
+                connection.abort()
+            else:
+                connection.close()
+        deadline = self._loop.time() + (0 if failed else DRAIN_TIMEOUT)
+        while self._accepted and self._loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._accepted):
+            connection.abort()
+        await asyncio.gather(*links, return_exceptions=True)
+        # Transports close on the loop's next turn.
+        await asyncio.sleep(0)
+
+    # The replica's Transport.
+
+    def send_request(self, peer: int, message: PeerRequest) -> bool:
+        """Send on the connection dialled to `peer`; False where there is none or it is full."""
+        link = self._links.get(peer)
+        return link is not None and link.connection is not None and link.connection.request(message)
+
+    def send_response(self, peer: int, message: PeerResponse) -> None:
+        """Send on the connection accepted from `peer`; dropped where it is gone."""
+        connection = self._accepted_peers.get(peer)
+        if connection is not None:
+            connection.send(message)
+
+    def answer(self, client: Hashable, answer: Answer) -> None:
+        """Send a client its answer; dropped where it is gone."""
+        assert isinstance(client, Accepted)
+        client.answer(answer)
+
+    def set_members(self, addresses: dict[int, str]) -> None:
+        """Keep a connection to each of these nodes, and to no other."""
+        for peer in list(self._links):
+            if addresses.get(peer) != self._links[peer].address:
+                self._links.pop(peer).stop()
+        for peer, address in addresses.items():
+            if peer not in self._links and peer != self._node_id:
+                self._links[peer] = PeerLink(self, peer, address)
+
+    # The connections' Office.
+
+    def accepted_opened(self, connection: Accepted) -> None:
+        self._accepted.add(connection)
+        if len(self._accepted) > self._connections_max + CONNECTIONS_RESERVED:
+            connection.fail("connections_refused", "too many connections are open")
+
+    def accepted_hello(self, connection: Accepted, hello: Hello) -> Welcome | Rejected:
+        answer = self._replica.check_hello(hello)
+        if isinstance(answer, Welcome) and hello.node_id == 0:
+            if self._clients >= self._connections_max:
+                answer = Rejected(REJECT_BUSY, f"{self._clients} clients are connected, which is the limit")
+            else:
+                self._clients += 1
+        if isinstance(answer, Rejected):
+            self._replica.count("hellos_rejected")
+            self._warn_once(
+                "connection.rejected", connection.remote, answer.reason, code=answer.code, peer=hello.node_id
+            )
+        elif hello.node_id:
+            self._take_over(hello.node_id, connection)
+        return answer
+
+    def _take_over(self, peer: int, connection: Accepted) -> None:
+        """From now on `connection` is the one on which `peer` is answered."""
+        old = self._accepted_peers.pop(peer, None)
+        self._accepted_peers[peer] = connection
+        if old is not None:
+            old.abort()
+        link = self._links.get(peer)
+        if link is not None:
+            link.hurry()
+
+    def accepted_closed(self, connection: Accepted) -> None:
+        self._accepted.discard(connection)
+        if connection.peer == 0:
+            self._clients -= 1
+            if not self._stopped:
+                self._call(lambda: self._replica.client_gone(connection))
+        elif connection.peer and self._accepted_peers.get(connection.peer) is connection:
+            del self._accepted_peers[connection.peer]
+
+    def peer_messages(self, peer: int, messages: list[PeerMessage]) -> None:
+        if self._stopped:
+            return
+        for message in messages:
+            self._replica.receive_peer(peer, message)
+        self._schedule_turn()
+
+    def client_requests(self, connection: Accepted, requests: list[Request]) -> None:
+        if self._stopped:
+            return
+        for request in requests:
+            self._replica.receive_client(connection, request)
+        self._schedule_turn()
+
+    def dialled_answered(self, connection: Dialled, answer: Welcome | Rejected) -> None:
+        link = self._links.get(connection.peer)
+        if link is None or link.connection is not connection:
+            connection.abort()
+            return
+        refusal = answer
+        if isinstance(answer, Welcome):
+            verdict = self._replica.check_welcome(connection.peer, answer)
+            if verdict is None:
+                connection.ready = True
+                link.welcomed()
+                self._replica.peer_connected(connection.peer)
+                self._schedule_turn()
+                return
+            refusal = verdict
+        assert isinstance(refusal, Rejected)
+        self._replica.count("dials_rejected")
+        link.trouble(f"{refusal.code}: {refusal.reason}")
+        connection.abort()
+
+    def dialled_closed(self, connection: Dialled, error: Exception | None) -> None:
+        link = self._links.get(connection.peer)
+        if link is not None:
+            link.closed(connection, error)
+        if connection.ready and not self._stopped:
+            self._call(lambda: self._replica.peer_disconnected(connection.peer))
+            self._schedule_turn()
+
+    def has_output(self, connection: Connection) -> None:
+        self._with_output.append(connection)
+
+    def connection_failed(self, connection: Connection, counter: str, reason: str) -> None:
+        self._replica.count(counter)
+        self._warn_once("connection.closed", connection.remote, reason, counter=counter)
+
+    def guarded(self, error: Exception) -> None:
+        """Stop the node: the replica raised."""
+        if not self._stopped:
+            log_failure(self.log, error, started=self._started)
+        self._finish(error)
+
+    def _call(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:
+            self.guarded(error)
+
+    def _warn_once(self, event: str, remote: str, reason: str, **fields: object) -> None:
+        """Log a trouble that its cause repeats at will: one line a minute for each host and reason."""
+        held = self._repeats.allow((event, remote.rpartition(":")[0], reason))
+        if held is not None:
+            more = {"repeated": held} if held else {}
+            self.log.line("warn", event, remote=remote, reason=reason, **fields, **more)
+
+    def _on_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Log what went wrong inside the event loop, such as running out of file descriptors in accept()."""
+        held = self._repeats.allow(("loop", str(context.get("message")), repr(context.get("exception"))))
+        if held is not None:
+            self.log.line(
+                "error",
+                "loop.error",
+                message=context.get("message"),
+                error=repr(context.get("exception")),
+                repeated=held,
+            )
+
+
+class PeerLink:
+    """Keeps one dialled connection to a peer: dials, and dials again after a growing pause."""
+
+    def __init__(self, runtime: Runtime, peer: int, address: str) -> None:
+        self.address = address
+        self.connection: Dialled | None = None
+        self._runtime, self._peer = runtime, peer
+        self._pause = RECONNECT_FIRST
+        self._trouble = ""
+        self._wake = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._task = runtime._loop.create_task(self._keep_connected())
+
+    def stop(self, *, at_once: bool = False) -> "asyncio.Task[None]":
+        """Hang up for good; `at_once`: without a further byte."""
+        self._task.cancel()
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            if at_once:
+                connection.abort()
+            else:
+                connection.close()
+        return self._task
+
+    def hurry(self) -> None:
+        """The peer is there, for it has just dialled this node: do not wait for the next attempt."""
+        self._pause = RECONNECT_FIRST
+        self._wake.set()
+
+    def welcomed(self) -> None:
+        """The peer accepts this node."""
+        self._pause = RECONNECT_FIRST
+        self._trouble = ""
+        self._runtime.log.line("debug", "peer.welcomed", peer=self._peer, address=self.address)
+
+    def closed(self, connection: Dialled, error: Exception | None) -> None:
+        """The connection ended."""
+        if connection is self.connection:
+            self.connection = None
+            self._gone.set()
+            if connection.ready:
+                self.trouble(f"connection lost: {error}" if error else "connection closed by the peer")
+
+    def trouble(self, reason: str) -> None:
+        """Log why the peer cannot be reached, once for as long as the reason stays the same."""
+        if reason != self._trouble:
+            self._trouble = reason
+            self._runtime.log.line("warn", "peer.unreachable", peer=self._peer, address=self.address, reason=reason)
+
+    async def _keep_connected(self) -> None:
+        while True:
+            self._gone.clear()
+            if await self._dial():
+                await self._gone.wait()
+            self._wake.clear()
+            pause = self._pause * self._runtime._rng.uniform(0.5, 1.0)
+            self._pause = min(self._pause * 2, RECONNECT_MAX)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    async def _dial(self) -> bool:
+        """Open a connection and say Hello. What follows arrives through the runtime."""
+        runtime = self._runtime
+        connection = Dialled(runtime, self._peer, runtime._hello(self._peer))
+        self.connection = connection
+        try:
+            host, port = parse_address(self.address)
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await runtime._loop.create_connection(lambda: connection, host, port)
+        except TimeoutError:
+            self.trouble(f"no connection within {CONNECT_TIMEOUT:g} s")
+        except (OSError, ValueError) as error:
+            self.trouble(str(error))
+        else:
+            return True
+        self.connection = None
+        return False
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """Return (host, port) of an address to listen at; here the port may be 0: the system chooses."""
+    if listen.endswith(":0"):
+        return parse_address(listen[:-1] + "1")[0], 0
+    return parse_address(listen)
+
+
+def log_failure(log: LogWriter, error: Exception, *, started: bool) -> None:
+    """Write the one line that says why the node stops. `started`: it had loaded what its disk holds."""
+    if isinstance(error, StorageError):
+        log.line(
+            "error",
+            "node.failed",
+            cause="storage",
+            error=str(error),
+            advice="nothing was acknowledged since; check the disk, then start the node again"
+            if started
+            else "the node did not start, and promised nothing; look closer: raftctl log verify --data-dir DIR",
+        )
+    elif isinstance(error, InvariantError):
+        log.line(
+            "error",
+            "node.failed",
+            cause="invariant",
+            error=str(error),
+            advice="the node stopped to protect its data; keep the data directory and report this",
+        )
+    else:
+        where = "".join(traceback.format_exception(error))
+        log.line("error", "node.failed", cause="bug", error=repr(error), where=where)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop where the extra `raftctl[speed]` is installed, else asyncio's."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

@@ -1,0 +1,283 @@
+"""Clients' requests about members and leadership: what is under way, and how each ends.
+
+A membership change and a transfer of leadership take a few turns. Both end with an answer: done, not done, or
+unknown where this node cannot know any more.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raftnode.core.errors import ProposalRejected
+from raftnode.core.membership import Configuration
+from raftnode.core.types import LogEntry, NodeId
+from raftnode.replica.member_plan import ChangeRefused, MemberUnknown, Plan, member_statuses, plan_change
+from raftnode.wire import client as wire
+from raftnode.wire.client import UNKNOWN, ErrorCode
+
+if TYPE_CHECKING:
+    from raftnode.replica.replica import Replica
+    from raftnode.replica.requests.router import Requests
+
+
+@dataclass(slots=True)
+class _Change:
+    """A membership change under way. It is done when the entry at `index` is applied with its term, or, where that
+    opens a joint phase, when the configuration that ends it is applied.
+
+    `changed` is False for a request that found its change made, but not committed yet.
+    """
+
+    client: Hashable
+    request_id: int
+    index: int
+    term: int
+    deadline: float
+    plan: Plan
+    changed: bool
+    joint: bool = False
+
+
+@dataclass(slots=True)
+class _Transfer:
+    """A leadership transfer under way."""
+
+    client: Hashable
+    request_id: int
+    term: int
+    target: NodeId
+    deadline: float
+
+
+class MemberRequests:
+    """The membership changes and transfers of leadership that are not answered yet."""
+
+    def __init__(self, requests: "Requests", replica: "Replica") -> None:
+        self._requests = requests
+        self._replica = replica
+        self._changes: list[_Change] = []
+        self._transfers: list[_Transfer] = []
+
+    @property
+    def waiting_count(self) -> int:
+        """How many are not answered yet."""
+        return len(self._changes) + len(self._transfers)
+
+    # Changes.
+
+    def change(self, client: Hashable, request: wire.ChangeMembers) -> None:
+        """Change the members, or tell why not; the answer comes when the change is committed."""
+        if not self._requests.leads(client, request) or self._requests.is_full(client, request):
+            return
+        node, status = self._replica.node, self._replica.node.status()
+        limit = self._replica.settings.election_timeout_max
+        try:
+            plan = plan_change(request.operations, status, limit, force=request.force)
+        except MemberUnknown as error:
+            self._requests.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
+            return
+        except (ChangeRefused, ProposalRejected) as error:
+            # A change makes no sense to the core now: later perhaps, while the last one is in its joint phase.
+            later = isinstance(error, ProposalRejected) and error.temporary
+            self._requests.fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
+            return
+        if request.dry_run or (not plan.changes and status.configuration_committed and not plan.target.joint):
+            self._answer_change(client, request.id, plan, plan.target, node.commit_index, changed=bool(plan.changes))
+            return
+        index = status.configuration_index
+        if plan.changes:
+            try:
+                index = node.propose_conf_change(plan.changes)
+            except ProposalRejected as error:
+                self._requests.fail(client, request.id, ErrorCode.BUSY, error.reason)
+                return
+        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        committed_joint = not plan.changes and status.configuration_committed
+        # The entry of a committed one may be compacted already; only its end is waited for.
+        term = node.current_term if committed_joint else node.term_at(index)
+        self._changes.append(
+            _Change(client, request.id, index, term, deadline, plan, bool(plan.changes), committed_joint)
+        )
+
+    def entry_applied(self, entry: LogEntry) -> None:
+        """Tell those whose membership change stood where another leader's `entry` stands now, for good."""
+        if not self._changes:
+            return
+        waiting: list[_Change] = []
+        for change in self._changes:
+            if change.joint or change.index != entry.index or change.term == entry.term:
+                waiting.append(change)
+            else:
+                self._requests.fail(
+                    change.client,
+                    change.request_id,
+                    ErrorCode.OVERWRITTEN,
+                    "another leader took over: the members did not change",
+                )
+        self._changes = waiting
+
+    def configuration_applied(self, entry: LogEntry, configuration: Configuration) -> None:
+        """Answer the membership changes that `entry` completes."""
+        waiting: list[_Change] = []
+        for change in self._changes:
+            if change.joint or (change.index, change.term) == (entry.index, entry.term):
+                change.joint = configuration.joint
+                if not change.joint:
+                    self._answer_change(
+                        change.client,
+                        change.request_id,
+                        change.plan,
+                        configuration,
+                        entry.index,
+                        changed=change.changed,
+                    )
+                    continue
+            waiting.append(change)
+        self._changes = waiting
+
+    def _answer_change(
+        self, client: Hashable, request_id: int, plan: Plan, configuration: Configuration, index: int, *, changed: bool
+    ) -> None:
+        members = member_statuses(self._replica.node.status(), configuration)
+        self._replica.answer(
+            client,
+            wire.MembersChanged(
+                request_id,
+                changed,
+                index,
+                members,
+                plan.before.voters,
+                plan.after.voters,
+                plan.before.quorum,
+                plan.after.quorum,
+                plan.before.tolerates,
+                plan.after.tolerates,
+            ),
+        )
+
+    # Leadership.
+
+    def best_successor(self) -> NodeId | None:
+        """Return the voter that is the furthest along and was heard from lately; None where there is none."""
+        status = self._replica.node.status()
+        voters = set(status.configuration.voters)
+        limit = self._replica.settings.election_timeout_max
+        up = [
+            peer
+            for peer in status.peers
+            if peer.peer in voters and peer.last_contact is not None and peer.last_contact < limit
+        ]
+        if not up:
+            return None
+        return max(up, key=lambda peer: (peer.match_index, -peer.peer)).peer
+
+    def transfer(self, client: Hashable, request: wire.TransferLeadership) -> None:
+        """Hand the leadership over; the answer comes when another node leads, or this one still does."""
+        if not self._requests.leads(client, request):
+            return
+        node = self._replica.node
+        target = request.target or self.best_successor()
+        if target is None:
+            self._requests.fail(client, request.id, ErrorCode.REFUSED, "no other voter was heard from lately")
+            return
+        changed = target != node.node_id
+        if changed and target not in node.configuration.members():
+            self._requests.fail(
+                client, request.id, ErrorCode.NOT_FOUND, f"node {target} is not a member of this cluster"
+            )
+            return
+        if changed and target not in node.configuration.voters:
+            self._requests.fail(
+                client, request.id, ErrorCode.REFUSED, f"node {target} is not a voter, so it cannot lead"
+            )
+            return
+        if request.dry_run or not changed:
+            self._replica.answer(client, wire.LeadershipTransferred(request.id, changed, target, node.current_term))
+            return
+        try:
+            node.transfer_leadership(target)
+        except ProposalRejected as error:
+            self._requests.fail(client, request.id, ErrorCode.REFUSED, error.reason)
+            return
+        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        self._transfers.append(_Transfer(client, request.id, node.current_term, target, deadline))
+
+    # Time and ends.
+
+    def snapshot_installed(self, index: int) -> None:
+        """Answer the changes whose entries, up to `index`, came inside a snapshot."""
+        gone, self._changes = (
+            [c for c in self._changes if c.index <= index],
+            [c for c in self._changes if c.index > index],
+        )
+        for change in gone:
+            self._requests.fail(
+                change.client,
+                change.request_id,
+                ErrorCode.TIMED_OUT,
+                f"this node fell behind and took a snapshot that covers entry {change.index}",
+                UNKNOWN,
+            )
+
+    def hasten(self, deadline: float) -> None:
+        """Let no change wait beyond `deadline`."""
+        for change in self._changes:
+            change.deadline = min(change.deadline, deadline)
+
+    def settle(self, now: float) -> None:
+        """Answer the transfers that came to an end, and the changes whose deadline has passed."""
+        if self._transfers:
+            self._settle_transfers(now)
+        if self._changes:
+            self._settle_changes(now)
+
+    def _settle_transfers(self, now: float) -> None:
+        node, me = self._replica.node, self._replica.identity.node_name
+        waiting: list[_Transfer] = []
+        for transfer in self._transfers:
+            client, request_id, leader = transfer.client, transfer.request_id, node.leader_id
+            under_way = (node.current_term, node.transfer_target) == (transfer.term, transfer.target)
+            if under_way or (leader is None and now < transfer.deadline):
+                waiting.append(transfer)
+            elif leader is None:
+                self._requests.fail(
+                    client,
+                    request_id,
+                    ErrorCode.TIMED_OUT,
+                    f"{me} does not lead any more, and no leader was heard from in time",
+                    UNKNOWN,
+                )
+            elif leader == node.node_id:
+                self._requests.fail(
+                    client,
+                    request_id,
+                    ErrorCode.TIMED_OUT,
+                    f"node {transfer.target} did not take over in time; {me} still leads",
+                )
+            else:
+                self._replica.answer(client, wire.LeadershipTransferred(request_id, True, leader, node.current_term))
+        self._transfers = waiting
+
+    def _settle_changes(self, now: float) -> None:
+        overdue = [change for change in self._changes if change.deadline <= now]
+        for change in overdue:
+            self._changes.remove(change)
+            self._requests.fail(
+                change.client,
+                change.request_id,
+                ErrorCode.TIMED_OUT,
+                f"the membership change at index {change.index} was not committed in time; it still may be",
+                UNKNOWN,
+            )
+
+    def next_deadline(self) -> float | None:
+        """Return when `settle()` has something to do at the latest."""
+        waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
+        return min((request.deadline for request in waiting), default=None)
+
+    def abandon(self) -> None:
+        """Answer everything that still waits: this node ends."""
+        waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
+        self._changes, self._transfers = [], []
+        for request in waiting:
+            self._requests.fail_stopping(request.client, request.request_id, UNKNOWN)

@@ -1,0 +1,147 @@
+"""Linearizable reads, from their arrival to their answer.
+
+    add() -> wait for a leader -> open_barrier() -> one barrier for all -> confirmed() -> wait for its index -> served
+                   ^                                      |
+                   +------------- aborted() --------------+
+
+A node that loses and gains the leadership again and again sends a read round and round: its deadline, counted from
+its arrival, stays the same.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raftnode.core.types import NodeRole
+from raftnode.wire.client import ErrorCode, Read
+
+if TYPE_CHECKING:
+    from raftnode.replica.replica import Replica
+    from raftnode.replica.requests.router import Requests
+
+
+@dataclass(slots=True)
+class WaitingRead:
+    """A read that is not answered yet."""
+
+    client: Hashable
+    request: Read
+    deadline: float
+
+
+class Reads:
+    """The linearizable reads of a replica that are not answered yet.
+
+    Each is in one of three places. All are in the order of their arrival, which is the order of their deadlines:
+    those that are confirmed first, then those in barriers, then those in no barrier.
+    """
+
+    def __init__(self, requests: "Requests", replica: "Replica") -> None:
+        self._requests = requests
+        self._replica = replica
+        self._confirmed: list[tuple[int, list[WaitingRead]]] = []
+        """With the log index that must be applied first."""
+        self._barriers: dict[int, list[WaitingRead]] = {}
+        self._waiting: list[WaitingRead] = []
+
+    @property
+    def waiting_count(self) -> int:
+        """How many are not answered yet."""
+        return sum(map(len, self._groups()))
+
+    @property
+    def wait_for_leader(self) -> bool:
+        """Whether some are in no barrier: `open_barrier()` does something as soon as a leader is known."""
+        return bool(self._waiting)
+
+    def add(self, client: Hashable, request: Read, since: float) -> None:
+        """Take a read that arrived at `since`."""
+        self._waiting.append(WaitingRead(client, request, since + self._replica.settings.request_timeout))
+
+    def open_barrier(self) -> None:
+        """Put what waits under one barrier where this node leads; else send it to whoever does, if that is known."""
+        if not self._waiting:
+            return
+        node = self._replica.node
+        if node.role is NodeRole.LEADER:
+            self._barriers[node.read_index()] = self._waiting
+            self._waiting = []
+        elif node.leader_id is not None or self._requests.closed:
+            waiting, self._waiting = self._waiting, []
+            for read in waiting:
+                if node.leader_id is None:
+                    self._requests.fail_stopping(read.client, read.request.id)
+                else:
+                    self._requests.redirect(read.client, read.request.id, node.leader_id)
+
+    def confirmed(self, confirmed: Iterable[tuple[int, int]]) -> None:
+        """Serve the reads whose barrier a quorum confirmed, once their index is applied."""
+        for barrier, index in confirmed:
+            reads = self._barriers.pop(barrier, None)
+            if reads is not None:
+                self._confirmed.append((index, reads))
+        if self._confirmed:
+            self._serve_confirmed()
+
+    def aborted(self, barriers: Iterable[int]) -> None:
+        """Let the reads of barriers that no quorum will confirm wait for another one, or for another leader."""
+        for barrier in barriers:
+            self._waiting += self._barriers.pop(barrier, [])
+
+    def hasten(self, deadline: float) -> None:
+        """Let nobody wait beyond `deadline`."""
+        for reads in self._groups():
+            for read in reads:
+                read.deadline = min(read.deadline, deadline)
+
+    def settle(self, now: float) -> None:
+        """Answer those whose deadline has passed. A read changes nothing: it may be sent again."""
+        first = self.next_deadline()
+        if first is None or first > now:
+            return
+        for index, reads in self._confirmed:
+            self._fail_overdue(reads, now, ErrorCode.TIMED_OUT, f"entry {index} was not applied here in time")
+        self._confirmed = [(index, reads) for index, reads in self._confirmed if reads]
+        for barrier, reads in list(self._barriers.items()):
+            self._fail_overdue(
+                reads, now, ErrorCode.NO_LEADER, "no quorum confirmed in time that this node still leads"
+            )
+            if not reads:
+                del self._barriers[barrier]
+        self._fail_overdue(self._waiting, now, ErrorCode.NO_LEADER, self._requests.no_leader_message())
+
+    def next_deadline(self) -> float | None:
+        """Return when `settle()` has something to do at the latest."""
+        first = next((reads for reads in self._groups() if reads), None)
+        return None if first is None else first[0].deadline
+
+    def abandon(self) -> None:
+        """Answer everything that still waits: this node ends."""
+        waiting = [read for reads in self._groups() for read in reads]
+        self._confirmed, self._barriers, self._waiting = [], {}, []
+        for read in waiting:
+            self._requests.fail_stopping(read.client, read.request.id)
+
+    def _groups(self) -> Iterator[list[WaitingRead]]:
+        yield from (reads for _, reads in self._confirmed)
+        yield from self._barriers.values()
+        yield self._waiting
+
+    def _serve_confirmed(self) -> None:
+        applied = self._replica.node.last_applied
+        waiting: list[tuple[int, list[WaitingRead]]] = []
+        for index, reads in self._confirmed:
+            if index <= applied:
+                for read in reads:
+                    self._requests.serve(read.client, read.request)
+            else:
+                waiting.append((index, reads))
+        self._confirmed = waiting
+
+    def _fail_overdue(self, reads: list[WaitingRead], now: float, code: ErrorCode, message: str) -> None:
+        """Answer those of `reads` whose deadline has passed: the first ones."""
+        count = next((at for at, read in enumerate(reads) if read.deadline > now), len(reads))
+        overdue = reads[:count]
+        del reads[:count]
+        for read in overdue:
+            self._requests.fail(read.client, read.request.id, code, message)

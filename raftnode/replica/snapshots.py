@@ -1,0 +1,283 @@
+"""A replica's work on its snapshots: when one is taken, what arrives from a leader, and what is sent to members.
+
+The pieces of this work are in `transfers.py`; here stands when each begins, and what it means for the log, the
+machine and whoever asked.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from raftnode.core.errors import InvalidRequest, StorageError
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.types import NodeId, NodeRole
+from raftnode.replica.events import EventValue
+from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending, SnapshotTaking
+from raftnode.storage.filesystem import NoSpaceError
+from raftnode.storage.snapshots import StoredSnapshot
+from raftnode.storage.wal import Wal
+
+if TYPE_CHECKING:
+    from raftnode.replica.replica import Replica, Transport
+
+RETRY_SECONDS: Final = 10.0
+"""How long after a snapshot that found no room the next one is due at the earliest."""
+
+
+class SnapshotWork:
+    """The newest snapshot on the disk, and those that are on their way. Any call may raise StorageError."""
+
+    def __init__(self, replica: "Replica", storage: Wal, transport: "Transport") -> None:
+        self._replica = replica
+        self._store = replica.snapshots
+        self._storage = storage
+        self._transport = transport
+        self.newest: StoredSnapshot | None = None
+        """The newest snapshot on this node's disk."""
+        self.bytes_since = 0
+        """How many bytes of commands were applied since the newest one."""
+        self._bytes_covered = 0
+        """How much of it is in the snapshot that is being taken."""
+        self._not_before = 0.0
+        self._taking: SnapshotTaking | None = None
+        self._sending: dict[NodeId, SnapshotSending] = {}
+        self._receiving = SnapshotReceiving(self._store)
+
+    def open(self) -> StoredSnapshot | None:
+        """Find the newest snapshot, and bring the log together with it. Called once, before anything else."""
+        self.newest = self._store.latest()
+        self._fit_log()
+        return self.newest
+
+    def next_deadline(self) -> float | None:
+        """Return when `advance_sending()` has something to do at the latest."""
+        return min((sending.resend_at for sending in self._sending.values()), default=None)
+
+    # Taking.
+
+    def begin_taking(self) -> bool:
+        """Begin to take a snapshot of what is applied. Return whether one is under way now.
+
+        None is where nothing new is applied, where the members at that entry are not known yet, or without room.
+        """
+        if self._taking is not None:
+            return True
+        node = self._replica.node
+        index = node.last_applied
+        if (self.newest is not None and self.newest.index >= index) or index == 0:
+            return False
+        if not node.knows_configuration_at(index):
+            # It joined, and has not come as far in the log as its own addition: a snapshot names the members.
+            return False
+        try:
+            self._taking = SnapshotTaking(
+                self._store, self._replica.machine, index, node.term_at(index), node.configuration_at(index)
+            )
+        except NoSpaceError as error:
+            self._taking_failed(error)
+            return False
+        self._bytes_covered = self.bytes_since
+        return True
+
+    def take_at(self, index: int) -> None:
+        """Begin the snapshot that every node takes after entry `index`, which is applied.
+
+        At the same indexes all nodes write the same bytes: what one of them began to send another can finish.
+        """
+        self._replica.node.advance_applied(index)
+        if self._may_take():
+            self.begin_taking()
+
+    def advance_taking(self) -> bool:
+        """Work on the snapshot that is being taken, or begin one that is due. Return whether one is under way."""
+        if self._taking is None and (not self._is_due() or not self.begin_taking()):
+            return False
+        assert self._taking is not None
+        node = self._replica.node
+        try:
+            stored = self._taking.step(self._replica.clock)
+        except NoSpaceError as error:
+            self._taking_failed(error)
+            return False
+        if stored is None:
+            return True
+        self._taking = None
+        self._not_before = 0.0
+        self.bytes_since -= self._bytes_covered
+        self.newest = stored
+        keep_from = stored.index - self._replica.settings.snapshot_trailing
+        if keep_from > node.log_snapshot_index:
+            node.compact(keep_from)
+        self._tell(
+            "snapshot.taken", index=stored.index, size_bytes=stored.size_bytes, log_begins=node.log_snapshot_index + 1
+        )
+        self._replica.requests.snapshot_taken(stored)
+        return True
+
+    def _taking_failed(self, error: NoSpaceError) -> None:
+        """Give up a snapshot that finds no room: the log goes on without it, and it is tried again later."""
+        self.stop_taking()
+        self._not_before = self._replica.clock() + RETRY_SECONDS
+        self._tell("snapshot.failed", reason=str(error))
+        self._replica.requests.snapshot_failed(str(error))
+
+    def _may_take(self) -> bool:
+        return not self._replica.stopping and self._replica.clock() >= self._not_before
+
+    def _is_due(self) -> bool:
+        """Whether to take a snapshot wherever the log is: after many bytes, or where `take_at` missed its turn.
+
+        It misses one while another is under way. After one that failed the next does not wait for its turn.
+        """
+        if not self._may_take():
+            return False
+        settings = self._replica.settings
+        covered = 0 if self.newest is None else self.newest.index
+        entries = self._replica.node.last_applied - covered
+        periods = 1 if self._not_before else 2
+        return bool(
+            (settings.snapshot_entries and entries >= periods * settings.snapshot_entries)
+            or (settings.snapshot_bytes and self.bytes_since >= settings.snapshot_bytes)
+        )
+
+    def stop_taking(self) -> None:
+        """Give up the snapshot that is being taken, if any."""
+        if self._taking is not None:
+            self._taking.abort()
+            self._taking = None
+
+    # Receiving.
+
+    def handle_chunk(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
+        """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
+        node = self._replica.node
+        stored: StoredSnapshot | None = None
+        if request.last_included_index <= node.commit_index:
+            # The core forgets what has arrived of another one, too: both count from the same place.
+            self._receiving.abort()
+        elif self._will_follow(request):
+            stored = self._store_chunk(request)
+        if stored is not None:
+            # The bytes were checked, the message's own copy was not.
+            request = replace(request, configuration=stored.configuration)
+        before = node.commit_index
+        response = node.handle_install_snapshot(request)
+        if stored is not None and response.installed and stored.index > before:
+            self._install(stored)
+        return response
+
+    def _will_follow(self, request: InstallSnapshotRequest) -> bool:
+        """Whether the core will follow the sender, so that its chunk may go to the disk."""
+        node = self._replica.node
+        return (
+            request.group_id == node.group_id
+            and request.term >= node.current_term
+            and request.leader_id != node.node_id
+            and not (node.role is NodeRole.LEADER and request.term == node.current_term)
+            and 1 <= request.last_included_term <= request.term
+        )
+
+    def _store_chunk(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
+        """Store a chunk. The core must never see the last one of a snapshot that is not whole here."""
+        try:
+            stored = self._receiving.take(request)
+            if stored is None and request.done:
+                self._receiving.abort()
+                self._replica.node.abort_incoming_snapshot()
+                stored = self._receiving.take(request)
+        except InvalidRequest:
+            self._replica.node.abort_incoming_snapshot()
+            raise
+        except NoSpaceError as error:
+            # The chunk is not counted, so the leader is asked for the snapshot from its beginning again.
+            self._receiving.abort()
+            self._replica.node.abort_incoming_snapshot()
+            raise InvalidRequest(f"there is no room for the snapshot of entry {request.last_included_index}") from error
+        return stored
+
+    def _install(self, stored: StoredSnapshot) -> None:
+        self.stop_taking()
+        self._replica.load_machine(stored)
+        self.newest = stored
+        self.bytes_since = 0
+        self._replica.requests.snapshot_installed(stored.index)
+        self._tell("snapshot.installed", index=stored.index, size_bytes=stored.size_bytes)
+
+    # Sending.
+
+    def start_sending(self, peer: NodeId) -> None:
+        """Send the newest snapshot to a member, unless one is under way to it."""
+        if peer in self._sending:
+            return
+        if self.newest is None:
+            raise StorageError("the log was compacted, and there is no snapshot to send")
+        self._store.pin(self.newest)
+        self._sending[peer] = SnapshotSending(peer, self.newest, self._replica.settings.snapshot_send_rate)
+        self._tell(
+            "snapshot.sending",
+            peer=self._replica.name_of(peer),
+            index=self.newest.index,
+            size_bytes=self.newest.size_bytes,
+        )
+
+    def stop_sending(self) -> None:
+        """Send to nobody any more: this node does not lead."""
+        for peer in list(self._sending):
+            self._end_sending(peer)
+
+    def advance_sending(self) -> None:
+        """Send the chunks that are due."""
+        now, node = self._replica.clock(), self._replica.node
+        for peer, sending in list(self._sending.items()):
+            if peer not in node.configuration.members():
+                self._end_sending(peer)
+            elif sending.is_due(now):
+                sending.sent(now)
+                self._transport.send_request(
+                    peer, sending.request(self._store, node.current_term, node.node_id, node.group_id)
+                )
+
+    def handle_answer(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
+        """Learn what a member has of the snapshot that is sent to it."""
+        self._replica.node.handle_install_snapshot_response(peer, response)
+        sending = self._sending.get(peer)
+        if sending is None or not sending.answered(response):
+            return
+        if response.installed:
+            self._tell(
+                "snapshot.sent",
+                peer=self._replica.name_of(peer),
+                index=sending.stored.index,
+                size_bytes=sending.stored.size_bytes,
+            )
+            self._end_sending(peer)
+
+    def _end_sending(self, peer: NodeId) -> None:
+        self._store.unpin(self._sending.pop(peer).stored)
+
+    def _tell(self, event: str, **data: EventValue) -> None:
+        self._replica.events.emit(event, self._replica.node.current_term, **data)
+
+    # A crash between the snapshot and the log.
+
+    def _fit_log(self) -> None:
+        """Bring log and snapshot together after a crash between writing the one and cutting the other."""
+        storage, newest = self._storage, self.newest
+        log_index, _ = storage.snapshot_metadata()
+        snapshot_index = 0 if newest is None else newest.index
+        if log_index > snapshot_index:
+            raise StorageError(
+                f"the log begins after entry {log_index}, and the newest snapshot covers only entry "
+                f"{snapshot_index}: the snapshot that stood between is missing. Remove this node from the "
+                "cluster and add it again with a new data directory"
+            )
+        if newest is None or newest.index <= log_index:
+            return
+        if storage.last_index >= newest.index:
+            entry = storage.load_entries(newest.index, newest.index)[0]
+            if entry.term == newest.term:
+                return
+        if storage.last_index > log_index:
+            storage.truncate(log_index + 1)
+        storage.compact(newest.index, newest.term)
+        storage.sync()
