@@ -17,12 +17,12 @@ from raftnode.config.errors import NoLeader, Unreachable, UsageError
 from raftnode.wire.client import (
     UNKNOWN,
     Answer,
+    AnyRequest,
     ErrorCode,
     Failed,
     GetStatus,
     NodeStatus,
     OpenSession,
-    Request,
     SessionOpened,
     StatusResult,
     Write,
@@ -101,7 +101,7 @@ class Cluster:
     def ask(
         self,
         addresses: Iterable[str],
-        request: Request | Callable[[str], Request],
+        request: AnyRequest | Callable[[str], AnyRequest],
         deadline: Deadline,
         *,
         enough: Callable[[Asked], bool] | None = None,
@@ -179,7 +179,7 @@ class Cluster:
         self._known.update(dict.fromkeys(addresses))
         return addresses
 
-    def call_leader(self, request: Request, repeat: Repeat = Repeat.FREELY) -> Answer:
+    def call_leader(self, request: AnyRequest, repeat: Repeat = Repeat.FREELY) -> Answer:
         """Put a request to the leader, whoever that is by the deadline, and return its answer.
 
         Raises Unreachable, NoLeader, OutcomeUnknown, or what the leader's refusal means.
@@ -224,7 +224,7 @@ class Cluster:
         """Try this address first, for what any node answers."""
         self._leader_hint = address
 
-    def call_any(self, request: Request, wait_s: float = 0.0, address: str = "") -> Answer:
+    def call_any(self, request: AnyRequest, wait_s: float = 0.0, address: str = "") -> Answer:
         """Put a request that any node answers to one that is there, and return the answer.
 
         `wait_s` is how long the node itself may wait; `address` asks that node alone. Raises as `call_leader`

@@ -7,7 +7,7 @@ import socket
 import msgspec
 
 from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin, check_answer, os_reason, resolve
-from raftnode.wire.client import Answer, Request, decode_answer
+from raftnode.wire.client import Answer, AnyRequest, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 
 
@@ -38,7 +38,7 @@ class Connection:
         except FrameError as error:
             raise LinkError(self.address, f"does not speak this protocol: {error}") from error
 
-    def call(self, request: Request, deadline: Deadline) -> Answer:
+    def call(self, request: AnyRequest, deadline: Deadline) -> Answer:
         """Send a request and return its answer. Raises LinkError, after which the connection is closed."""
         self._last_id += 1
         numbered = msgspec.structs.replace(request, id=self._last_id)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from raftctl.link import RECEIVE_BYTES, AnyCluster, Deadline, LinkError, Pin, check_answer, os_reason, resolve
-from raftnode.wire.client import Answer, Request, decode_answer
+from raftnode.wire.client import Answer, AnyRequest, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 
 GRACE_S: Final = 0.4
@@ -45,7 +45,7 @@ class Asked:
 
 def ask_all(
     addresses: Iterable[str],
-    request: Request | Callable[[str], Request],
+    request: AnyRequest | Callable[[str], AnyRequest],
     deadline: Deadline,
     *,
     pin: Pin | None = None,
@@ -76,7 +76,7 @@ def ask_all(
 class _Exchange:
     """One request to one address, driven by a selector."""
 
-    def __init__(self, address: str, request: Request, pin: Pin) -> None:
+    def __init__(self, address: str, request: AnyRequest, pin: Pin) -> None:
         self.address = address
         self.welcomed = False
         self.socket: socket.socket | None = None
@@ -159,7 +159,7 @@ class _Round:
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        request: Request | Callable[[str], Request],
+        request: AnyRequest | Callable[[str], AnyRequest],
         pin: Pin,
         more: Callable[[Answer], Iterable[str]] | None,
     ) -> None:

@@ -12,7 +12,7 @@ from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejecte
 PAUSE_S: Final = 0.05
 RECEIVE_BYTES: Final = 256 * 1024
 
-_ANSWERED_BY: Final[dict[type[wire.Request], type[wire.Answer]]] = {
+_ANSWERED_BY: Final[dict[type[wire.AnyRequest], type[wire.Answer]]] = {
     wire.OpenSession: wire.SessionOpened,
     wire.Write: wire.Written,
     wire.Read: wire.ReadResult,
@@ -110,7 +110,7 @@ class AnyCluster(Pin):
         Pin().check(address, body)
 
 
-def check_answer(address: str, request: wire.Request, answer: wire.Answer) -> None:
+def check_answer(address: str, request: wire.AnyRequest, answer: wire.Answer) -> None:
     """Raise LinkError unless this is an answer to this request: its own kind, or a failure."""
     if not isinstance(answer, (_ANSWERED_BY[type(request)], wire.Failed)):
         reason = f"does not speak this protocol: it answers a {type(request).__name__} with a {type(answer).__name__}"

@@ -21,6 +21,7 @@ from raftctl.output.text import bytes_field, escape_bytes
 from raftnode.wire import kv
 from raftnode.wire.client import (
     Answer,
+    AnyRequest,
     Consistency,
     ErrorCode,
     Failed,
@@ -30,7 +31,6 @@ from raftnode.wire.client import (
     LogResult,
     Read,
     ReadResult,
-    Request,
     StatusResult,
 )
 from raftnode.wire.frame import FrameError
@@ -279,7 +279,7 @@ class Comparison:
         for side in self.sides:
             side.differs = side.differs or side.name in difference.members
 
-    def _ask(self, sides: Sequence[Side], request: Request) -> dict[str, Answer]:
+    def _ask(self, sides: Sequence[Side], request: AnyRequest) -> dict[str, Answer]:
         """Put a request to members until each has answered. One that does not in time is not checked."""
         waiting: dict[str, list[Side]] = {}
         for side in sides:

@@ -8,7 +8,7 @@ import msgspec
 
 from raftnode.config.settings import parse_address
 from raftnode.core.errors import TransportError
-from raftnode.wire.client import Answer, Failed, Request, decode_answer
+from raftnode.wire.client import Answer, AnyRequest, Failed, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, decode_hello_answer
 
@@ -23,7 +23,7 @@ class RequestFailed(Exception):
         super().__init__(failed.message)
 
 
-def ask(address: str, request: Request, expected: type[T], *, timeout: float, cluster_id: str = "") -> T:
+def ask(address: str, request: AnyRequest, expected: type[T], *, timeout: float, cluster_id: str = "") -> T:
     """Send one request to the node at `address` and return its answer.
 
     `timeout` bounds each wait for the network, in seconds. Raises TransportError where the node cannot be
@@ -37,7 +37,7 @@ def ask(address: str, request: Request, expected: type[T], *, timeout: float, cl
     return answer
 
 
-def _exchange(address: str, request: Request, timeout: float, cluster_id: str) -> Answer:
+def _exchange(address: str, request: AnyRequest, timeout: float, cluster_id: str) -> Answer:
     try:
         host, port = parse_address(address)
         with socket.create_connection((host, port), timeout=timeout) as connection:

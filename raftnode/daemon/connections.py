@@ -23,7 +23,7 @@ from raftnode.core.messages import (
     RequestVoteResponse,
     TimeoutNowRequest,
 )
-from raftnode.wire.client import Answer, ErrorCode, Failed, Request, decode_request
+from raftnode.wire.client import Answer, AnyRequest, ErrorCode, Failed, decode_request
 from raftnode.wire.frame import HELLO_BYTES_MAX, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import Hello, Rejected, Welcome, decode_hello, decode_hello_answer
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_peer_message
@@ -62,7 +62,7 @@ class Office(Protocol):
     def accepted_hello(self, connection: "Accepted", hello: Hello) -> Welcome | Rejected: ...
     def accepted_closed(self, connection: "Accepted") -> None: ...
     def peer_messages(self, peer: int, messages: list[PeerMessage]) -> None: ...
-    def client_requests(self, connection: "Accepted", requests: list[Request]) -> None: ...
+    def client_requests(self, connection: "Accepted", requests: list[AnyRequest]) -> None: ...
     def dialled_answered(self, connection: "Dialled", answer: Welcome | Rejected) -> None: ...
     def dialled_closed(self, connection: "Dialled", error: Exception | None) -> None: ...
     def has_output(self, connection: "Connection") -> None:
@@ -246,7 +246,7 @@ class Accepted(Connection):
         self.office.peer_messages(peer, messages)
 
     def _take_requests(self, bodies: list[bytes]) -> None:
-        requests: list[Request] = []
+        requests: list[AnyRequest] = []
         for body in bodies:
             request = decode_request(body)
             if len(body) >= LARGE_REQUEST_BYTES:

@@ -22,7 +22,7 @@ from raftnode.config.settings import NodeSettings, parse_address
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.daemon.connections import Accepted, Connection, Dialled
 from raftnode.daemon.log import LogWriter, Repeats
-from raftnode.wire.client import Answer, Request
+from raftnode.wire.client import Answer, AnyRequest
 from raftnode.wire.hello import REJECT_BUSY, Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 
@@ -46,7 +46,7 @@ class Replica(Protocol):
     def check_hello(self, hello: Hello) -> Welcome | Rejected: ...
     def check_welcome(self, peer: int, welcome: Welcome) -> Rejected | None: ...
     def receive_peer(self, peer: int, message: PeerMessage) -> None: ...
-    def receive_client(self, client: Hashable, request: Request) -> None: ...
+    def receive_client(self, client: Hashable, request: AnyRequest) -> None: ...
     def client_gone(self, client: Hashable) -> None: ...
     def peer_connected(self, peer: int) -> None: ...
     def peer_disconnected(self, peer: int) -> None: ...
@@ -300,7 +300,7 @@ class Runtime:
             self._replica.receive_peer(peer, message)
         self._schedule_turn()
 
-    def client_requests(self, connection: Accepted, requests: list[Request]) -> None:
+    def client_requests(self, connection: Accepted, requests: list[AnyRequest]) -> None:
         if self._stopped:
             return
         for request in requests:

@@ -43,7 +43,7 @@ from raftnode.replica.snapshots import SnapshotWork
 from raftnode.storage.data_dir import Identity
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
-from raftnode.wire.client import Answer, MemberStatus, NodeStatus, Request
+from raftnode.wire.client import Answer, AnyRequest, MemberStatus, NodeStatus
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 
@@ -110,7 +110,7 @@ class Replica:
         self.node = RaftNode(_core_config(identity, settings), storage, clock=clock, rng=rng)
         self.counters: dict[str, int] = {}
         self._peer_inbox: list[tuple[NodeId, PeerMessage]] = []
-        self._client_inbox: list[tuple[Hashable, Request]] = []
+        self._client_inbox: list[tuple[Hashable, AnyRequest]] = []
         self._responses: list[tuple[NodeId, PeerResponse]] = []
         self._heard: dict[NodeId, float] = {}
         """When each peer last said anything, whatever the term and this node's role."""
@@ -182,7 +182,7 @@ class Replica:
         """Queue a message for the next turn."""
         self._peer_inbox.append((peer, message))
 
-    def receive_client(self, client: Hashable, request: Request) -> None:
+    def receive_client(self, client: Hashable, request: AnyRequest) -> None:
         """Queue a request for the next turn."""
         self._client_inbox.append((client, request))
 

@@ -6,7 +6,7 @@ effect.
 """
 
 import enum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 
 import msgspec
 
@@ -39,6 +39,23 @@ class ErrorCode(enum.Enum):
     SHUTTING_DOWN = "shutting_down"
     INTERNAL = "internal"
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the same request may succeed a moment later, at this node or at another one."""
+        return self in _TEMPORARY
+
+
+_TEMPORARY: Final = frozenset(
+    {
+        ErrorCode.NOT_LEADER,
+        ErrorCode.NO_LEADER,
+        ErrorCode.TIMED_OUT,
+        ErrorCode.OVERWRITTEN,
+        ErrorCode.BUSY,
+        ErrorCode.SHUTTING_DOWN,
+    }
+)
+
 
 class Consistency(enum.Enum):
     """What a read promises."""
@@ -56,16 +73,26 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 """How much of something is wanted: at least one."""
 
 
-# Requests. The first field is the client's request id.
+AnswerT_co = TypeVar("AnswerT_co", covariant=True)
 
 
-class OpenSession(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=20):
-    """Begin a session, within which each write is applied exactly once. Leader only."""
+class Request(msgspec.Struct, Generic[AnswerT_co], frozen=True, array_like=True, gc=False):
+    """What every request has. The parameter is the type of its answer: `Request["Written"]` is answered by a `Written`.
+
+    `id` is the client's choice; no two requests that are under way on one connection have the same one.
+    """
 
     id: Number
 
 
-class Write(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=21):
+# Requests.
+
+
+class OpenSession(Request["SessionOpened"], frozen=True, array_like=True, gc=False, tag=20):
+    """Begin a session, within which each write is applied exactly once. Leader only."""
+
+
+class Write(Request["Written"], frozen=True, array_like=True, gc=False, tag=21):
     """Propose `command` to the state machine. Leader only.
 
     `sequence` numbers the session's writes from 1; a repeated one gets the first one's result. `acknowledged`
@@ -77,36 +104,31 @@ class Write(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=21):
     this try: an earlier one of the same sequence may still be applied, until a write acknowledges past it.
     """
 
-    id: Number
     session: Number
     sequence: Number
     acknowledged: Number
     command: bytes
 
 
-class Read(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=22):
+class Read(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=22):
     """Ask the state machine. LINEARIZABLE: leader only. LOCAL: any node, from its own state."""
 
-    id: Number
     query: bytes
     consistency: Consistency = Consistency.LINEARIZABLE
 
 
-class Watch(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=23):
+class Watch(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=23):
     """Ask the state machine for changes; where there are none yet, wait up to `wait_ms` for one. Any node."""
 
-    id: Number
     query: bytes
     wait_ms: Number
 
 
-class GetStatus(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=30):
+class GetStatus(Request["StatusResult"], frozen=True, array_like=True, gc=False, tag=30):
     """Ask for this node's `NodeStatus`. Any node, also without a leader."""
 
-    id: Number
 
-
-class GetLog(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
+class GetLog(Request["LogResult"], frozen=True, array_like=True, gc=False, tag=31):
     """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for
     it.
 
@@ -114,7 +136,6 @@ class GetLog(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
     rest.
     """
 
-    id: Number
     first: Number
     last: Number
     wait_ms: Number = 0
@@ -122,13 +143,12 @@ class GetLog(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=31):
     bytes_max: Count = 1024 * 1024
 
 
-class GetEvents(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=32):
+class GetEvents(Request["EventsResult"], frozen=True, array_like=True, gc=False, tag=32):
     """Ask for the node's events after `cursor` (empty: the oldest kept); wait up to `wait_ms` for one.
 
     `types` is a glob such as `member.*`; empty for all.
     """
 
-    id: Number
     cursor: str = ""
     types: str = ""
     limit: Count = 1000
@@ -156,47 +176,40 @@ class MemberOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
     address: str = ""
 
 
-class ChangeMembers(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=40):
+class ChangeMembers(Request["MembersChanged"], frozen=True, array_like=True, gc=False, tag=40):
     """Change the members; answered when the new configuration is committed. Leader only.
 
     `dry_run`: evaluate and answer, change nothing. `force`: skip the checks of lag and of reachability (never
     the ones that Raft itself needs).
     """
 
-    id: Number
     operations: list[MemberOperation]
     dry_run: bool = False
     force: bool = False
 
 
-class TransferLeadership(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=41):
+class TransferLeadership(Request["LeadershipTransferred"], frozen=True, array_like=True, gc=False, tag=41):
     """Hand leadership to `target` (0: the most up-to-date voter); answered when it leads. Leader only."""
 
-    id: Number
     target: Number = 0
     dry_run: bool = False
 
 
-class TriggerSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=42):
+class TriggerSnapshot(Request["SnapshotTaken"], frozen=True, array_like=True, gc=False, tag=42):
     """Take a snapshot on this node now; answered when it is durable. Any node."""
 
-    id: Number
 
-
-class ListSnapshots(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=43):
+class ListSnapshots(Request["SnapshotsResult"], frozen=True, array_like=True, gc=False, tag=43):
     """Ask for the snapshots that this node keeps. Any node."""
 
-    id: Number
 
-
-class ReadSnapshot(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=44):
+class ReadSnapshot(Request["SnapshotPiece"], frozen=True, array_like=True, gc=False, tag=44):
     """Ask for a piece of a stored snapshot's file, from byte `offset`. Any node.
 
     `index` and `term` name the snapshot; 0 and 0: the newest. The node keeps it while it is read, for
     SNAPSHOT_LEASE_S seconds after each piece. `bytes_max` is at most SNAPSHOT_PIECE_BYTES_MAX.
     """
 
-    id: Number
     index: Number = 0
     term: Number = 0
     offset: Number = 0
@@ -207,7 +220,7 @@ SNAPSHOT_LEASE_S: Final = 60
 SNAPSHOT_PIECE_BYTES_MAX: Final = 1024 * 1024
 
 
-Request = (
+AnyRequest = (
     OpenSession
     | Write
     | Read
@@ -435,11 +448,18 @@ Answer = (
     | Failed
 )
 
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+ANSWERED_BY: Final[dict[type[Request[Any]], type[Answer]]] = {
+    # The forward reference that parameterizes the request's base class names the answer.
+    request: globals()[get_args(request.__orig_bases__[0])[0].__forward_arg__]
+    for request in get_args(AnyRequest)
+}
+"""The type of the answer to each type of request, beside `Failed`."""
+
+_requests: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
 
 
-def decode_request(body: bytes) -> Request:
+def decode_request(body: bytes) -> AnyRequest:
     """Return the request in a frame's body. Raises FrameError."""
     return decode_as(_requests, body, "a request")
 

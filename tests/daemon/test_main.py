@@ -20,6 +20,7 @@ from raftnode.main import main, parse_timeout
 from raftnode.storage.data_dir import DataDir, read_identity
 from raftnode.wire.client import (
     Answer,
+    AnyRequest,
     ChangeMembers,
     ErrorCode,
     Failed,
@@ -28,7 +29,6 @@ from raftnode.wire.client import (
     MembersChanged,
     MemberStatus,
     NodeStatus,
-    Request,
     StatusResult,
     decode_request,
 )
@@ -321,7 +321,7 @@ class FakeCluster:
                     return
                 connection.sendall(encode_frame(answer))
 
-    def _answer(self, request: Request) -> Answer | None:
+    def _answer(self, request: AnyRequest) -> Answer | None:
         if isinstance(request, GetStatus):
             return StatusResult(request.id, self._status())
         assert isinstance(request, ChangeMembers)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from raftnode.config.settings import NodeSettings
 from raftnode.daemon.log import LogWriter
 from raftnode.daemon.loop import Runtime
-from raftnode.wire.client import Request
+from raftnode.wire.client import AnyRequest
 from raftnode.wire.frame import FrameDecoder, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage
@@ -23,7 +23,7 @@ class FakeReplica:
 
     def __init__(self, node_id: int) -> None:
         self.node_id = node_id
-        self.requests: list[tuple[Hashable, Request]] = []
+        self.requests: list[tuple[Hashable, AnyRequest]] = []
         self.messages: list[tuple[int, PeerMessage]] = []
         self.gone: list[Hashable] = []
         self.connected: list[int] = []
@@ -51,7 +51,7 @@ class FakeReplica:
     def receive_peer(self, peer: int, message: PeerMessage) -> None:
         self.messages.append((peer, message))
 
-    def receive_client(self, client: Hashable, request: Request) -> None:
+    def receive_client(self, client: Hashable, request: AnyRequest) -> None:
         self.requests.append((client, request))
 
     def client_gone(self, client: Hashable) -> None:

@@ -57,11 +57,11 @@ def operation(rng: random.Random) -> wire.MemberOperation:
     return wire.MemberOperation(rng.choice(list(wire.MemberAction)), number(rng), name, address)
 
 
-def any_request(rng: random.Random, request_id: int) -> wire.Request:
+def any_request(rng: random.Random, request_id: int) -> wire.AnyRequest:
     """Return any request that a decoder lets pass."""
     n: Callable[[], int] = lambda: number(rng)  # noqa: E731
     glob = rng.choice(["", "*", "[", "[!", "[z-a]*", "?" * 300, "(((("])
-    requests: list[wire.Request] = [
+    requests: list[wire.AnyRequest] = [
         wire.OpenSession(request_id),
         wire.Write(request_id, n(), n(), n(), some_bytes(rng)),
         wire.Read(request_id, some_bytes(rng), rng.choice(list(wire.Consistency))),

@@ -111,7 +111,7 @@ class HistoryClient:
         pending.request = self.client.next_id()
         if pending.op != "get":
             session = self._session if pending.sequence else 0
-            request: wire.Request = wire.Write(
+            request: wire.AnyRequest = wire.Write(
                 pending.request, session, pending.sequence or 1, self._acknowledged if session else 0, pending.command
             )
         else:

@@ -19,7 +19,7 @@ JOINED_LATER = 0.4
 CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "observer"}
 
 
-def _unread(replica: Replica) -> Iterator[wire.Request]:
+def _unread(replica: Replica) -> Iterator[wire.AnyRequest]:
     """Give the requests that have arrived at a node and that it has not looked at, or holds until there is a leader."""
     yield from (request for _, request in replica._client_inbox)
     yield from (held.request for held in replica.requests._held._held)
@@ -51,7 +51,7 @@ class Operator:
         leader = self.world.cluster.leading()
         return None if leader is None else self.world.cluster.replica(leader).node.configuration
 
-    def _ask(self, request: wire.Request) -> bool:
+    def _ask(self, request: wire.AnyRequest) -> bool:
         leader = self.world.cluster.leading()
         if leader is None:
             return False

@@ -48,7 +48,7 @@ class Onlooker:
         for request_id in under_way:
             self._on_lost(request_id)
 
-    def ask(self) -> wire.Request:
+    def ask(self) -> wire.AnyRequest:
         """Return the next question, and set the node to ask."""
         raise NotImplementedError
 
@@ -95,7 +95,7 @@ class Watcher(Onlooker):
         self._limit = 1
         super().__init__(world, name, 0.2)
 
-    def ask(self) -> wire.Request:
+    def ask(self) -> wire.AnyRequest:
         self._limit = self.rng.choice([1, 3, 1000])
         query = encode(Changes(self._prefix, self._after, self._limit))
         return wire.Watch(self.client.next_id(), query, self.rng.choice([0, 50, 300]))
@@ -143,14 +143,14 @@ class Auditor(Onlooker):
     """Lists keys, and reads logs, events, status and whole snapshots of any node."""
 
     def __init__(self, world: World, name: str) -> None:
-        self._question: wire.Request | None = None
+        self._question: wire.AnyRequest | None = None
         self._list = List(b"")
         self._events: dict[int, str] = {}
         self._snapshot: wire.SnapshotInfo | None = None
         self._bytes = b""
         super().__init__(world, name, 0.15)
 
-    def ask(self) -> wire.Request:
+    def ask(self) -> wire.AnyRequest:
         number = self.client.next_id()
         if self._snapshot is not None:
             self._question = wire.ReadSnapshot(

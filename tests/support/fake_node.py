@@ -31,7 +31,7 @@ class FakeNode:
 
     def __init__(self, handler: Handler, *, node_id: int = 1, rejects: str = "", cluster_id: str = CLUSTER_ID) -> None:
         self.handler = handler
-        self.requests: list[wire.Request] = []
+        self.requests: list[wire.AnyRequest] = []
         self._welcome: Welcome | Rejected = (
             Rejected("cluster", rejects) if rejects else Welcome(PROTOCOL_VERSION, cluster_id, node_id, "instance")
         )
@@ -228,7 +228,7 @@ class FakeCluster:
 
         return handle
 
-    def _answer(self, node_id: int, request: wire.Request) -> Reply:
+    def _answer(self, node_id: int, request: wire.AnyRequest) -> Reply:
         match request:
             case wire.GetStatus():
                 return wire.StatusResult(0, self.status(node_id))
@@ -250,7 +250,7 @@ class FakeCluster:
             return wire.Failed(0, wire.ErrorCode.NOT_LEADER, "another node leads", leader_address=leader)
         return self._lead(request)
 
-    def _lead(self, request: wire.Request) -> Reply:
+    def _lead(self, request: wire.AnyRequest) -> Reply:
         match request:
             case wire.OpenSession():
                 self.sessions += 1

@@ -40,7 +40,7 @@ from raftnode.storage.data_dir import DataDir, format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire import client as wire
-from raftnode.wire.client import Answer, Failed, Request, decode_answer, decode_request
+from raftnode.wire.client import Answer, AnyRequest, Failed, decode_answer, decode_request
 from raftnode.wire.frame import FrameDecoder, encode_frame
 from raftnode.wire.hello import (
     PROTOCOL_VERSION,
@@ -548,7 +548,7 @@ class Client:
         self._count += 1
         return self._count
 
-    def send(self, node: int, request: Request) -> int:
+    def send(self, node: int, request: AnyRequest) -> int:
         """Send a request, encoded and decoded as on the wire; return its id."""
         target = self.cluster.nodes[node]
         connection = Connection(self, node, target._boot, self._hang_ups)
@@ -587,7 +587,7 @@ class Client:
         found = self.answers.get(request_id)
         return found[0] if found else None
 
-    def ask(self, node: int, request: Request, timeout: float = 30.0) -> Answer:
+    def ask(self, node: int, request: AnyRequest, timeout: float = 30.0) -> Answer:
         """Send a request and run the cluster until it is answered."""
         request_id = self.send(node, request)
         self.cluster.run_until(lambda: request_id in self.answers, timeout, f"an answer to {request}")
@@ -895,7 +895,7 @@ def get(client: Client, key: bytes, consistency: wire.Consistency = wire.Consist
     return wire.Read(client.next_id(), encode(Get(key)), consistency)
 
 
-def change(client: Client, *operations: wire.MemberOperation, dry_run: bool = False, force: bool = False) -> Request:
+def change(client: Client, *operations: wire.MemberOperation, dry_run: bool = False, force: bool = False) -> AnyRequest:
     """Return a membership change."""
     return wire.ChangeMembers(client.next_id(), list(operations), dry_run, force)
 

@@ -18,7 +18,7 @@ OPERATIONS = 60
 LIE_AT = 20
 """From which request of a kind on one is answered with a lie: there is something to lie about by then."""
 
-Handler = Callable[[wire.Request], Reply]
+Handler = Callable[[wire.AnyRequest], Reply]
 
 
 def lying(cluster: FakeCluster, kind: type, lie: Callable[[Any, Handler], Reply | None]) -> None:
@@ -26,7 +26,7 @@ def lying(cluster: FakeCluster, kind: type, lie: Callable[[Any, Handler], Reply 
     lock = threading.RLock()
     seen, done = [0], [False]
 
-    def honest(request: wire.Request) -> Reply:
+    def honest(request: wire.AnyRequest) -> Reply:
         return cluster._answer(1, request)
 
     def interfere(_node: int, request: Any) -> Reply:

@@ -14,7 +14,7 @@ from raftctl.connection import Connection
 from raftctl.failures import VERSIONS, failure_error
 from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin
 from raftnode.config.errors import CliError, InternalError, Unreachable
-from raftnode.wire.client import Answer, Failed, OpenSession, Read, Request, SessionOpened, Write, decode_answer
+from raftnode.wire.client import Answer, AnyRequest, Failed, OpenSession, Read, SessionOpened, Write, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 from raftnode.wire.kv import Delete, Get, Put, encode
 
@@ -26,7 +26,7 @@ IDLE_S: Final = 10.0
 """How long the last answers may take."""
 
 
-Maker = Callable[[int, int, int], Request]
+Maker = Callable[[int, int, int], AnyRequest]
 """Gives the request of a number, in a session, with the number up to which every answer is there."""
 
 

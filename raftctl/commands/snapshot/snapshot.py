@@ -15,9 +15,9 @@ from raftctl.view.cluster_view import Member, View
 from raftctl.view.survey import take_view
 from raftnode.config.errors import NoLeader, Unreachable
 from raftnode.wire.client import (
+    AnyRequest,
     Failed,
     ListSnapshots,
-    Request,
     SnapshotInfo,
     SnapshotsResult,
     SnapshotTaken,
@@ -154,7 +154,7 @@ def answering(view: View) -> str:
     return next((m.name for m in view.members if m.status is not None), "MEMBER")
 
 
-def _ask(cluster: Cluster, chosen: list[Member], request: Request) -> Asked:
+def _ask(cluster: Cluster, chosen: list[Member], request: AnyRequest) -> Asked:
     """Ask these members and return every answer. Raises CliError for one that fails or does not answer."""
     asked = cluster.ask([m.address for m in chosen], request, cluster.deadline)
     if asked.failures and not asked.answers:

@@ -26,7 +26,7 @@ from raftnode.replica.requests.snapshot_files import SnapshotFiles
 from raftnode.replica.requests.waiting import EntryWaiters, Held, HeldRequests, Poll, Polls, UncommittedBytes, Waiter
 from raftnode.storage.snapshots import StoredSnapshot
 from raftnode.wire import client as wire
-from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, Consistency, ErrorCode, Failed, Request
+from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, AnyRequest, Consistency, ErrorCode, Failed
 
 if TYPE_CHECKING:
     from raftnode.replica.replica import Replica
@@ -86,7 +86,7 @@ class Requests:
 
     # A turn's requests.
 
-    def handle(self, inbox: list[tuple[Hashable, Request]]) -> None:
+    def handle(self, inbox: list[tuple[Hashable, AnyRequest]]) -> None:
         """Take what arrived. Writes become one batch of proposals, reads share one barrier."""
         if self._held and (self._replica.node.leader_id is not None or self.closed):
             for held in self._held.pop_all():
@@ -97,7 +97,7 @@ class Requests:
         self._propose_batch()
         self.reads.open_barrier()
 
-    def _dispatch(self, client: Hashable, request: Request, since: float) -> None:
+    def _dispatch(self, client: Hashable, request: AnyRequest, since: float) -> None:
         """Do what a request asks for that arrived at `since`."""
         if self.closed:
             self.fail_stopping(client, request.id)
@@ -130,7 +130,7 @@ class Requests:
             case wire.ReadSnapshot():
                 self._replica.answer(client, self._snapshot_files.read(request))
 
-    def leads(self, client: Hashable, request: Request) -> bool:
+    def leads(self, client: Hashable, request: AnyRequest) -> bool:
         """Whether this node leads. If not, the client is redirected, or waits for a leader to be known."""
         node = self._replica.node
         if node.role is NodeRole.LEADER:
@@ -180,7 +180,7 @@ class Requests:
             data = encode_write(request.session, request.sequence, request.acknowledged, request.command)
             self._add_to_batch(client, request.id, data)
 
-    def _has_room(self, client: Hashable, request: Request) -> bool:
+    def _has_room(self, client: Hashable, request: AnyRequest) -> bool:
         """Whether one more entry may wait for a quorum. If not, the client is told to come back."""
         if self.is_full(client, request):
             return False
@@ -190,7 +190,7 @@ class Requests:
         self.fail(client, request.id, ErrorCode.BUSY, f"{waiting} bytes of writes wait for a quorum already")
         return False
 
-    def is_full(self, client: Hashable, request: Request) -> bool:
+    def is_full(self, client: Hashable, request: AnyRequest) -> bool:
         """Whether this leader's disk has no room for an entry. Then the client is told so."""
         if not self._replica.durability.full:
             return False
@@ -490,7 +490,7 @@ class Requests:
         self._replica.answer(client, Failed(request_id, code, message, outcome))
 
 
-def _size_of(request: Request) -> int:
+def _size_of(request: AnyRequest) -> int:
     """Return about what a request weighs while it waits."""
     match request:
         case wire.Write(command=data) | wire.Read(query=data):

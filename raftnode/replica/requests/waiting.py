@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 
-from raftnode.wire.client import Answer, Request
+from raftnode.wire.client import Answer, AnyRequest
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class Held:
     """
 
     client: Hashable
-    request: Request
+    request: AnyRequest
     since: float
     deadline: float
     size_bytes: int
