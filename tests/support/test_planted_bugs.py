@@ -5,7 +5,7 @@ import pytest
 from tests.support.planted import Patch, PlantedBugs
 from tests.support.planted_runner import judge_apart
 
-MODULES = ["tests.core.planted_bugs"]
+MODULES = [f"tests.{package}.planted_bugs" for package in ("core", "storage", "machine", "replica")]
 
 
 @pytest.mark.parametrize("module", MODULES)
