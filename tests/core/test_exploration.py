@@ -1,6 +1,5 @@
 """Every order of events in a small cluster, breadth first (see exploration.py), and proof that it finds mistakes."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,17 +23,19 @@ from raftnode.core.state import RaftState
 from raftnode.core.types import NodeRole
 from tests.core.exploration import SCENARIOS, Explorer, Scenario, Violation, explore_all
 from tests.core.exploration_node import NODES, node_key
+from tests.support.scale import EXPLORED_STATES, SECONDS_MAX
 
-STATES = 1_100_000 * int(os.environ.get("RAFT_TEST_SCALE", "1"))
+pytestmark = pytest.mark.timeout(SECONDS_MAX)
+
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
 
 
 def test_no_order_of_events_breaks_a_rule() -> None:
     """Figure 3 and linearizable reads, in every state within the bounds, until enough were visited."""
-    outcomes = explore_all(STATES)
-    assert sum(outcome.states for outcome in outcomes) >= STATES
+    outcomes = explore_all(EXPLORED_STATES)
+    assert sum(outcome.states for outcome in outcomes) >= EXPLORED_STATES
     for outcome in outcomes:
-        assert outcome.exhausted or outcome.states >= STATES // len(SCENARIOS)
+        assert outcome.exhausted or outcome.states >= EXPLORED_STATES // len(SCENARIOS)
         assert outcome.depth >= 8, outcome
 
 

@@ -1,6 +1,5 @@
 """Real processes whose disk fails, hangs, is full, is read-only or goes away."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -14,17 +13,16 @@ from raftnode.wire.client import ErrorCode, Failed, Write, Written
 from tests.faults.disk import failing_fdatasync, set_read_only, small_disk
 from tests.support.load import TOTAL, Load, ask_for, load
 from tests.support.processes import READY_SECONDS, ProcessCluster, running_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 
 def failure_lines(cluster: ProcessCluster, name: str) -> list[str]:
     return [line for line in cluster.log_text(name).splitlines() if "node.failed" in line]
 
 
-@pytest.mark.parametrize("round_number", range(SCALE))
+@pytest.mark.parametrize("round_number", range(FAULT_ROUNDS))
 @pytest.mark.parametrize("leads", [True, False], ids=["leader", "follower"])
 def test_a_node_whose_fsync_fails_ends_and_what_was_acknowledged_stays(
     tmp_path: Path, leads: bool, round_number: int

@@ -1,6 +1,5 @@
 """Real processes, killed without a warning while clients read and write."""
 
-import os
 import random
 from pathlib import Path
 
@@ -8,15 +7,15 @@ import pytest
 
 from tests.support.load import load
 from tests.support.processes import running_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
 ROUNDS = 50
 SEED = 1
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + SCALE))
+@pytest.mark.parametrize("seed", range(SEED, SEED + FAULT_ROUNDS))
 def test_killing_random_nodes_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     """Fifty times one or two of three nodes get SIGKILL under load, some of them again while they start."""
     rng = random.Random(seed)
@@ -40,7 +39,7 @@ def test_killing_random_nodes_loses_and_doubles_nothing(tmp_path: Path, seed: in
         cluster.wait_caught_up()
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + SCALE))
+@pytest.mark.parametrize("seed", range(SEED, SEED + FAULT_ROUNDS))
 def test_killing_all_nodes_at_once_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     """What a majority had fsynced survives the death of everybody."""
     with running_cluster(tmp_path) as cluster:

@@ -1,6 +1,5 @@
 """Members come and go while clients write to real processes."""
 
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -10,12 +9,12 @@ import pytest
 from raftnode.wire.client import NodeStatus
 from tests.support.load import Load, load
 from tests.support.processes import ProcessCluster, running_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
 REPLACED_SECONDS_MAX = 10.0
 SMALL_SNAPSHOTS: dict[str, dict[str, object]] = {"snapshot": {"entries": 500, "trailing_entries": 50}}
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 
 def kinds(statuses: dict[str, NodeStatus], leader: str) -> dict[str, str]:
@@ -49,7 +48,7 @@ def votes(cluster: ProcessCluster, name: str) -> None:
     assert done.stdout.startswith("changed: true"), done
 
 
-@pytest.mark.parametrize("seed", range(SCALE))
+@pytest.mark.parametrize("seed", range(FAULT_ROUNDS))
 def test_members_come_and_go_under_load_and_no_write_is_lost_or_doubled(tmp_path: Path, seed: int) -> None:
     """Add a learner, promote it, add an observer, remove the leader, a follower and the observer; clients go on."""
     with running_cluster(tmp_path, settings=SMALL_SNAPSHOTS) as cluster:
@@ -83,7 +82,7 @@ def test_a_killed_node_is_replaced_under_load_in_ten_seconds(tmp_path: Path, kil
     """From `raftnode join` until the new member votes and has all that was written; no client's session fails."""
     with running_cluster(tmp_path, settings=SMALL_SNAPSHOTS) as cluster:
         with load(cluster.endpoints, tmp_path) as clients:
-            for _ in range(SCALE):
+            for _ in range(FAULT_ROUNDS):
                 clients.progress(300)
             leader = cluster.wait_leader()
             victim = leader if killed_leads else next(name for name in cluster.names if name != leader)

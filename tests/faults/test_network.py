@@ -1,6 +1,5 @@
 """Real processes on a network that delays, stalls, cuts and goes one way. Clients write all the time."""
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +10,11 @@ from raftctl.link import Deadline
 from tests.support.load import Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster
 from tests.support.proxy import Faults, ProxyNetwork, proxied_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
 NODES = (1, 2, 3)
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 
 def number(name: str) -> int:
@@ -63,7 +62,7 @@ FAULTS: dict[Fault, str] = {delay_everything: "delayed", stall_one_link: "stalle
 """Each with what the proxies count when it is felt."""
 
 
-@pytest.mark.parametrize("seed", range(SCALE))
+@pytest.mark.parametrize("seed", range(FAULT_ROUNDS))
 def test_no_fault_of_the_network_loses_or_doubles_a_write(tmp_path: Path, seed: int) -> None:
     """Each kind of fault hits the leader in turn: the cluster goes on, with another leader where this one is cut off.
 

@@ -1,6 +1,5 @@
 """Real processes that stand still and come back, not knowing that time has passed."""
 
-import os
 import signal
 import socket
 import time
@@ -16,15 +15,15 @@ from raftnode.wire.frame import FrameDecoder, encode_frame
 from tests.support.load import CLIENTS, TOTAL, Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster
 from tests.support.proxy import proxied_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
 PAUSE_SECONDS = 5.0
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 
 @pytest.mark.parametrize("cut_off", [False, True], ids=["reached", "cut off"])
-@pytest.mark.parametrize("seed", range(SCALE))
+@pytest.mark.parametrize("seed", range(FAULT_ROUNDS))
 def test_a_leader_that_stood_still_serves_no_stale_read(tmp_path: Path, seed: int, cut_off: bool) -> None:
     """SIGSTOP of the leader for 5 s: another one leads. What the old one reads first when it wakes are reads.
 

@@ -1,6 +1,5 @@
 """No bytes make a reader raise what it does not promise, or keep memory; the long run is `python -m tests.fuzz`."""
 
-import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,10 +14,10 @@ from tests.fuzz.edits import inputs
 from tests.fuzz.run import FuzzFailure, feed, feed_all
 from tests.fuzz.target import Target
 from tests.fuzz.targets import targets
+from tests.support.scale import FUZZ_EXAMPLES, FUZZ_INPUTS, SECONDS_MAX
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-INPUTS = 200 * SCALE
-EXAMPLES = 600 * SCALE
+pytestmark = pytest.mark.timeout(SECONDS_MAX)
+
 SEED = 1
 
 
@@ -34,11 +33,11 @@ def every() -> Iterator[dict[str, Target]]:
 def test_every_reader_takes_mutated_bytes(every: dict[str, Target]) -> None:
     """Frames, messages, a live node, and every file: only the documented errors, and no growth of memory."""
     assert len(every) > 40
-    _, failures = feed_all(every.values(), INPUTS, SEED, lambda fed: None)
+    _, failures = feed_all(every.values(), FUZZ_INPUTS, SEED, lambda fed: None)
     assert not failures, "\n".join(map(str, failures))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=FUZZ_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_edits_of_right_bytes_make_a_reader_fail(every: dict[str, Target], data: st.DataObject) -> None:
     """The same targets and seeds, edited by hypothesis, which makes the edits few and small where it finds some."""
@@ -60,7 +59,7 @@ def test_hypothesis_makes_a_failing_input_small() -> None:
     assert max(found.replace(b"\xc1", b"", 1), default=0) < 100, found
 
 
-@settings(max_examples=200 * SCALE, deadline=None)
+@settings(max_examples=FUZZ_EXAMPLES // 3, deadline=None)
 @given(pieces=st.lists(st.binary(max_size=60), max_size=12))
 def test_frames_do_not_depend_on_how_the_bytes_arrive(pieces: list[bytes]) -> None:
     """One stream in any pieces gives the same frames, or the same refusal."""

@@ -1,6 +1,5 @@
 """A real node takes whatever arrives on its sockets: it refuses, counts, tells, and goes on serving."""
 
-import os
 import socket
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from raftnode.wire.hello import PROTOCOL_VERSION, Hello
 from tests.fuzz.real_node import FRAMES_MAX, feed_real_node, frame_of, real_node, wait_hangup
 from tests.fuzz.run import FuzzFailure
 from tests.support.processes import running_cluster
+from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-INPUTS = 400 * SCALE
+INPUTS = 400 * FAULT_ROUNDS
 SEED = 1
 
 

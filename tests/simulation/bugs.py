@@ -184,7 +184,7 @@ def two_votes_in_one_term(patch: Patch) -> None:
     patch.setattr(election, "handle_request_vote", handle)
 
 
-@noticed_by(r"applies (another|a) command at \d+|commits LogEntry.*, and LogEntry.* was committed there", 2)
+@noticed_by(r"applies (another|a) command at \d+|commits LogEntry.*, and LogEntry.* was committed there", 15)
 def entries_that_stay_in_spite_of_a_conflict(patch: Patch) -> None:
     real = replication._store
 
@@ -328,7 +328,7 @@ def a_snapshot_named_after_the_next_entry(patch: Patch) -> None:
     patch.setattr(RaftNode, "compact", lambda self, index: None)
 
 
-@noticed_by(r"refuses to start, and nothing damaged its files|agreement did not come")
+@noticed_by(r"refuses to start, and nothing damaged its files|agreement did not come", 6)
 def chunks_of_a_snapshot_in_any_order(patch: Patch) -> None:
     def take(self: SnapshotReceiving, request: InstallSnapshotRequest) -> StoredSnapshot | None:
         if self._receiver is None:
@@ -515,7 +515,7 @@ def a_watch_that_is_never_answered(patch: Patch) -> None:
     patch.setattr(Polls, "add", lambda self, poll: None)
 
 
-@noticed_by(r"auditor: List\(.* at \d+ is ListResult")
+@noticed_by(r"auditor: List\(.* at \d+ is ListResult", 44)
 def a_list_that_ends_too_early(patch: Patch) -> None:
     real = KvMachine._list
 

@@ -7,6 +7,9 @@ import pytest
 from raftnode.core.errors import InvariantError
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.world import World
+from tests.support.scale import SECONDS_MAX
+
+pytestmark = pytest.mark.timeout(SECONDS_MAX)
 
 SEEDS_MAX = 60
 EVENTS = 5000

@@ -1,6 +1,6 @@
 """Whole nodes under random faults: every history is linearizable, members end equal, nobody waits forever.
 
-A failure names its seed and how to replay it. `RAFT_TEST_SCALE=N` runs N times as many seeds.
+A failure names its seed and how to replay it.
 """
 
 import os
@@ -12,32 +12,34 @@ import pytest
 
 from tests.simulation.runs import Summary, run_everywhere
 from tests.simulation.world import EVENTS, World
+from tests.support.scale import EFFECT_COUNT_MIN, FAULT_COUNT_MIN, SECONDS_MAX, SIMULATION_SEEDS
+
+pytestmark = pytest.mark.timeout(SECONDS_MAX)
 
 ROOT = Path(__file__).resolve().parents[2]
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
-SEEDS = 450 * SCALE
-FIRED_MIN = 1000 * SCALE
 
 
 @pytest.fixture(scope="module")
 def summary() -> Summary:
     """What all seeds came to; they share the machine's cores."""
     total = Summary()
-    for part in run_everywhere(range(SEEDS)):
+    for part in run_everywhere(range(SIMULATION_SEEDS)):
         total.add(part)
     return total
 
 
 def test_no_faults_break_a_promise_or_stop_progress(summary: Summary) -> None:
     """See world.py for what is checked after every event and at the end."""
-    assert not summary.failures, f"{len(summary.failures)} of {SEEDS} seeds failed; one: {summary.failures[0]}"
-    assert summary.events >= SEEDS * EVENTS
+    assert not summary.failures, (
+        f"{len(summary.failures)} of {SIMULATION_SEEDS} seeds failed; one: {summary.failures[0]}"
+    )
+    assert summary.events >= SIMULATION_SEEDS * EVENTS
 
 
 def test_every_kind_of_fault_really_fired(summary: Summary) -> None:
     """A simulation that breaks nothing shows nothing. Counted are the orders and, apart, what they came to."""
-    rare = {kind: count for kind, count in summary.faults().items() if count < FIRED_MIN}
-    assert not rare, f"fired less than {FIRED_MIN} times: {rare}"
+    rare = {kind: count for kind, count in summary.faults().items() if count < FAULT_COUNT_MIN}
+    assert not rare, f"fired less than {FAULT_COUNT_MIN} times: {rare}"
 
 
 @pytest.mark.parametrize("kind", [
@@ -51,7 +53,7 @@ def test_every_kind_of_fault_really_fired(summary: Summary) -> None:
 ])  # fmt: skip
 def test_what_the_faults_and_clients_aim_at_came_about(summary: Summary, kind: str) -> None:
     """That something was asked for says little: it also has to succeed, or to fail as it should."""
-    assert summary.happened[kind] >= 100 * SCALE
+    assert summary.happened[kind] >= EFFECT_COUNT_MIN
 
 
 def test_a_seed_replays_to_the_byte() -> None:

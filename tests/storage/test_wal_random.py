@@ -1,6 +1,5 @@
 """Random operations with power losses: the log agrees with one in memory."""
 
-import os
 import random
 
 import pytest
@@ -10,8 +9,7 @@ from raftnode.core.types import HardState, LogEntry
 from raftnode.storage.wal import Wal
 from tests.storage.script import WAL, LogState, Step, state_of
 from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem
-
-SCALE = int(os.environ.get("RAFT_TEST_SCALE", "1"))
+from tests.support.scale import WAL_SEEDS
 
 
 def random_step(rng: random.Random, model: MemStorage) -> Step:
@@ -44,7 +42,7 @@ def model_of(state: LogState) -> MemStorage:
     return model
 
 
-@pytest.mark.parametrize("seed", range(150 * SCALE))
+@pytest.mark.parametrize("seed", range(WAL_SEEDS))
 def test_random_operations_agree_with_a_log_in_memory_through_power_losses(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

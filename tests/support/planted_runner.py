@@ -3,8 +3,8 @@
     python -m tests.support.planted_runner tests.core.planted_bugs            the whole list
     python -m tests.support.planted_runner tests.core.planted_bugs --name "half of the votes is enough"
 
-The tests are collected once. First all of them run on the program as it is and must pass. Then each bug is planted in
-a forked child, which runs its tests.
+The tests are collected once. First all of them run on the program as it is and must pass (`--no-baseline` leaves that
+to a run of the whole suite). Then each bug is planted in a forked child, which runs its tests.
 """
 
 import argparse
@@ -56,8 +56,9 @@ class Outcome:
 class _Judge:
     """A pytest plugin that runs the collected tests once for each bug."""
 
-    def __init__(self, bugs: Sequence[PlantedBug], seconds_max: int) -> None:
+    def __init__(self, bugs: Sequence[PlantedBug], seconds_max: int, *, baseline: bool) -> None:
         self.outcomes: list[Outcome] = []
+        self._baseline = baseline
         self._bugs = bugs
         self._seconds_max = seconds_max
         self._items: dict[str, list[pytest.Item]] = defaultdict(list)
@@ -66,13 +67,17 @@ class _Judge:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         for item in session.items:
             self._items[item.nodeid.partition("[")[0]].append(item)
-        outcome = self._judge(NO_BUG, list(self._items))
-        self._tell(Outcome(NO_BUG, "broken", outcome.detail) if outcome.verdict == "caught" else outcome)
-        if outcome.verdict == "survived":
-            gc.freeze()  # the children copy less of what the collector leaves alone
-            for bug in self._bugs:
-                self._tell(self._judge_in_child(bug))
+        if self._baseline and not self._passes_as_it_is():
+            return True
+        gc.freeze()  # the children copy less of what the collector leaves alone
+        self.outcomes += [self._judge_in_child(bug) for bug in self._bugs]
         return True
+
+    def _passes_as_it_is(self) -> bool:
+        outcome = self._judge(NO_BUG, list(self._items))
+        passes = outcome.verdict == "survived"
+        self.outcomes.append(outcome if passes else Outcome(NO_BUG, "broken", outcome.detail))
+        return passes
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
@@ -89,9 +94,6 @@ class _Judge:
             else:
                 self._broken = self._broken or f"{text} (in {call.when})"
         return (yield)
-
-    def _tell(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
 
     def _judge(self, name: str, tests: Sequence[str]) -> Outcome:
         details = []
@@ -130,12 +132,12 @@ class _Judge:
         return Outcome(**json.loads(answer)) if answer else Outcome(bug.name, "broken", "its tests never end, or died")
 
 
-def judge(bugs: Sequence[PlantedBug], seconds_max: int = SECONDS_MAX) -> list[Outcome]:
-    """Return what came of the program without a bug, and of each bug."""
+def judge(bugs: Sequence[PlantedBug], seconds_max: int, *, baseline: bool) -> list[Outcome]:
+    """Return what came of the program without a bug if `baseline`, and of each bug."""
     repeated = [name for name, count in Counter(bug.name for bug in bugs).items() if count > 1]
     if repeated:
         raise ValueError(f"two bugs have one name: {repeated}")
-    judge = _Judge(bugs, seconds_max)
+    judge = _Judge(bugs, seconds_max, baseline=baseline)
     tests = sorted({test for bug in bugs for test in bug.tests})
     options = ["--tb=no", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "timeout=0"]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -145,9 +147,9 @@ def judge(bugs: Sequence[PlantedBug], seconds_max: int = SECONDS_MAX) -> list[Ou
     return judge.outcomes
 
 
-def judge_apart(module: str, seconds_max: int = SECONDS_MAX) -> list[Outcome]:
+def judge_apart(module: str, *options: str) -> list[Outcome]:
     """Judge a module's BUGS in an interpreter for that purpose, because it forks."""
-    command = [sys.executable, "-m", __name__, module, "--json", "--seconds", str(seconds_max)]
+    command = [sys.executable, "-m", __name__, module, "--json", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode in (0, 1), done.stderr
     return [Outcome(**json.loads(line)) for line in done.stdout.splitlines()]
@@ -162,9 +164,11 @@ def main() -> int:
     parser.add_argument("--name", help="only the bug of this name")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     parser.add_argument("--seconds", type=int, default=SECONDS_MAX, help="how long the tests of one bug may take")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="run no test without a bug")
     arguments = parser.parse_args()
     bugs: list[PlantedBug] = importlib.import_module(arguments.module).BUGS
-    outcomes = judge([bug for bug in bugs if arguments.name in (None, bug.name)], arguments.seconds)
+    chosen = [bug for bug in bugs if arguments.name in (None, bug.name)]
+    outcomes = judge(chosen, arguments.seconds, baseline=arguments.baseline)
     for outcome in outcomes:
         line = f"{outcome.verdict:9}{outcome.name}: {outcome.detail.splitlines()[0]}"
         print(json.dumps(asdict(outcome)) if arguments.json else line)

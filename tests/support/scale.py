@@ -1,0 +1,48 @@
+"""How much the random tests do: in the default run, and in the deep one (`tests/run --deep`). All of it stands here.
+
+The default run covers every rule in minutes. The deep run repeats the same tests with more seeds, states and inputs,
+and adds mutants (tests/support/mutation.py).
+"""
+
+import os
+
+DEEP = os.environ.get("RAFT_TEST_DEEP", "") == "1"
+
+
+def scaled(default: int, deep: int) -> int:
+    """Return the number for this run."""
+    return deep if DEEP else default
+
+
+SIMULATION_SEEDS = scaled(200, 4500)
+"""Whole nodes under random faults (tests/simulation): 5,000 events and a healing each."""
+
+FAULT_COUNT_MIN = scaled(400, 10_000)
+"""How often each kind of fault has to fire in these seeds."""
+
+EFFECT_COUNT_MIN = scaled(40, 1000)
+"""How often each of the rarer things that faults and clients aim at has to come about."""
+
+CORE_SIMULATION_SEEDS = scaled(250, 6250)
+"""Cores under random faults (tests/core/simulator.py): 8,000 events each."""
+
+EXPLORED_STATES = scaled(1_100_000, 11_000_000)
+"""States of small clusters of cores, in every order of events (tests/core/exploration.py)."""
+
+FUZZ_INPUTS = scaled(200, 2000)
+"""Mutated inputs for each reader of bytes (tests/fuzz)."""
+
+FUZZ_EXAMPLES = scaled(600, 6000)
+"""Edits by hypothesis, over all readers."""
+
+WAL_SEEDS = scaled(150, 1500)
+"""Random operations and power losses of one log (tests/storage/test_wal_random.py)."""
+
+FAULT_ROUNDS = scaled(1, 10)
+"""How long or how often the tests of real programs (tests/faults, tests/fuzz) inject their faults, as a factor."""
+
+MUTANTS = 600
+"""Mutants that the deep run draws from all that mutmut makes."""
+
+SECONDS_MAX = scaled(600, 6 * 3600)
+"""The time limit of a test that runs seeds. Every other test has the limit in pyproject.toml."""
