@@ -80,15 +80,17 @@ RULES = (
     Rule("raftnode.machine", _own("machine", "wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.storage", _own("storage", "core"), forbidden=EVENT_LOOP | {"random", "socket", "threading"}),
     Rule("raftnode.config", _own("config", "wire", "core"), forbidden=EVENT_LOOP),
+    Rule("raftnode.client", _own("client", "wire", "core"), forbidden=EVENT_LOOP),
+    Rule("raftnode.client.async_client", _own("client", "wire", "core")),
     # The simulation runs these with a clock, a network and a disk of its own.
     Rule(
         "raftnode.replica",
         _own("replica", "config", "machine", "storage", "wire", "core"),
         forbidden=EVENT_LOOP | {"os", "pathlib", "select", "selectors", "socket", "ssl", "threading", "time"},
     ),
-    Rule("raftnode.daemon", _own("daemon", "replica", "config", "machine", "storage", "wire", "core")),
+    Rule("raftnode.daemon", _own("daemon", "client", "replica", "config", "machine", "storage", "wire", "core")),
     Rule("raftnode.main", _own("daemon", "config", "storage", "wire", "core")),
-    Rule("raftctl", _own("wire", "config") | {"raftctl"}, lazily=_own("storage"), forbidden=EVENT_LOOP),
+    Rule("raftctl", _own("wire", "config", "client") | {"raftctl"}, lazily=_own("storage"), forbidden=EVENT_LOOP),
 )
 
 # Of the clock and the generator the core may name only these, and call none but the generator's class.
@@ -256,6 +258,22 @@ def test_the_wire_loads_neither_an_event_loop_nor_the_rooms_above(module: str) -
     assert not loaded & {"asyncio", "uvloop", "socket", "logging", "typer", "rich"}
     above = ("raftnode.replica", "raftnode.daemon", "raftnode.storage", "raftnode.machine", "raftnode.core.node")
     assert not [name for name in loaded if name.startswith(above)]
+
+
+def test_the_blocking_client_loads_neither_an_event_loop_nor_the_rooms_above() -> None:
+    """It is for small scripts; asyncio comes with `AsyncClient` only."""
+    loaded = _loaded_by("from raftnode.client import Client; Client('127.0.0.1:1').close()")
+    assert not loaded & {"asyncio", "uvloop", "logging", "typer", "rich", "ssl", "dataclasses"}
+    above = (
+        "raftctl",
+        "raftnode.replica",
+        "raftnode.daemon",
+        "raftnode.storage",
+        "raftnode.machine",
+        "raftnode.config",
+    )
+    assert not [name for name in loaded if name.startswith(above)]
+    assert "asyncio" in _loaded_by("from raftnode.client import AsyncClient")
 
 
 def test_the_package_itself_loads_nothing_until_it_is_asked() -> None:

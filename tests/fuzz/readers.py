@@ -41,6 +41,8 @@ REAL_NODE = "a real node"
 READERS = {
     "raftnode.core.membership:decode_configuration": "stored configurations",
     "raftnode.machine.stream:read_frames": "a snapshot's state",
+    "raftnode.client.connection:Connection.advance": "nodes, to a client",
+    "raftnode.client.protocol:ClientProtocol.receive_data": "the client's protocol",
     "raftnode.daemon.admin:_reader.read": "a node, to raftnode join",
     "raftnode.daemon.connections:Connection.data_received": REAL_NODE,
     "raftnode.config.settings:read_toml": "node.toml",

@@ -27,11 +27,12 @@ Handler = Callable[[Any], Reply]
 
 
 class FakeNode:
-    """A loopback server in threads. `requests` holds what it was asked, in order."""
+    """A loopback server in threads. `requests` holds what it was asked, in order; `connections` counts who came."""
 
     def __init__(self, handler: Handler, *, node_id: int = 1, rejects: str = "", cluster_id: str = CLUSTER_ID) -> None:
         self.handler = handler
         self.requests: list[wire.AnyRequest] = []
+        self.connections = 0
         self._welcome: Welcome | Rejected = (
             Rejected("cluster", rejects) if rejects else Welcome(PROTOCOL_VERSION, cluster_id, node_id, "instance")
         )
@@ -68,6 +69,7 @@ class FakeNode:
                 return
             with self._lock:
                 self._sockets.add(sock)
+                self.connections += 1
             thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
             self._threads.append(thread)
             thread.start()

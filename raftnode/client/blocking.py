@@ -1,0 +1,111 @@
+"""The blocking network: what a `Dispatcher` does happens before the call returns."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
+
+from raftnode.client import fanout
+from raftnode.client.connection import Connection
+from raftnode.client.fanout import Answers
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
+from raftnode.wire.client import Failed, Request
+
+T = TypeVar("T")
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return the result of a coroutine over a `BlockingNetwork`, which never suspends."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    raise RuntimeError("a coroutine over a blocking network waits for an event loop")
+
+
+class BlockingNetwork:
+    """Blocking connections, one for each node, kept for as long as they can be used.
+
+    `pipe` is a pipe whose reader's end ends every wait, with BrokenPipeError.
+    """
+
+    def __init__(self, guard: ClusterGuard) -> None:
+        self.guard = guard
+        self.pipe: int | None = None
+        self._kept: dict[str, Connection] = {}
+
+    async def call(self, address: str, request: Request[T], deadline: Deadline, dial_s: float) -> T | Failed:
+        """Put a request to one node, within `dial_s` for connecting to it. Raises ConnectionFailed."""
+        connection = self._kept.pop(address, None)
+        if connection is not None and not connection.is_idle():
+            connection.close()
+            connection = None
+        if connection is None:
+            connection = Connection(address, self.guard)
+            connection.open(deadline.capped(dial_s), self.pipe)
+        answer = connection.call(request, deadline, self.pipe)
+        self._kept[address] = connection
+        return answer
+
+    async def ask_all(
+        self,
+        addresses: Iterable[str],
+        request: Request[T] | Callable[[str], Request[T]],
+        deadline: Deadline,
+        *,
+        any_cluster: bool = False,
+        more: Callable[[T], Iterable[str]] | None = None,
+        enough: Callable[[Answers[T]], bool] | None = None,
+        suffices: Callable[[Answers[T]], bool] | None = None,
+        head_start: float = 0.0,
+    ) -> Answers[T]:
+        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
+        return fanout.ask_all(
+            addresses,
+            request,
+            deadline,
+            guard=None if any_cluster else self.guard,
+            kept=None if any_cluster else self._kept,
+            more=more,
+            enough=enough,
+            suffices=suffices,
+            head_start=head_start,
+            pipe=self.pipe,
+        )
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def lock(self) -> "_NoLock":
+        """Return a lock that is always free: one thing happens at a time."""
+        return _NoLock()
+
+    def close(self) -> None:
+        """Close every connection. A second call does nothing."""
+        for connection in self._kept.values():
+            connection.close()
+        self._kept.clear()
+
+
+class _NoLock:
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def iterate(stream: AsyncIterator[T]) -> Iterator[T]:
+    """Give the items of a stream over a `BlockingNetwork`."""
+    while True:
+        try:
+            item = run(_next(stream))
+        except StopAsyncIteration:
+            return
+        yield item
+
+
+async def _next(stream: AsyncIterator[T]) -> T:
+    return await anext(stream)

@@ -1,0 +1,421 @@
+"""Requests to a cluster: find the leader and stay with it, repeat what is safe to repeat, write through a session.
+
+What is decided here holds for every kind of client. It is written as coroutines over a `Network`, and knows no event
+loop: over `BlockingNetwork` they never suspend (see `blocking.run`), over the asyncio network they do.
+
+A client never speaks to two clusters. The first node that answers, or an id that the user gave, decides which, and
+of endpoints that belong to two clusters neither is used.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeVar
+
+from raftnode.client.errors import (
+    ConnectionFailed,
+    NoLeader,
+    NoNodeAnswers,
+    OutcomeUnknown,
+    SessionLost,
+    WrongCluster,
+    failed_error,
+)
+from raftnode.client.fanout import HEAD_START_S, Answers
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.requests import Repeat, is_for_leader, node_wait_s, repeat_of
+from raftnode.client.transport import PAUSE_S, Deadline
+from raftnode.wire.client import (
+    UNKNOWN,
+    ErrorCode,
+    Failed,
+    GetStatus,
+    NodeStatus,
+    OpenSession,
+    Request,
+    StatusResult,
+    Write,
+    Written,
+)
+
+ATTEMPT_S: Final = 2.0
+"""How long one node may take over a request that can be repeated elsewhere."""
+
+DIAL_S: Final = 1.0
+"""How long connecting to a node, or one round of finding the leader, may take."""
+
+MOMENT_S: Final = 0.05
+"""How long a node may take to say that it is another cluster's, where the members say that it is this one's."""
+
+NEVER_MS: Final = -1
+"""What `last_contact_ms` is for a member that the leader has not heard from."""
+
+ONCE_S: Final = 0.5
+"""How long the nodes get to say how things are when the deadline leaves them nothing."""
+
+WRITES_AHEAD_MAX: Final = 1024
+"""How far a session's writes may be ahead of the oldest one that has no answer."""
+
+T = TypeVar("T")
+StatusAnswers = Answers[StatusResult]
+
+
+class Network(Protocol):
+    """How a `Dispatcher` reaches nodes. It keeps the connections that it makes, and uses them again."""
+
+    guard: ClusterGuard
+
+    async def call(self, address: str, request: Request[T], deadline: Deadline, dial_s: float) -> T | Failed:
+        """Put a request to one node, within `dial_s` for connecting to it. Raises ConnectionFailed."""
+        ...
+
+    async def ask_all(
+        self,
+        addresses: Iterable[str],
+        request: Request[T] | Callable[[str], Request[T]],
+        deadline: Deadline,
+        *,
+        any_cluster: bool = False,
+        more: Callable[[T], Iterable[str]] | None = None,
+        enough: Callable[[Answers[T]], bool] | None = None,
+        suffices: Callable[[Answers[T]], bool] | None = None,
+        head_start: float = 0.0,
+    ) -> Answers[T]:
+        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    def lock(self) -> AbstractAsyncContextManager[Any]:
+        """Return a lock for the coroutines that share a dispatcher."""
+        ...
+
+
+class Session:
+    """The writes of one session that have no answer yet."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._last = 0
+        self._open: set[int] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another write would be too far ahead of the oldest one."""
+        return self._last - self._acknowledged >= WRITES_AHEAD_MAX
+
+    @property
+    def _acknowledged(self) -> int:
+        return min(self._open, default=self._last + 1) - 1
+
+    def begin(self, command: bytes) -> Write:
+        """Return the session's next write. It is open until `end()`."""
+        self._last += 1
+        self._open.add(self._last)
+        return Write(0, self.number, self._last, self._acknowledged, command)
+
+    def end(self, write: Write) -> None:
+        """Note that nobody asks about this write any more: what a later one acknowledges covers it."""
+        self._open.discard(write.sequence)
+
+
+class Dispatcher:
+    """Sends requests to a cluster that is known by some of its addresses; more are learned from its nodes."""
+
+    def __init__(self, endpoints: Sequence[str], network: Network) -> None:
+        self.endpoints = list(endpoints)
+        self.network = network
+        self._known = dict.fromkeys(endpoints)
+        self._leader = ""
+        """Where the leader is believed to be; "" for unknown."""
+        self._node = ""
+        """The node that answered last, for what any node answers."""
+        self._last_statuses: list[NodeStatus] = []
+        self._session: Session | None = None
+        self._session_lock = network.lock()
+
+    # Asking every node.
+
+    async def survey(
+        self, deadline: Deadline, *, enough: Callable[[StatusAnswers], bool] | None = None, head_start: float = 0.0
+    ) -> StatusAnswers:
+        """Ask every known member, and those that they name, for its status. No answer is no error.
+
+        Raises WrongCluster where an endpoint belongs to another cluster than the rest, or than the one asked for.
+        """
+        found = await self.network.ask_all(
+            self._known,
+            GetStatus(0),
+            deadline,
+            more=self._learn,
+            enough=enough,
+            suffices=_suffices,
+            head_start=head_start,
+        )
+        if any(address in found.foreign for address in self.endpoints):
+            raise await self._wrong_cluster(found)
+        self._last_statuses = [a.status for a in found.answers.values()] or self._last_statuses
+        leader = _leader_itself(found)
+        if leader and self._is_vouched(found, None):
+            self._leader = leader
+        return found
+
+    async def _wrong_cluster(self, found: StatusAnswers) -> WrongCluster:
+        """Return the error for endpoints that are not all of one cluster, or not of the one that was asked for."""
+        whose: dict[tuple[str, str], list[str]] = {}
+        every = await self.network.ask_all(self.endpoints, GetStatus(0), Deadline(DIAL_S), any_cluster=True)
+        for address in filter(every.answers.__contains__, self.endpoints):
+            status = every.answers[address].status
+            whose.setdefault((status.cluster_name, status.cluster_id), []).append(address)
+        return WrongCluster(self.network.guard.cluster_id, whose, "; ".join(found.foreign.values()))
+
+    async def _look_for(
+        self, deadline: Deadline, found: Callable[[StatusAnswers], bool], *, quick: bool
+    ) -> StatusAnswers:
+        """Ask around until `found`, and until it is known that every endpoint is of the same cluster."""
+        moment = Deadline(MOMENT_S)
+        return await self.survey(
+            deadline.capped(DIAL_S),
+            enough=lambda answers: found(answers) and self._is_vouched(answers, moment),
+            head_start=HEAD_START_S if quick else 0.0,
+        )
+
+    def _is_vouched(self, found: StatusAnswers, moment: Deadline | None) -> bool:
+        """Return whether every endpoint is known to be of the answering cluster: its members name it, or it spoke.
+
+        The node that answers first must not decide alone: of endpoints that belong to two clusters, neither is
+        used. One that the leader lists but has never heard from may be another cluster's: it has until `moment` to
+        say so (None: for ever).
+        """
+        members = [m for a in found.answers.values() for m in a.status.members]
+        listed = {m.address for m in members}
+        patient = moment is None or not moment.passed
+        unheard = {m.address for m in members if m.last_contact_ms == NEVER_MS} if patient else set()
+        return all(found.is_settled(e) or (e in listed and e not in unheard) for e in self.endpoints)
+
+    def _learn(self, answer: StatusResult) -> list[str]:
+        addresses = [m.address for m in answer.status.members if m.address]
+        self._known.update(dict.fromkeys(addresses))
+        return addresses
+
+    # One request.
+
+    async def call(self, request: Request[T], deadline: Deadline) -> T:
+        """Put a request to a node that can answer it, and return the answer.
+
+        Raises NotDone, OutcomeUnknown, Refused; see `call_leader` and `call_any`.
+        """
+        return await (self.call_leader if is_for_leader(request) else self.call_any)(request, deadline)
+
+    async def call_leader(self, request: Request[T], deadline: Deadline) -> T:
+        """Put a request to the leader, whichever node that is by the deadline, and return its answer.
+
+        Raises NoNodeAnswers, NoLeader, OutcomeUnknown, Refused, WrongCluster.
+        """
+        repeat = repeat_of(request)
+        doubtful = ""
+        said = ""
+        quick = True
+        while True:
+            address = self._leader or await self._find_leader(deadline, quick=quick)
+            quick = False
+            if not address:
+                await self._pause(deadline, doubtful, said)
+                continue
+            self._leader = address
+            limit = deadline if repeat is Repeat.NEVER else deadline.capped(ATTEMPT_S)
+            try:
+                answer = await self.network.call(address, request, limit, DIAL_S)
+            except ConnectionFailed as error:
+                self._lose_leader(address)
+                if error.sent and repeat is Repeat.NEVER:
+                    raise OutcomeUnknown(str(error)) from error
+                if error.sent and repeat is Repeat.ONCE_APPLIED:
+                    doubtful = str(error)
+                await self._pause(deadline, doubtful, said)
+                continue
+            if not isinstance(answer, Failed):
+                return answer
+            said = answer.message
+            if answer.outcome == UNKNOWN and answer.code is not ErrorCode.SESSION_EXPIRED:
+                if repeat is Repeat.NEVER:
+                    raise failed_error(answer)
+                doubtful = said if repeat is Repeat.ONCE_APPLIED else ""
+            elif answer.code is ErrorCode.NOT_LEADER:
+                self._lose_leader(address)
+                if answer.leader_address:
+                    self._leader = answer.leader_address
+                    if not deadline.passed:
+                        continue
+            elif answer.code is ErrorCode.NO_SPACE and doubtful:
+                # This try was refused, but an earlier one may be in the full leader's log: another may have it.
+                pass
+            elif not answer.code.is_temporary:
+                raise failed_error(answer, doubtful)
+            elif answer.code is ErrorCode.SHUTTING_DOWN:
+                self._lose_leader(address)
+            await self._pause(deadline, doubtful, said)
+
+    async def leader_status(self, deadline: Deadline) -> NodeStatus:
+        """Return the status of the node that leads. Raises as `call_leader` does."""
+        while True:
+            address = self._leader or await self._find_leader(deadline, quick=False)
+            if address:
+                try:
+                    answer = await self.network.call(address, GetStatus(0), deadline.capped(ATTEMPT_S), DIAL_S)
+                except ConnectionFailed:
+                    answer = None
+                if isinstance(answer, StatusResult) and answer.status.role == "leader":
+                    self._leader = address
+                    return answer.status
+                self._lose_leader(address)
+            await self._pause(deadline, "", "")
+
+    def _lose_leader(self, address: str) -> None:
+        if self._leader == address:
+            self._leader = ""
+
+    def start_at(self, address: str) -> None:
+        """Try this address first, for what any node answers."""
+        self._node = address
+
+    async def call_any(self, request: Request[T], deadline: Deadline) -> T:
+        """Put a request that any node answers to one that is there, and return the answer.
+
+        Raises as `call_leader` does.
+        """
+        while True:
+            preferred = self._node
+            address = preferred or await self._find_any(deadline)
+            try:
+                answer = await self._attempt(address, request, deadline)
+            except ConnectionFailed as error:
+                self._node = ""
+                if error.sent or not preferred:
+                    await self._pause(deadline, "", "")
+                continue
+            self._node = address
+            if not isinstance(answer, Failed):
+                return answer
+            if not answer.code.is_temporary:
+                raise failed_error(answer)
+            self._node = ""
+            await self._pause(deadline, "", answer.message)
+
+    async def call_node(self, address: str, request: Request[T], deadline: Deadline) -> T:
+        """Put a request to the node at this address, and return the answer. Raises as `call_leader` does."""
+        while True:
+            try:
+                answer = await self._attempt(address, request, deadline)
+            except ConnectionFailed as error:
+                if not error.sent and (error.refused or error.foreign or not await self._sleep(deadline)):
+                    raise NoNodeAnswers({address: error}) from error
+                if error.sent:
+                    await self._pause(deadline, "", "")
+                continue
+            if not isinstance(answer, Failed):
+                return answer
+            if not answer.code.is_temporary:
+                raise failed_error(answer)
+            await self._pause(deadline, "", answer.message)
+
+    async def _attempt(self, address: str, request: Request[T], deadline: Deadline) -> T | Failed:
+        wait_s = node_wait_s(request)
+        limit = deadline if wait_s is None else deadline.capped(wait_s + ATTEMPT_S)
+        return await self.network.call(address, request, limit, DIAL_S)
+
+    async def _find_any(self, deadline: Deadline) -> str:
+        quick = True
+        while True:
+            found = await self._look_for(deadline, lambda a: bool(a.answers), quick=quick)
+            quick = False
+            if found.answers:
+                return next(iter(found.answers))
+            self._check_reachable(found)
+            await self._pause(deadline, "", "")
+
+    async def _find_leader(self, deadline: Deadline, *, quick: bool) -> str:
+        """Return where the leader is, or is said to be; "" for unknown.
+
+        `quick` is for the first try of a request: what the first endpoint says is then tried, if only hearsay.
+        """
+        found = await self._look_for(
+            deadline, lambda a: (_leader_itself(a) or (quick and _leader_as_told(a))) != "", quick=quick
+        )
+        self._check_reachable(found)
+        return _leader_itself(found) or _leader_as_told(found)
+
+    def _check_reachable(self, found: StatusAnswers) -> None:
+        """Give up at once where every address refuses and none ever answered: waiting would not help."""
+        if not self._last_statuses and found.failures and all(f.refused for f in found.failures.values()):
+            raise NoNodeAnswers(found.failures)
+
+    async def _sleep(self, deadline: Deadline) -> bool:
+        """Sleep for a moment, but not past the deadline. Returns whether time is left."""
+        await self.network.sleep(min(PAUSE_S, deadline.remaining()))
+        return not deadline.passed
+
+    async def _pause(self, deadline: Deadline, doubtful: str, said: str) -> None:
+        """Sleep for a moment. Raises what became of the request where no time is left."""
+        if await self._sleep(deadline):
+            return
+        if doubtful:
+            raise OutcomeUnknown(doubtful)
+        if not self._last_statuses:
+            raise NoNodeAnswers({a: ConnectionFailed(a, "no answer") for a in self._known})
+        found = await self.survey(Deadline(ONCE_S))
+        statuses = [a.status for a in found.answers.values()] or self._last_statuses
+        raise NoLeader(deadline.seconds, said, statuses, found.failures)
+
+    # Writes.
+
+    async def write(self, command: bytes, deadline: Deadline) -> Written:
+        """Have the state machine apply `command` exactly once. Raises as `call_leader` does."""
+        try:
+            return await self._write_once(command, deadline)
+        except SessionLost:
+            # Every try of this write was answered, by a refusal: it may be sent again in a new session.
+            return await self._write_once(command, deadline)
+
+    async def _write_once(self, command: bytes, deadline: Deadline) -> Written:
+        session = await self._open_session(deadline)
+        write = session.begin(command)
+        try:
+            return await self.call_leader(write, deadline)
+        except SessionLost:
+            if self._session is session:
+                self._session = None
+            raise
+        finally:
+            session.end(write)
+
+    async def _open_session(self, deadline: Deadline) -> Session:
+        async with self._session_lock:
+            if self._session is None or self._session.is_full:
+                opened = await self.call_leader(OpenSession(0), deadline)
+                self._session = Session(opened.session)
+            return self._session
+
+
+def _suffices(found: StatusAnswers) -> bool:
+    """Return whether the leader and a majority of its voters have answered: it knows how the others are."""
+    statuses = [a.status for a in found.answers.values()]
+    top = max((s.term for s in statuses), default=0)
+    leader = next((s for s in statuses if s.role == "leader" and s.term == top), None)
+    if leader is None:
+        return False
+    voters = {m.id for m in leader.members if m.kind in ("voter", "outgoing")}
+    return 2 * len(voters & {s.node_id for s in statuses}) > len(voters)
+
+
+def _leader_itself(found: StatusAnswers) -> str:
+    """Return where a node was reached that says it leads, in the highest term of all that answered."""
+    top = max((a.status.term for a in found.answers.values()), default=0)
+    leading = (address for address, a in found.answers.items() if a.status.role == "leader" and a.status.term == top)
+    return next(leading, "")
+
+
+def _leader_as_told(found: StatusAnswers) -> str:
+    told = [(a.status.term, a.status.leader_address) for a in found.answers.values() if a.status.leader_address]
+    return max(told, default=(0, ""))[1]

@@ -1,0 +1,279 @@
+"""One request to many nodes at once, under one deadline: all that do not answer cost one timeout together.
+
+`Round` decides whom to ask and when to stop waiting; it does no I/O. `ask_all` drives it with a selector.
+"""
+
+import errno
+import selectors
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Generic, TypeVar, cast
+
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ConnectionFailed
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
+from raftnode.wire.client import Failed, Request
+
+GRACE_S: Final = 0.4
+"""Grace period for silent nodes once enough have answered.
+
+A node on the other side of the world needs two round trips for its first word; after that it has the whole deadline.
+"""
+
+HEAD_START_S: Final = 0.05
+"""How long the first address alone is given, where its answer may be all that is needed."""
+
+LOOK_S: Final = 0.05
+"""How often `enough` is asked while nothing comes."""
+
+T = TypeVar("T")
+
+
+class Answers(Generic[T]):
+    """What came back: for every address an answer, a `Failed`, or the reason why neither came."""
+
+    def __init__(self, failures: Iterable[ConnectionFailed] = ()) -> None:
+        self.answers: dict[str, T] = {}
+        self.failed: dict[str, Failed] = {}
+        self.failures = {failure.address: failure for failure in failures}
+
+    @property
+    def not_listening(self) -> set[str]:
+        """The addresses where nobody listens."""
+        return {address for address, failure in self.failures.items() if failure.refused}
+
+    @property
+    def foreign(self) -> dict[str, str]:
+        """The addresses where another cluster answers, with what it said."""
+        return {address: failure.reason for address, failure in self.failures.items() if failure.foreign}
+
+    def is_settled(self, address: str) -> bool:
+        """Return whether the address has answered or failed."""
+        return address in self.answers or address in self.failed or address in self.failures
+
+
+class Round(Generic[T]):
+    """One request to many addresses: which to ask now, and how long to wait. Its caller does the asking.
+
+    `more` gives further addresses that an answer names. `enough` ends the round at once, and may look at the clock;
+    `suffices` ends it GRACE_S later, unless a node has welcomed us that still owes its answer. With `head_start`
+    the first address is asked alone for that long, or until it fails or its answer is not `enough`.
+    """
+
+    def __init__(
+        self,
+        addresses: Iterable[str],
+        deadline: Deadline,
+        *,
+        more: Callable[[T], Iterable[str]] | None = None,
+        enough: Callable[[Answers[T]], bool] | None = None,
+        suffices: Callable[[Answers[T]], bool] | None = None,
+        head_start: float = 0.0,
+    ) -> None:
+        self.deadline = deadline
+        self.answers: Answers[T] = Answers()
+        self.active: dict[str, None] = {}
+        """The addresses that were asked and have not answered."""
+        self.welcomed: set[str] = set()
+        """Those whose node has said who it is. The caller adds to it."""
+        self._waiting = dict.fromkeys(addresses)
+        self._known = set(self._waiting)
+        self._more = more
+        self._enough = enough
+        self._suffices = suffices
+        self._grace: Deadline | None = None
+        self._alone = Deadline(head_start) if head_start and len(self._waiting) > 1 else None
+
+    def due(self) -> list[str]:
+        """Return the addresses to ask now; each is returned once."""
+        if self._alone is not None and not self._known_to_fall_short() and not self._alone.passed:
+            due = [] if self.active else list(self._waiting)[:1]
+        else:
+            self._alone = None
+            due = list(self._waiting)
+        for address in due:
+            del self._waiting[address]
+            self.active[address] = None
+        return due
+
+    def _known_to_fall_short(self) -> bool:
+        """Return whether the first address has answered or failed; the round is over where that was enough."""
+        return bool(self.answers.answers or self.answers.failed or self.answers.failures)
+
+    def on_answer(self, address: str, answer: T | Failed) -> None:
+        """Take a node's answer."""
+        del self.active[address]
+        if isinstance(answer, Failed):
+            self.answers.failed[address] = answer
+            return
+        self.answers.answers[address] = answer
+        if self._more is not None:
+            for named in self._more(answer):
+                if named not in self._known:
+                    self._known.add(named)
+                    self._waiting[named] = None
+
+    def on_failure(self, failure: ConnectionFailed) -> None:
+        """Take the reason why no answer comes from a node."""
+        del self.active[failure.address]
+        self.answers.failures[failure.address] = failure
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be waited for."""
+        if not self.active and not self._waiting:
+            return True
+        if self.deadline.passed or (self._enough is not None and self._enough(self.answers)):
+            return True
+        if self._grace is None and self._suffices is not None and self._suffices(self.answers):
+            self._grace = self.deadline.capped(GRACE_S)
+        return self._in_grace and self._grace is not None and self._grace.passed
+
+    @property
+    def _in_grace(self) -> bool:
+        return self._grace is not None and not any(address in self.welcomed for address in self.active)
+
+    @property
+    def wait_s(self) -> float:
+        """How long to wait for an answer before `is_over` and `due()` are asked again, in seconds."""
+        until = self._grace if self._in_grace and self._grace is not None else self.deadline
+        return min(until.remaining(), LOOK_S if self._alone is None else min(LOOK_S, self._alone.remaining()))
+
+    def end(self) -> Answers[T]:
+        """Give up on the nodes that have not answered, and return what came."""
+        for address in self.active:
+            reason = f"no answer in {self.deadline.elapsed:.1f} s"
+            self.answers.failures[address] = ConnectionFailed(address, reason, sent=True)
+        self.active.clear()
+        return self.answers
+
+
+def ask_all(
+    addresses: Iterable[str],
+    request: Request[T] | Callable[[str], Request[T]],
+    deadline: Deadline,
+    *,
+    guard: ClusterGuard | None = None,
+    kept: dict[str, Connection] | None = None,
+    more: Callable[[T], Iterable[str]] | None = None,
+    enough: Callable[[Answers[T]], bool] | None = None,
+    suffices: Callable[[Answers[T]], bool] | None = None,
+    head_start: float = 0.0,
+    pipe: int | None = None,
+) -> Answers[T]:
+    """Put `request` to all addresses at the same time and return what came by the deadline.
+
+    The request may be a function of the address; see `Round` for the rest. `kept` has the connections to use again,
+    by address, and gets those that can be. Without a `guard`, nodes of any cluster are asked. Raises
+    BrokenPipeError when nobody reads `pipe` any more.
+    """
+    round_ = Round(addresses, deadline, more=more, enough=enough, suffices=suffices, head_start=head_start)
+    with selectors.DefaultSelector() as selector:
+        if pipe is not None:
+            selector.register(pipe, selectors.EVENT_READ)
+        driver = _Driver(round_, selector, guard or ClusterGuard(any_cluster=True), kept)
+        try:
+            driver.run(request)
+        finally:
+            driver.close()
+    return round_.end()
+
+
+class _Driver(Generic[T]):
+    """The connections of one round."""
+
+    def __init__(
+        self,
+        round_: Round[T],
+        selector: selectors.BaseSelector,
+        guard: ClusterGuard,
+        kept: dict[str, Connection] | None,
+    ) -> None:
+        self._round = round_
+        self._selector = selector
+        self._guard = guard
+        self._kept = kept
+        self._open: dict[str, Connection] = {}
+
+    def run(self, request: Request[T] | Callable[[str], Request[T]]) -> None:
+        """Ask until the round is over."""
+        round_ = self._round
+        while not round_.is_over:
+            due = round_.due()
+            for address in due:
+                self._ask(address, request(address) if callable(request) else request)
+            if due:
+                # One that could not be dialled at all may have ended the round.
+                continue
+            for key, _ in self._selector.select(round_.wait_s):
+                if key.data is None:
+                    raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
+                connection: Connection = key.data
+                if connection.address in round_.active:
+                    self._advance(connection)
+
+    def _ask(self, address: str, request: Request[T]) -> None:
+        connection = None if self._kept is None else self._kept.pop(address, None)
+        if connection is not None and not connection.is_idle():
+            connection.close()
+            connection = None
+        try:
+            if connection is None:
+                connection = Connection(address, self._guard)
+                self._open[address] = connection
+                connection.send(request)
+                connection.start()
+            else:
+                self._open[address] = connection
+                connection.send(request)
+                connection.flush()
+        except ConnectionFailed as error:
+            self._fail(error)
+        else:
+            self._watch(connection)
+
+    def _advance(self, connection: Connection) -> None:
+        before = connection.socket
+        try:
+            answers = connection.advance()
+        except ConnectionFailed as error:
+            self._forget(before)
+            self._fail(error)
+            return
+        if connection.is_welcomed:
+            self._round.welcomed.add(connection.address)
+        if answers:
+            self._forget(before)
+            del self._open[connection.address]
+            if self._kept is not None:
+                self._kept[connection.address] = connection
+            else:
+                connection.close()
+            self._round.on_answer(connection.address, cast("T | Failed", answers[0]))
+            return
+        if connection.socket is not before:
+            self._forget(before)
+        self._watch(connection)
+
+    def _fail(self, error: ConnectionFailed) -> None:
+        self._open.pop(error.address).close()
+        self._round.on_failure(error)
+
+    def _watch(self, connection: Connection) -> None:
+        assert connection.socket is not None, "a connection that was started has a socket"
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_to_write else 0)
+        try:
+            self._selector.modify(connection.socket, events, connection)
+        except KeyError:
+            self._selector.register(connection.socket, events, connection)
+
+    def _forget(self, sock: Any) -> None:
+        """Watch a socket no more, also where it is closed by now."""
+        for key in list(self._selector.get_map().values()):
+            if key.fileobj is sock:
+                self._selector.unregister(sock)
+
+    def close(self) -> None:
+        """Hang up on every node that has not answered."""
+        for connection in self._open.values():
+            connection.close()

@@ -1,0 +1,67 @@
+"""What every way to reach a node needs: deadlines, addresses, and why a socket failed."""
+
+import errno
+import re
+import socket
+import time
+from typing import Any, Final
+
+from raftnode.client.errors import ConnectionFailed
+
+PAUSE_S: Final = 0.05
+RECEIVE_BYTES: Final = 256 * 1024
+
+
+class Deadline:
+    """A moment on the monotonic clock. `seconds` is how far away it was when it was set."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds that are left; 0 when it has passed."""
+        return max(0.0, self._at - time.monotonic())
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds since it was set."""
+        return time.monotonic() - self._at + self.seconds
+
+    @property
+    def passed(self) -> bool:
+        return self.remaining() <= 0
+
+    def capped(self, seconds: float) -> "Deadline":
+        """Return a deadline in `seconds`, or this one if it comes first."""
+        return Deadline(min(seconds, self.remaining()))
+
+    def pause(self, seconds: float = PAUSE_S) -> bool:
+        """Sleep, but not past the deadline. Returns whether time is left."""
+        time.sleep(min(seconds, self.remaining()))
+        return not self.passed
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of "host:port" or "[v6]:port". Raises ConnectionFailed."""
+    match = re.fullmatch(r"(\[[^\s\[\]]+\]|[^\s:\[\]]+):([0-9]{1,5})", address)
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ConnectionFailed(address, "not an address: write host:port, or [v6]:port")
+    return match[1].strip("[]"), int(match[2])
+
+
+def resolve(address: str) -> list[tuple[int, Any]]:
+    """Return the families and socket addresses that an address stands for. Raises ConnectionFailed."""
+    host, port = split_address(address)
+    try:
+        # As bytes, a plain name does not load the codec for international ones, which costs 2 ms.
+        found = socket.getaddrinfo(host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConnectionFailed(address, f"cannot resolve the name: {error.strerror or error}") from error
+    return [(family, target) for family, _, _, _, target in found]
+
+
+def os_reason(error: OSError) -> tuple[str, bool]:
+    """Return why a socket failed, and whether that is because nobody listens."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return reason[:1].lower() + reason[1:], error.errno == errno.ECONNREFUSED
