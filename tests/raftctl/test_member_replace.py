@@ -150,8 +150,8 @@ def test_a_question_that_is_answered_late_costs_no_time(
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """--timeout begins with the yes, as it does for member remove."""
-    monkeypatch.setattr("sys.stdin", Slow(0.4))
-    assert cli(REPLACE.replace("--yes", "--timeout 0.3s")).code == 0
+    monkeypatch.setattr("sys.stdin", Slow(1.2))
+    assert cli(REPLACE.replace("--yes", "--timeout 1s")).code == 0
 
 
 class Slow:

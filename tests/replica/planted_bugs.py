@@ -4,16 +4,22 @@
 before it is durable, and snapshots under way are in tests/simulation/bugs.py.
 """
 
+from collections.abc import Hashable
+
 import msgspec
 
 from raftnode.core.membership import Configuration
+from raftnode.core.node import RaftNode
 from raftnode.core.types import NodeId
 from raftnode.replica import member_plan
 from raftnode.replica.admission import Admission
 from raftnode.replica.events import EventLog
 from raftnode.replica.member_plan import Tolerance
+from raftnode.replica.replica import Replica
+from raftnode.replica.requests.members import MemberRequests
 from raftnode.replica.requests.snapshot_files import SnapshotFiles
-from raftnode.wire.client import EventRecord
+from raftnode.replica.requests.waiting import EntryWaiters
+from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, EventRecord, Failed
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from tests.support.planted import Patch, PlantedBugs, replace
 
@@ -97,6 +103,66 @@ def every_voter_counts_as_up(patch: Patch) -> None:
 )
 def a_learner_is_promoted_before_it_caught_up(patch: Patch) -> None:
     patch.setattr(member_plan, "_require_caught_up", lambda node, configuration, status: None)
+
+
+# What clients are told.
+
+
+def with_failures(patch: Patch, outcome: str, instead_of: str) -> None:
+    """Tell a failed request's outcome wrong."""
+    real = Replica.answer
+
+    def answer(self: Replica, client: Hashable, answer: Answer) -> None:
+        if isinstance(answer, Failed) and answer.outcome == instead_of:
+            answer = changed(answer, outcome=outcome)
+        real(self, client, answer)
+
+    replace(patch, real, answer)
+
+
+@noticed_by(
+    "replica_writes::test_a_write_that_no_quorum_takes_in_time_is_unknown",
+    "replica_writes::test_a_write_that_a_snapshot_covers_is_unknown",
+    "replica_writes::test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone",
+    "replica_writes::test_an_unknown_session_is_told_so",
+    "replica_members::test_a_change_without_a_quorum_is_unknown_in_the_end",
+    "replica_members::test_a_change_that_a_snapshot_covers_is_unknown",
+    "requests_shutdown::test_every_request_is_answered_before_the_end",
+)
+def an_unknown_outcome_is_called_undone(patch: Patch) -> None:
+    with_failures(patch, NOT_DONE, instead_of=UNKNOWN)
+
+
+@noticed_by(
+    "replica_writes::test_an_overwritten_entrys_writer_hears_that_it_did_not_happen",
+    "replica_writes::test_a_write_that_its_session_refuses_did_not_happen",
+)
+def what_did_not_happen_is_called_unknown(patch: Patch) -> None:
+    with_failures(patch, UNKNOWN, instead_of=NOT_DONE)
+
+
+@noticed_by("replica_writes::test_a_leader_that_steps_down_lets_no_writer_wait_for_long")
+def the_writers_of_a_deposed_leader_wait_to_the_end(patch: Patch) -> None:
+    replace(patch, EntryWaiters.hasten, lambda self, deadline: None)
+
+
+@noticed_by("replica_members::test_a_dry_run_changes_nothing_and_says_what_would_be")
+def a_dry_run_is_a_real_one(patch: Patch) -> None:
+    real = MemberRequests.change
+    replace(patch, real, lambda self, client, request: real(self, client, changed(request, dry_run=False)))
+
+
+@noticed_by("replica_members::test_the_successor_is_the_voter_that_is_the_furthest_along_and_up")
+def any_voter_is_named_as_the_successor(patch: Patch) -> None:
+    def first(self: MemberRequests) -> NodeId | None:
+        return min(self._replica.node.peers)
+
+    replace(patch, MemberRequests.best_successor, first)
+
+
+@noticed_by("requests_shutdown::test_a_leader_hands_over_before_it_ends")
+def a_stopping_leader_hands_over_to_nobody(patch: Patch) -> None:
+    replace(patch, RaftNode.transfer_leadership, lambda self, peer: None)
 
 
 # Events, and snapshot files for clients.

@@ -29,13 +29,7 @@ MUTATED = (
     "raftnode/storage/*.py",
     "raftnode/machine/*.py",
     "raftnode/wire/*.py",
-    "raftnode/replica/admission.py",
-    "raftnode/replica/durability.py",
-    "raftnode/replica/events.py",
-    "raftnode/replica/member_plan.py",
-    "raftnode/replica/snapshot_transfer.py",
-    "raftnode/replica/requests/waiting.py",
-    "raftnode/replica/requests/snapshot_files.py",
+    "raftnode/replica/*.py",
 )
 """fnmatch patterns: a star also stands for folders."""
 
@@ -55,10 +49,9 @@ NO_DIRECTED_TESTS = (
     "tests/storage/test_files_page.py",
     "tests/machine/test_*_model.py",
     "tests/wire/test_man_page.py",
-    "tests/replica/test_replica_*.py",
-    "tests/replica/test_requests_*.py",
+    "tests/replica/test_replica_hostile.py",
 )
-"""Tests that run whole nodes or many random operations: too slow to run for each mutant."""
+"""Tests of many random operations: too slow to run for each mutant."""
 
 CAUGHT_MIN = 0.8
 """The part of the sample that must be caught."""

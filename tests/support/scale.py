@@ -41,7 +41,7 @@ WAL_SEEDS = scaled(150, 1500)
 FAULT_ROUNDS = scaled(1, 10)
 """How long or how often the tests of real programs (tests/faults, tests/fuzz) inject their faults, as a factor."""
 
-MUTANTS = 600
+MUTANTS = 1000
 """Mutants that the deep run draws from all that mutmut makes."""
 
 SECONDS_MAX = scaled(600, 6 * 3600)
