@@ -7,9 +7,8 @@ import pytest
 
 from tests.support.load import load
 from tests.support.processes import running_cluster
-from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
+from tests.support.scale import FAULT_ROUNDS, KILLS, SECONDS_MAX
 
-ROUNDS = 50
 SEED = 1
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
@@ -17,13 +16,13 @@ pytestmark = [pytest.mark.processes, pytest.mark.timeout(SECONDS_MAX)]
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + FAULT_ROUNDS))
 def test_killing_random_nodes_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
-    """Fifty times one or two of three nodes get SIGKILL under load, some of them again while they start."""
+    """Again and again one or two of three nodes get SIGKILL under load, some of them again while they start."""
     rng = random.Random(seed)
     # Small limits, so that snapshots are taken and installed while nodes die.
     settings: dict[str, dict[str, object]] = {"snapshot": {"entries": 500, "trailing_entries": 50}}
     with running_cluster(tmp_path, settings=settings) as cluster:
         with load(cluster.endpoints, tmp_path, seed=seed) as clients:
-            for _ in range(ROUNDS):
+            for _ in range(KILLS):
                 victims = rng.sample(cluster.names, rng.choice((1, 1, 1, 2)))
                 cluster.kill(*victims)
                 if len(victims) == 1:

@@ -23,10 +23,10 @@ FAULT_COUNT_MIN = scaled(400, 10_000)
 EFFECT_COUNT_MIN = scaled(40, 1000)
 """How often each of the rarer things that faults and clients aim at has to come about."""
 
-CORE_SIMULATION_SEEDS = scaled(250, 6250)
+CORE_SIMULATION_SEEDS = scaled(200, 6250)
 """Cores under random faults (tests/core/simulator.py): 8,000 events each."""
 
-EXPLORED_STATES = scaled(1_100_000, 11_000_000)
+EXPLORED_STATES = scaled(750_000, 11_000_000)
 """States of small clusters of cores, in every order of events (tests/core/exploration.py)."""
 
 FUZZ_INPUTS = scaled(200, 2000)
@@ -40,6 +40,9 @@ WAL_SEEDS = scaled(150, 1500)
 
 FAULT_ROUNDS = scaled(1, 10)
 """How long or how often the tests of real programs (tests/faults, tests/fuzz) inject their faults, as a factor."""
+
+KILLS = scaled(25, 50)
+"""How many times one round of tests/faults/test_kill.py kills nodes."""
 
 MUTANTS = 1000
 """Mutants that the deep run draws from all that mutmut makes."""
