@@ -1,6 +1,5 @@
 """The raftnode command: format a data directory, run the node in it, join a cluster, check settings."""
 
-import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,17 +8,16 @@ import typer
 from typer.exceptions import TyperException
 
 import raftnode
+from raftnode.config.durations import parse_positive_duration
+from raftnode.config.errors import EXIT_INTERRUPTED, CliError, UsageError
 from raftnode.config.settings import (
     FILE_NAME,
     SETTINGS,
     NodeSettings,
     SettingsError,
-    parse_address,
-    parse_duration,
-    parse_node_name,
     read_values,
 )
-from raftnode.daemon.errors import EXIT_INTERRUPTED, EXIT_USAGE, Problem
+from raftnode.wire.address import parse_address, parse_node_name, split_endpoints
 
 app = typer.Typer(
     name="raftnode",
@@ -69,7 +67,7 @@ def format_command(
 
     Example: raftnode format --cluster-file cluster.toml --name n1 --data-dir /var/lib/raftnode
     """
-    from raftnode.daemon.format import format_from_cluster_file
+    from raftnode.storage.format import format_from_cluster_file
 
     path, identity, changed = format_from_cluster_file(cluster_file, name, data_dir)
     node = f"node {identity.node_id} ({identity.node_name}) of cluster {identity.cluster_name}"
@@ -113,14 +111,14 @@ def join(
     """
     from raftnode.daemon.join import JoinRequest, join
 
-    endpoints = tuple(part.strip() for part in cluster.split(",") if part.strip())
+    endpoints = split_endpoints([cluster])
     for option, value in (*(("--cluster", endpoint) for endpoint in endpoints), ("--address", address)):
         _usage(option, value, parse_address)
     _usage("--name", name, parse_node_name)
-    _usage("--timeout", timeout, parse_timeout)
+    _usage("--timeout", timeout, parse_positive_duration)
     if not endpoints:
         raise typer.BadParameter("give at least one HOST:PORT", param_hint="--cluster")
-    node_id, changed = join(JoinRequest(endpoints, name, address, data_dir, observer, parse_timeout(timeout)))
+    node_id, changed = join(JoinRequest(endpoints, name, address, data_dir, observer, parse_positive_duration(timeout)))
     say = "joined as" if changed else "has already joined as"
     typer.echo(f"{name} {say} node {node_id}, in {data_dir}; changed: {str(changed).lower()}", err=True)
     if changed:
@@ -150,14 +148,6 @@ def config_check(
         typer.echo(f"{setting.key} = {setting.show(setting.value_in(settings))}  # {origin}")
 
 
-def parse_timeout(text: str) -> float:
-    """Return the seconds in "500ms", "1.5s", "4m2s" or a plain number of seconds. Raises ValueError."""
-    parts = re.findall(r"[0-9.]+[a-z]+", text)
-    if parts and "".join(parts) == text:
-        return sum(parse_duration(part) for part in parts)
-    return parse_duration(float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
-
-
 def _usage(option: str, value: str, parse: object) -> None:
     assert callable(parse)
     try:
@@ -173,23 +163,13 @@ def main() -> None:
         sys.exit(command.main(prog_name="raftnode", standalone_mode=False))
     except TyperException as error:
         _fail(_usage_problem(error))
-    except SettingsError as error:
-        _fail(
-            Problem(
-                f"cannot use {error.subject}",
-                error.allowed,
-                "correct the file, then repeat the command",
-                code="E_SETTINGS",
-                exit_code=EXIT_USAGE,
-            )
-        )
-    except Problem as problem:
+    except CliError as problem:
         _fail(problem)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _usage_problem(error: TyperException) -> Problem:
+def _usage_problem(error: TyperException) -> CliError:
     """Return what a command line that makes no sense is told."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "raftnode"
@@ -199,17 +179,16 @@ def _usage_problem(error: TyperException) -> Problem:
         typer.echo(message, err=True)
         message = "a command is missing"
     usage = " ".join(context.get_usage().split()) if context is not None else "Usage: raftnode COMMAND"
-    return Problem(
+    return UsageError(
         message[:1].lower() + message[1:].rstrip("."),
         usage[:1].lower() + usage[1:],
         f"see: {path} --help",
         code="E_USAGE",
-        exit_code=EXIT_USAGE,
     )
 
 
-def _fail(problem: Problem) -> None:
-    typer.echo(problem.text(), err=True)
+def _fail(problem: CliError) -> None:
+    typer.echo("\n".join(problem.lines()), err=True)
     sys.exit(problem.exit_code)
 
 

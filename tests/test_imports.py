@@ -78,7 +78,9 @@ RULES = (
     Rule("raftnode.core.state", _own("core"), forbidden=OUTSIDE_WORLD | {"time"}),
     Rule("raftnode.wire", _own("wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.machine", _own("machine", "wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
-    Rule("raftnode.storage", _own("storage", "core"), forbidden=EVENT_LOOP | {"random", "socket", "threading"}),
+    Rule(
+        "raftnode.storage", _own("storage", "config", "core"), forbidden=EVENT_LOOP | {"random", "socket", "threading"}
+    ),
     Rule("raftnode.config", _own("config", "wire", "core"), forbidden=EVENT_LOOP),
     Rule("raftnode.client", _own("client", "wire", "core"), forbidden=EVENT_LOOP),
     Rule("raftnode.client.async_client", _own("client", "wire", "core")),

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
-from raftctl.output.text import parse_duration
+from raftctl.output.text import duration
 from raftnode.config.errors import UsageError
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ CONNECT_PARAMS: Final = (
 )
 
 TIMEOUT_PARAM: Final = Param(
-    "timeout", Opt("--timeout", "How long the command may take.", "DURATION", convert=parse_duration), float
+    "timeout", Opt("--timeout", "How long the command may take.", "DURATION", convert=duration), float
 )
 
 PRINT_PARAMS: Final = (

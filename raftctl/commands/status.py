@@ -7,7 +7,7 @@ from typing import Annotated
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.output.report import Report, note
-from raftctl.output.text import parse_duration
+from raftctl.output.text import duration
 from raftctl.view.cluster_view import View, status_report
 from raftctl.view.survey import view_of
 from raftnode.config.errors import Unreachable, UsageError
@@ -24,7 +24,7 @@ def status(
             "Show it again and again, every 2s or as given.",
             "DURATION",
             bare="2s",
-            convert=parse_duration,
+            convert=duration,
         ),
     ] = None,
 ) -> None:

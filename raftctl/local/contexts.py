@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from raftnode.config.errors import NotFound, UsageError
+from raftnode.wire.address import parse_address, split_endpoints
 
 DEFAULT_ENDPOINT: Final = "127.0.0.1:7001"
-PORT_DIGITS_MAX: Final = 5
-"""More are no port, and int() refuses to read thousands of them."""
 
 
 class Source(NamedTuple):
@@ -42,30 +41,22 @@ class Contexts:
 
 def split_address(text: str) -> tuple[str, int]:
     """Return host and port of "host:port" or "[v6]:port". Raises UsageError."""
-    host, colon, port = text.rpartition(":")
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if (
-        not colon
-        or not host
-        or not port.isdecimal()
-        or len(port) > PORT_DIGITS_MAX
-        or not 0 < int(port) < 65536
-        or (":" in host and "[" not in text)
-    ):
+    try:
+        return parse_address(text)
+    except ValueError as error:
         raise UsageError(
             f"{text!r} is not an address",
             "an address is host:port, and an IPv6 host stands in brackets",
             "write 10.0.0.1:7001, node1.example:7001 or [::1]:7001",
-        )
-    return host, int(port)
+        ) from error
 
 
 def parse_endpoints(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the addresses in flags or in a variable, where commas may separate them. Raises UsageError."""
-    found = tuple(part.strip() for text in texts for part in text.split(",") if part.strip())
+    found = split_endpoints(texts)
     for address in found:
         split_address(address)
-    return tuple(dict.fromkeys(found))
+    return found
 
 
 def config_path(environment: Mapping[str, str] | None = None) -> str:

@@ -1,23 +1,17 @@
 """Durations, times, sizes and bytes as text: pure, and the same in every command."""
 
-import re
-import time
 from typing import Final
 
+from raftnode.config.durations import parse_duration
 from raftnode.config.errors import UsageError
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART: Final = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
-_DURATION: Final = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"
 
-
-def parse_duration(text: str) -> float:
+def duration(text: str) -> float:
     """Return the seconds in "1.5s", "4m2s", "500ms" or a plain number of seconds. Raises UsageError."""
-    if re.fullmatch(_DURATION, text):
-        return sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text))
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    raise UsageError(f"{text!r} is not a duration", "a duration is a number and a unit", "write 500ms, 1.5s or 4m2s")
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a duration", f"it {error}", "write 500ms, 1.5s or 4m2s") from error
 
 
 def format_duration(seconds: float) -> str:
@@ -30,13 +24,6 @@ def format_duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60}m"
     return f"{whole // 86400}d{whole % 86400 // 3600}h"
-
-
-def format_time(epoch: float) -> str:
-    """Return seconds since the epoch as RFC 3339, UTC, milliseconds."""
-    milliseconds = round(epoch * 1000)
-    head = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(milliseconds // 1000))
-    return f"{head}.{milliseconds % 1000:03d}Z"
 
 
 def format_bytes(count: int) -> str:

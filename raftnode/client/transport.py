@@ -1,12 +1,12 @@
 """What every way to reach a node needs: deadlines, addresses, and why a socket failed."""
 
 import errno
-import re
 import socket
 import time
 from typing import Any, Final
 
 from raftnode.client.errors import ConnectionFailed
+from raftnode.wire.address import parse_address
 
 PAUSE_S: Final = 0.05
 RECEIVE_BYTES: Final = 256 * 1024
@@ -44,10 +44,10 @@ class Deadline:
 
 def split_address(address: str) -> tuple[str, int]:
     """Return host and port of "host:port" or "[v6]:port". Raises ConnectionFailed."""
-    match = re.fullmatch(r"(\[[^\s\[\]]+\]|[^\s:\[\]]+):([0-9]{1,5})", address)
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise ConnectionFailed(address, "not an address: write host:port, or [v6]:port")
-    return match[1].strip("[]"), int(match[2])
+    try:
+        return parse_address(address)
+    except ValueError as error:
+        raise ConnectionFailed(address, f"an address {error}") from error
 
 
 def resolve(address: str) -> list[tuple[int, Any]]:

@@ -11,13 +11,18 @@ address = "127.0.0.1:7001"
 data_dir = "data/n1"    # relative to the file
 """
 
+import os
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
-from raftnode.config.settings import SettingsError, parse_address, parse_node_name, read_toml, unknown
+from raftnode.config.errors import NotFound
+from raftnode.config.settings import SettingsError, read_toml, unknown
 from raftnode.core.membership import Configuration, make_configuration
+from raftnode.wire.address import parse_address, parse_node_name
 from raftnode.wire.peer import encode_member_context
 
 ID_NAMESPACE: Final = uuid.UUID("5b0fdc3e-8a55-4c8e-9a0c-1d0d1f7c2b6e")
@@ -35,19 +40,26 @@ class ClusterNode:
     address: str
     data_dir: Path | None
 
+    @property
+    def data_path(self) -> str:
+        """The absolute data directory. Only for files read with `data_dirs=True`."""
+        assert self.data_dir is not None, "a file whose data directories are needed was read with data_dirs=True"
+        return os.path.abspath(self.data_dir)
+
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A whole cluster.toml, checked."""
+    """A whole cluster.toml, checked. `given_id` is empty where the file has no id; `id` then follows from the nodes."""
 
     path: Path
     name: str
     id: str
+    given_id: str
     nodes: tuple[ClusterNode, ...]
 
     @classmethod
-    def load(cls, path: Path) -> "ClusterFile":
-        """Read `path`. Raises SettingsError."""
+    def load(cls, path: Path, *, data_dirs: bool = False) -> "ClusterFile":
+        """Read `path`; with `data_dirs`, each node must have a data_dir. Raises SettingsError."""
         document = read_toml(path)
         _known(path, "", document, ("cluster", "node"))
         cluster = document.get("cluster")
@@ -63,7 +75,10 @@ class ClusterFile:
         given = cluster.get("id")
         if given is not None:
             _parsed(path, "cluster.id", given, _cluster_id)
-        return cls(path, name, given or derived_id(name, nodes), nodes)
+        for number, node in enumerate(nodes, 1):
+            if data_dirs and node.data_dir is None:
+                raise SettingsError(path, f"node[{number}].data_dir", None, "is missing: it must be a path")
+        return cls(path, name, given or derived_id(name, nodes), given or "", nodes)
 
     def configuration(self) -> Configuration:
         """Return the first configuration: every node a voter."""
@@ -73,6 +88,27 @@ class ClusterFile:
     def node(self, name: str) -> ClusterNode | None:
         """Return the node called `name`."""
         return next((node for node in self.nodes if node.name == name), None)
+
+    def pick(self, names: Sequence[str]) -> tuple[ClusterNode, ...]:
+        """Return the nodes with these names in the file's order, or all for no names. Raises NotFound."""
+        for name in names:
+            if self.node(name) is None:
+                raise NotFound(
+                    f"{self.path} has no node {name!r}",
+                    f"its nodes are {', '.join(node.name for node in self.nodes)}",
+                    f"see them: raftctl cluster list -f {quote(str(self.path))}",
+                )
+        return tuple(node for node in self.nodes if not names or node.name in names)
+
+
+def render(name: str, cluster_id: str, nodes: Sequence[ClusterNode]) -> str:
+    """Return the text of a new cluster file; data directories stand in it as they are in `nodes`."""
+    import tomli_w
+
+    tables = [
+        {"id": node.id, "name": node.name, "address": node.address, "data_dir": str(node.data_dir)} for node in nodes
+    ]
+    return tomli_w.dumps({"cluster": {"name": name, "id": cluster_id}, "node": tables})
 
 
 def derived_id(name: str, nodes: tuple[ClusterNode, ...]) -> str:

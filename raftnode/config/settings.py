@@ -13,18 +13,29 @@ from pathlib import Path
 from typing import Any, Final
 
 import raftnode
+from raftnode.config.durations import format_duration, parse_positive_duration
+from raftnode.config.errors import UsageError
+from raftnode.wire.address import parse_address
 
 FILE_NAME: Final = "node.toml"
 
 LOG_CACHE_BYTES_MIN: Final = 1 << 20
 
 
-class SettingsError(Exception):
-    """A settings file that cannot be used. `key` is dotted ("raft.heartbeat_interval"); empty: the file."""
+class SettingsError(UsageError):
+    """A settings file or cluster file that cannot be used.
+
+    `key` is dotted, such as "raft.heartbeat_interval"; it is empty where the whole file is meant.
+    """
+
+    code = "E_SETTINGS"
 
     def __init__(self, file: Path | str, key: str, value: object, allowed: str) -> None:
         self.file, self.key, self.value, self.allowed = str(file), key, value, allowed
-        super().__init__(f"{self.subject}: {allowed}")
+        super().__init__(f"cannot use {self.subject}", allowed, "correct the file, then repeat the command")
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.allowed}"
 
     @property
     def subject(self) -> str:
@@ -44,9 +55,9 @@ class ReplicaSettings:
     pre_vote: bool = True
     check_quorum: bool = True
     snapshot_entries: int = 100_000
-    """Take a snapshot after so many applied entries since the last one; 0: never for this reason."""
+    """Take a snapshot after each entry whose index is a multiple of this; 0: never for this reason."""
     snapshot_bytes: int = 256 * 1024 * 1024
-    """Take a snapshot after so many bytes of applied commands since the last; 0: never for this reason."""
+    """Take a snapshot after this many bytes of applied commands since the last; 0: never for this reason."""
     snapshot_trailing: int = 10_000
     """How many entries up to a snapshot stay in the log, for followers that are a little behind."""
     snapshot_send_rate: int = 64 * 1024 * 1024
@@ -114,7 +125,7 @@ class Setting:
         """Return `value` as it would stand in the file."""
         if value is None:
             return '""'
-        if self.parse is parse_duration:
+        if self.parse is parse_positive_duration:
             return f'"{format_duration(value)}"'
         if self.parse in (_size, _segment_size, _cache_size) and value and value % (1 << 20) == 0:
             return f'"{value >> 20}MiB"'
@@ -179,50 +190,6 @@ def template() -> str:
             section = head
         lines += [f"# {setting.text}", f"#{name} = {setting.show(setting.default())}"]
     return "\n".join(lines) + "\n"
-
-
-def parse_duration(value: object) -> float:
-    """Return seconds from a number of seconds or a text such as "500ms", "1.5s", "2m". Raises ValueError."""
-    allowed = 'must be a duration above 0 such as "500ms", "1.5s" or "2m", or a number of seconds'
-    if isinstance(value, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)", value)
-        if match is None:
-            raise ValueError(allowed)
-        seconds = float(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    else:
-        raise ValueError(allowed)
-    if not 0 < seconds < 1e9:
-        raise ValueError(allowed)
-    return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """Return a text that `parse_duration()` reads back."""
-    if seconds < 1:
-        return f"{seconds * 1000:g}ms"
-    return f"{seconds:g}s"
-
-
-def parse_address(value: object) -> tuple[str, int]:
-    """Return (host, port) from "host:port" or "[ipv6]:port". Raises ValueError."""
-    allowed = 'must be "host:port" with a port from 1 to 65535, such as "10.0.0.1:7001" or "[::1]:7001"'
-    text = value if isinstance(value, str) else ""
-    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})", text)
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise ValueError(allowed)
-    return match[1].strip("[]"), int(match[2])
-
-
-def parse_node_name(value: object) -> str:
-    """Return a node's or cluster's name. Raises ValueError."""
-    text = value if isinstance(value, str) else ""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text) or text.isdigit():
-        raise ValueError(
-            "must be 1 to 63 letters, digits, '.', '_' or '-', begin with a letter or digit, and not be a number"
-        )
-    return text
 
 
 def _listen(value: object) -> str | None:
@@ -324,21 +291,21 @@ SETTINGS: Final = (
     Setting(
         "raft.election_timeout_min",
         "election_timeout_min",
-        parse_duration,
+        parse_positive_duration,
         "A follower that hears no leader for this long, or up to election_timeout_max, campaigns.",
         True,
     ),
     Setting(
         "raft.election_timeout_max",
         "election_timeout_max",
-        parse_duration,
+        parse_positive_duration,
         "The upper end of that random time; above election_timeout_min.",
         True,
     ),
     Setting(
         "raft.heartbeat_interval",
         "heartbeat_interval",
-        parse_duration,
+        parse_positive_duration,
         "How often a leader tells the others that it leads; at most half of election_timeout_min.",
         True,
     ),
@@ -407,14 +374,14 @@ SETTINGS: Final = (
     Setting(
         "limits.request_timeout",
         "request_timeout",
-        parse_duration,
+        parse_positive_duration,
         "After this long a waiting request is answered; a write's outcome is then unknown.",
         True,
     ),
     Setting(
         "limits.no_leader_timeout",
         "no_leader_timeout",
-        parse_duration,
+        parse_positive_duration,
         "How long a request waits for a leader before it fails.",
         True,
     ),

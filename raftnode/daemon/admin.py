@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from raftnode.config.settings import parse_address
 from raftnode.core.errors import TransportError
+from raftnode.wire.address import parse_address
 from raftnode.wire.client import Answer, AnyRequest, Failed, decode_answer
 from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, decode_hello_answer

@@ -14,17 +14,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from raftnode.config.errors import CliError, Conflict, NoLeader, Refused, Unreachable
 from raftnode.core.errors import TransportError
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.daemon.admin import RequestFailed, ask
-from raftnode.daemon.errors import (
-    EXIT_CONFLICT,
-    EXIT_NO_LEADER,
-    EXIT_REFUSED,
-    EXIT_UNREACHABLE,
-    Problem,
-)
-from raftnode.daemon.format import existing_identity, write_data_dir
+from raftnode.storage.format import existing_identity, write_data_dir
 from raftnode.wire.client import (
     ChangeMembers,
     ErrorCode,
@@ -66,7 +60,7 @@ class JoinRequest:
 
 
 def join(request: JoinRequest) -> tuple[int, bool]:
-    """Return (node id, whether anything was changed). Raises Problem."""
+    """Return (node id, whether anything was changed). Raises CliError."""
     identity = existing_identity(request.data_dir)
     if identity is not None:
         _check_same(request, identity.cluster_id, identity.node_name, identity.address)
@@ -91,12 +85,11 @@ def join(request: JoinRequest) -> tuple[int, bool]:
 def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) -> None:
     """Refuse a directory of another node or, where the cluster answers, of another cluster."""
     if (name, address) != (request.name, request.address):
-        raise Problem(
+        raise Conflict(
             f"{request.data_dir} is the data directory of another node",
             f"it belongs to {name} at {address}; asked for: {request.name} at {request.address}",
             "give the node its own --data-dir",
             code="E_DATA_DIR",
-            exit_code=EXIT_CONFLICT,
         )
     for endpoint in request.endpoints:
         try:
@@ -105,12 +98,11 @@ def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) 
             # The directory says that the node has joined; whether the cluster is up now does not change it.
             continue
         if status.cluster_id != cluster_id:
-            raise Problem(
+            raise Conflict(
                 f"{request.data_dir} belongs to another cluster",
                 f"it is of cluster {cluster_id}; {endpoint} is of {status.cluster_name} {status.cluster_id}",
                 "give the node a new --data-dir",
                 code="E_DATA_DIR",
-                exit_code=EXIT_CONFLICT,
             )
         return
 
@@ -143,7 +135,7 @@ def _leader_status(request: JoinRequest, deadline: float) -> NodeStatus:
 
 
 def _ensure_member(request: JoinRequest, leader: NodeStatus, deadline: float) -> Sequence[MemberStatus]:
-    """Return the members, this node among them. Raises Problem where its name or address is another's."""
+    """Return the members, this node among them. Raises CliError where its name or address is another's."""
     for member in leader.members:
         if request.name == member.name or request.address == member.address:
             _check_resumable(request, member)
@@ -157,32 +149,29 @@ def _ensure_member(request: JoinRequest, leader: NodeStatus, deadline: float) ->
 
 def _check_resumable(request: JoinRequest, member: MemberStatus) -> None:
     if (request.name, request.address) != (member.name, member.address):
-        raise Problem(
+        raise Conflict(
             f"the cluster has another member {member.name} at {member.address}",
             f"asked for: {request.name} at {request.address}; names and addresses belong to one member each",
             f"choose another one, or remove the member first: raftctl member remove {member.name}",
             code="E_MEMBER_EXISTS",
-            exit_code=EXIT_CONFLICT,
         )
     if member.kind != request.capacity or member.match_index:
-        raise Problem(
+        raise Refused(
             f"{member.name} is a {member.kind} of the cluster, and {request.data_dir} is not formatted",
             "a member without the data directory in which it made promises cannot come back under its id",
             f"remove it, then repeat this command: raftctl member remove {member.name}",
             code="E_MEMBER_WIPED",
-            exit_code=EXIT_REFUSED,
         )
 
 
 def _format(request: JoinRequest, leader: NodeStatus, members: Sequence[MemberStatus]) -> int:
     own = next((m for m in members if m.name == request.name), None)
     if own is None:
-        raise Problem(
+        raise Unreachable(
             "the leader's answer lacks the new member",
             f"it named {', '.join(m.name for m in members)}",
             "repeat the command",
             code="E_PROTOCOL",
-            exit_code=EXIT_UNREACHABLE,
         )
     write_data_dir(
         request.data_dir,
@@ -210,30 +199,27 @@ def members_configuration(members: Sequence[MemberStatus]) -> Configuration:
     return configuration
 
 
-def _refused(request: JoinRequest, error: RequestFailed) -> Problem:
-    return Problem(
+def _refused(request: JoinRequest, error: RequestFailed) -> CliError:
+    return Refused(
         f"the cluster does not take {request.name} in",
         error.failed.message,
         "see the members: raftctl member list",
         code="E_REFUSED",
-        exit_code=EXIT_REFUSED,
     )
 
 
-def _gave_up(request: JoinRequest, trouble: Exception) -> Problem:
+def _gave_up(request: JoinRequest, trouble: Exception) -> CliError:
     asked = ", ".join(request.endpoints)
     if isinstance(trouble, RequestFailed) or "leader" in str(trouble):
-        return Problem(
+        return NoLeader(
             f"the cluster has no leader that takes {request.name} in",
             str(trouble),
             f"asked {asked} for {request.timeout:g} s; repeat the command when it has one",
             code="E_NO_LEADER",
-            exit_code=EXIT_NO_LEADER,
         )
-    return Problem(
+    return Unreachable(
         "cannot reach the cluster",
         str(trouble),
         f"asked {asked} for {request.timeout:g} s; check --cluster, and that its nodes run",
         code="E_UNREACHABLE",
-        exit_code=EXIT_UNREACHABLE,
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
-from raftnode.replica.events import rfc3339
+from raftnode.config.times import rfc3339
 from raftnode.wire.client import EventRecord
 
 LEVELS: Final = ("debug", "info", "warn", "error")

@@ -18,10 +18,11 @@ import traceback
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
-from raftnode.config.settings import NodeSettings, parse_address
+from raftnode.config.settings import NodeSettings
 from raftnode.core.errors import InvariantError, StorageError
 from raftnode.daemon.connections import Accepted, Connection, Dialled
 from raftnode.daemon.log import LogWriter, Repeats
+from raftnode.wire.address import parse_address
 from raftnode.wire.client import Answer, AnyRequest
 from raftnode.wire.hello import REJECT_BUSY, Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse

@@ -8,10 +8,9 @@ import resource
 import time
 from pathlib import Path
 
+from raftnode.config.errors import EXIT_INTERNAL, CliError, Conflict, InternalError, NotFound
 from raftnode.config.settings import FILE_NAME, NodeSettings
 from raftnode.core.errors import StorageError
-from raftnode.daemon.errors import EXIT_CONFLICT, EXIT_INTERNAL, EXIT_NOT_FOUND, Problem
-from raftnode.daemon.format import data_dir_problem
 from raftnode.daemon.log import LogWriter
 from raftnode.daemon.loop import CONNECTIONS_RESERVED, Runtime, new_event_loop
 from raftnode.machine.kv.machine import KvMachine
@@ -19,6 +18,7 @@ from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.replica.events import EventLog
 from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import DataDir, DataDirError
+from raftnode.storage.format import data_dir_problem
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello
@@ -27,7 +27,7 @@ from raftnode.wire.hello import PROTOCOL_VERSION, Hello
 def run_node(data_path: Path, config: Path | None = None) -> int:
     """Run the node of the data directory until a signal ends it; return the process's exit code.
 
-    Raises SettingsError, or Problem, where it cannot start.
+    Raises SettingsError, or CliError, where it cannot start.
     """
     settings = NodeSettings.load(config or data_path / FILE_NAME)
     data_dir = open_data_dir(data_path)
@@ -42,26 +42,21 @@ def run_node(data_path: Path, config: Path | None = None) -> int:
 
 
 def open_data_dir(path: Path) -> DataDir:
-    """Open and lock the data directory. Raises Problem."""
+    """Open and lock the data directory. Raises CliError."""
     if not path.exists():
-        raise Problem(
+        raise NotFound(
             f"there is no data directory {path}",
             "a node runs from a directory that was formatted for it",
             f"format it: raftnode format --cluster-file cluster.toml --name NAME --data-dir {path}",
             code="E_NO_DATA_DIR",
-            exit_code=EXIT_NOT_FOUND,
         )
     try:
         return DataDir.open(path)
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except (StorageError, OSError) as error:
-        raise Problem(
-            f"cannot use the data directory {path}",
-            str(error),
-            "check its permissions and the disk",
-            code="E_DATA_DIR",
-            exit_code=EXIT_CONFLICT,
+        raise Conflict(
+            f"cannot use the data directory {path}", str(error), "check its permissions and the disk", code="E_DATA_DIR"
         ) from error
 
 
@@ -122,7 +117,7 @@ async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> i
 
 
 def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, SnapshotStore, int]:
-    """Open the log and the snapshots, and count this start. Raises Problem."""
+    """Open the log and the snapshots, and count this start. Raises CliError."""
     try:
         wal = Wal.open(data_dir.wal_path, segment_bytes=settings.segment_bytes)
         snapshots = SnapshotStore(
@@ -130,31 +125,28 @@ def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, Snapsh
         )
         return wal, snapshots, data_dir.next_boot()
     except StorageError as error:
-        raise Problem(
+        raise InternalError(
             f"cannot open the log and the snapshots in {data_dir.path}",
             str(error),
             f"the node did not start; look closer: raftctl log verify --data-dir {data_dir.path}",
             code="E_STORAGE",
-            exit_code=EXIT_INTERNAL,
         ) from error
 
 
-def listen_problem(listen: str, error: OSError) -> Problem:
+def listen_problem(listen: str, error: OSError) -> CliError:
     """Return what an operator is told where the node cannot listen at `listen`."""
     if error.errno == errno.EADDRINUSE:
-        return Problem(
+        return Conflict(
             f"cannot listen at {listen}",
             "another process listens there already",
             f"stop it, or set node.listen in {FILE_NAME}; to see who it is: ss -ltnp",
             code="E_ADDRESS_IN_USE",
-            exit_code=EXIT_CONFLICT,
         )
-    return Problem(
+    return Conflict(
         f"cannot listen at {listen}",
         error.strerror or str(error),
         f"the address must be one of this machine; if members reach it through another, set node.listen in {FILE_NAME}",
         code="E_LISTEN",
-        exit_code=EXIT_CONFLICT,
     )
 
 

@@ -7,23 +7,17 @@ run tells that some may be lost.
 
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Final
 
+from raftnode.config.times import rfc3339
 from raftnode.wire.client import EventRecord
 
 EventValue = str | int | float | bool | list[int] | None
 
 EVENTS_PER_BOOT: Final = 1_000_000_000
 """The room in the sequence for one run's events: at ten events a second it lasts three years."""
-
-
-def rfc3339(seconds: float) -> str:
-    """Return a POSIX time as RFC 3339 text in UTC with milliseconds, such as 2026-11-23T03:10:12.677Z."""
-    moment = datetime.fromtimestamp(round(seconds * 1000) / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 class EventLog:

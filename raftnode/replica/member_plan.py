@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from raftnode.config.settings import parse_address, parse_node_name
 from raftnode.core.errors import SerializationError
 from raftnode.core.membership import ConfChange, Configuration, apply_changes
 from raftnode.core.status import PeerStatus, RaftStatus
 from raftnode.core.types import NodeId
+from raftnode.wire.address import parse_address, parse_node_name
 from raftnode.wire.client import MemberAction, MemberOperation, MemberStatus
 from raftnode.wire.peer import MemberContext, decode_member_context, encode_member_context
 

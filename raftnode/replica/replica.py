@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from raftnode.config.settings import ReplicaSettings
+from raftnode.config.times import rfc3339
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import GroupNotFound, InvalidRequest, SerializationError, StorageError
 from raftnode.core.membership import Configuration, decode_configuration
@@ -36,7 +37,7 @@ from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.replica.admission import Admission
 from raftnode.replica.durability import Durability
-from raftnode.replica.events import EventLog, rfc3339
+from raftnode.replica.events import EventLog
 from raftnode.replica.member_plan import NEVER_MS, addresses, describe_changes, member_context, member_statuses
 from raftnode.replica.requests.router import Requests
 from raftnode.replica.snapshots import SnapshotWork

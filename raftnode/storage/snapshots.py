@@ -25,12 +25,12 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from os import fspath
 from typing import Final
 
 import msgspec
 
+from raftnode.config.times import rfc3339
 from raftnode.core.errors import InvalidRequest, SerializationError, StorageError
 from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
@@ -287,7 +287,7 @@ class SnapshotStore:
 
     def writer(self, index: int, term: int, configuration: Configuration) -> "SnapshotWriter":
         """Begin a snapshot of the state after entry `index`, in which `configuration` is committed."""
-        created_at = _rfc3339(self._wall_clock())
+        created_at = rfc3339(self._wall_clock())
         head = _Head(FORMAT_VERSION, index, term, configuration.encode(), self._cluster_id)
         return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head), created_at)
 
@@ -511,11 +511,6 @@ class SnapshotReceiver:
 
 def _block_crc(payload: bytes, previous: int) -> int:
     return zlib.crc32(payload, zlib.crc32(len(payload).to_bytes(4, "little"), previous))
-
-
-def _rfc3339(seconds: float) -> str:
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _head_encoder: Final = msgspec.msgpack.Encoder()

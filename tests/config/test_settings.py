@@ -6,19 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from raftnode.config.cluster_file import ClusterFile, derived_id
 from raftnode.config.settings import (
     SETTINGS,
     NodeSettings,
     ReplicaSettings,
     SettingsError,
-    format_duration,
-    parse_address,
-    parse_duration,
-    parse_node_name,
     template,
 )
-from raftnode.wire.peer import decode_member_context
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,96 +132,6 @@ def test_every_setting_is_in_its_manual_page() -> None:
         assert f'.SS "[{section}]"' in page
         assert f".B {name}\n" in page, setting.key
         assert f"Default: {setting.show(setting.default())}." in page, setting.key
-
-
-@pytest.mark.parametrize("seconds", [0.001, 0.05, 0.5, 1.0, 1.5, 90.0])
-def test_a_duration_is_read_back_as_it_was_shown(seconds: float) -> None:
-    """format_duration() and parse_duration() are inverse."""
-    assert parse_duration(format_duration(seconds)) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "h", "h:", ":1", "h:x", "h:65536", "a b:1", "::1:70", "h:1\n", 7, None])
-def test_what_is_no_address_is_refused(text: object) -> None:
-    """An IPv6 address needs its brackets; the port is a port."""
-    with pytest.raises(ValueError, match="host:port"):
-        parse_address(text)
-
-
-def test_addresses_are_split() -> None:
-    """host:port, and [ipv6]:port without its brackets."""
-    assert parse_address("10.0.0.1:7001") == ("10.0.0.1", 7001)
-    assert parse_address("[fe80::1%eth0]:1") == ("fe80::1%eth0", 1)
-
-
-@pytest.mark.parametrize("name", ["", "7", "-a", "a b", "a:b", "a" * 64, "é", 3, None])
-def test_a_name_that_could_be_taken_for_something_else_is_refused(name: object) -> None:
-    """A member is named by name, id or address: a name is none of the other two."""
-    with pytest.raises(ValueError, match="letters"):
-        parse_node_name(name)
-
-
-CLUSTER = """
-[cluster]
-name = "demo"
-[[node]]
-id = 1
-name = "n1"
-address = "h1:7001"
-data_dir = "data/n1"
-[[node]]
-id = 2
-name = "n2"
-address = "h2:7001"
-"""
-
-
-def test_a_cluster_file_gives_nodes_and_their_first_configuration(tmp_path: Path) -> None:
-    """Every node a voter, with name and address in its context; data_dir is relative to the file."""
-    file = tmp_path / "cluster.toml"
-    file.write_text(CLUSTER)
-    cluster = ClusterFile.load(file)
-    assert [node.data_dir for node in cluster.nodes] == [tmp_path / "data/n1", None]
-    configuration = cluster.configuration()
-    assert configuration.voters == (1, 2)
-    assert configuration.highest_id == 2
-    assert decode_member_context(configuration.contexts[2]).address == "h2:7001"
-
-
-def test_a_cluster_without_an_id_gets_the_same_one_on_every_machine(tmp_path: Path) -> None:
-    """The id follows from the name and the nodes: three machines format alike from copies of one file."""
-    file = tmp_path / "cluster.toml"
-    file.write_text(CLUSTER)
-    cluster = ClusterFile.load(file)
-    assert cluster.id == derived_id("demo", tuple(reversed(cluster.nodes)))
-    file.write_text(CLUSTER.replace("h2:", "h3:"))
-    assert ClusterFile.load(file).id != cluster.id
-    file.write_text(CLUSTER.replace('name = "demo"', 'name = "demo"\nid = "given"'))
-    assert ClusterFile.load(file).id == "given"
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "key", "said"),
-    [
-        ('name = "demo"', "", "cluster.name", "is missing"),
-        ("[cluster]\n", "[clutser]\n", "clutser", "did you mean 'cluster'"),
-        ("id = 2", "id = 1", "node[2].id", "node[1] has the same"),
-        ("id = 2", "id = 0", "node[2].id", "from 1"),
-        ('"n2"', '"n1"', "node[2].name", "node[1] has the same"),
-        ("h2:7001", "h1:7001", "node[2].address", "node[1] has the same"),
-        ("h2:7001", "h2", "node[2].address", "host:port"),
-        ('data_dir = "data/n1"', "data_dir = 3", "node[1].data_dir", "must be a path"),
-        ("address =", "adress =", "node[1].adress", "did you mean 'address'"),
-        ("[[node]]", "[[nodes]]", "nodes", "did you mean 'node'"),
-    ],
-)
-def test_a_wrong_cluster_file_is_refused(tmp_path: Path, old: str, new: str, key: str, said: str) -> None:
-    """File, key and rule are named."""
-    file = tmp_path / "cluster.toml"
-    file.write_text(CLUSTER.replace(old, new))
-    with pytest.raises(SettingsError) as caught:
-        ClusterFile.load(file)
-    assert caught.value.key == key
-    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["[" * 5000, "1" * 5000], ids=["nesting", "digits"])

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from raftnode.config.errors import CliError
 from raftnode.core.membership import Configuration
-from raftnode.daemon.errors import Problem
 from raftnode.daemon.run import open_data_dir
-from raftnode.main import main, parse_timeout
+from raftnode.main import main
 from raftnode.storage.data_dir import DataDir, read_identity
 from raftnode.wire.client import (
     Answer,
@@ -206,7 +206,7 @@ def test_run_refuses_a_data_directory_that_is_locked(raftnode: Command, cluster_
     raftnode("format", "--cluster-file", cluster_file, "--name", "n1", "--data-dir", tmp_path / "d")
     held = DataDir.open(tmp_path / "d")
     try:
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(CliError) as caught:
             open_data_dir(tmp_path / "d")
         assert f"process {os.getpid()}" in caught.value.why
     finally:
@@ -594,19 +594,6 @@ def test_a_command_line_that_makes_no_sense_is_three_lines(raftnode: Command, wo
     assert first.endswith("[E_USAGE, exit 2]")
     assert second.startswith("  usage: raftnode")
     assert third.startswith("  see: raftnode")
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("2s", 2), ("500ms", 0.5), ("4m2s", 242), ("1.5", 1.5), ("10", 10)])
-def test_a_timeout_is_written_as_for_raftctl(text: str, seconds: float) -> None:
-    """With a unit, with several, or as a number of seconds."""
-    assert parse_timeout(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "s", "2x", "0", "-1", "nan", "1s 2s", "1..5s"])
-def test_a_timeout_that_is_none_is_refused(text: str) -> None:
-    """A typing mistake is not taken for another time."""
-    with pytest.raises(ValueError, match="must be a duration"):
-        parse_timeout(text)
 
 
 def test_help_may_be_asked_for_with_h(raftnode: Command) -> None:

@@ -15,9 +15,9 @@ from unittest.mock import patch
 
 import pytest
 
-from raftctl.cluster_file import load_cluster_file
 from raftctl.commands.kv.values import take_value
 from raftctl.exchange import Asked
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.contexts import endpoint_sources
 from raftctl.local.processes import Child, running_pid
 from raftctl.main import dispatch

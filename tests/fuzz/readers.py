@@ -81,7 +81,6 @@ READERS = {
     "raftnode.wire.snapshot:decode_kv_part": "a snapshot's state",
     "raftnode.wire.snapshot:decode_part": "a snapshot's state",
     "raftctl.commands.cluster.load:Client.read": "a node, to raftctl bench",
-    "raftctl.cluster_file:load_cluster_file": "cluster.toml",
     "raftctl.commands.kv.values:_read_file": "a value's file",
     "raftctl.commands.snapshot.restore:_sha256": "raftctl snapshot",
     "raftctl.connection:Connection._receive": "a node, to raftctl",

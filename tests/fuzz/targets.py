@@ -27,8 +27,6 @@ def targets() -> Iterator[list[Target]]:
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as directory,
         # Nobody writes to these directories: what looks wrong is wrong, without a pause before the next look.
         patch("raftnode.storage.inspect.time", SimpleNamespace(sleep=lambda seconds: None)),
-        # A restore ends with a process that writes node.toml, and that reads nothing of the snapshot.
-        patch("raftctl.commands.snapshot.restore._leave_settings", lambda *what: None),
         LiveReplica() as live,
         SayingNode() as node,
     ):

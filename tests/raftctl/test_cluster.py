@@ -1,5 +1,6 @@
 """raftctl cluster on this machine, with a small program in raftnode's place."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.cluster_file import load_cluster_file
 from raftctl.local import processes
+from raftctl.local.cluster_files import load_cluster_file
 from raftnode.config.errors import UsageError
 from tests.raftctl.conftest import Cli
 from tests.support.fake_node import make_status
@@ -23,8 +24,7 @@ def fake_raftnode(monkeypatch: pytest.MonkeyPatch) -> None:
     def command(*arguments: str) -> list[str]:
         return [sys.executable, "-m", "tests.support.fake_raftnode", *arguments]
 
-    for module in ("cluster.init", "cluster.up"):
-        monkeypatch.setattr(f"raftctl.commands.{module}.raftnode_command", command)
+    monkeypatch.setattr("raftctl.commands.cluster.up.raftnode_command", command)
 
 
 def free_ports(count: int) -> int:
@@ -64,7 +64,7 @@ def test_init_writes_the_file_and_formats_the_directories(made: Path) -> None:
     """cluster init: a random id, the names n1.., consecutive ports, data directories beside the file."""
     file = load_cluster_file(str(made))
     assert (file.name, len(file.id), [n.name for n in file.nodes]) == ("demo", 32, ["n1", "n2", "n3"])
-    assert all(Path(n.data_dir, "node.json").exists() for n in file.nodes)
+    assert all(Path(n.data_path, "identity.json").exists() for n in file.nodes)
     assert not made.with_name("cluster.toml.part").exists()
 
 
@@ -93,11 +93,12 @@ def test_init_refuses_numbers_and_names_that_cannot_be(cli: Cli, tmp_path: Path,
 
 
 def test_init_that_fails_leaves_nothing_behind(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What raftnode format says is in the error, and the command can be repeated."""
-    monkeypatch.setattr(
-        "raftctl.commands.cluster.init.raftnode_command",
-        lambda *_: [sys.executable, "-c", "raise SystemExit('no space')"],
-    )
+    """Why the disk refused is in the error, and the command can be repeated."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr("raftnode.storage.format.format_data_dir", refuse)
     got = cli("cluster init", str(tmp_path / "new"))
     assert got.code == 1
     assert "no space" in got.err
@@ -163,13 +164,13 @@ def test_a_stale_process_id_is_never_signalled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no [cluster] table"),
-        ("[cluster]\nname = 'a'", "no [[node]]"),
+        ("", "must be a section [cluster]"),
+        ("[cluster]\nname = 'a'", "at least one [[node]]"),
         ("[cluster]\nname = 1\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "cluster.name"),
-        ("[cluster]\nname = 'a'\n[[node]]\nid = 'x'\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "node 1: id"),
-        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h'\ndata_dir = 'd'", "not an address"),
-        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'", "data_dir is missing"),
-        ("not toml", "cannot read"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 'x'\nname = 'a'\naddress = 'h:1'\ndata_dir = 'd'", "node[1].id"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h'\ndata_dir = 'd'", "node[1].address"),
+        ("[cluster]\nname = 'a'\n[[node]]\nid = 1\nname = 'a'\naddress = 'h:1'", "node[1].data_dir"),
+        ("not toml", "is not TOML"),
     ],
 )
 def test_a_bad_cluster_file_names_the_file_and_the_key(tmp_path: Path, text: str, reason: str) -> None:
@@ -179,7 +180,7 @@ def test_a_bad_cluster_file_names_the_file_and_the_key(tmp_path: Path, text: str
     with pytest.raises(UsageError) as caught:
         load_cluster_file(str(path))
     assert str(path) in caught.value.what
-    assert reason in caught.value.what
+    assert reason in f"{caught.value.what} {caught.value.why}"
 
 
 def test_a_cluster_file_that_is_not_there(cli: Cli, tmp_path: Path) -> None:

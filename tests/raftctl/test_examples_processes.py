@@ -12,7 +12,7 @@ import pytest
 
 from raftctl.cli import registry
 from raftctl.cli import typer_app as app
-from raftctl.cluster_file import load_cluster_file
+from raftctl.local.cluster_files import load_cluster_file
 from tests.raftctl.test_cluster import free_ports as neighbouring_ports
 from tests.support.processes import READY_SECONDS, free_ports, python_module
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftctl.output.report import Column, Output, Report, align, fit, yaml_text
-from raftctl.output.text import escape_bytes, format_bytes, format_duration, format_time, parse_duration
+from raftctl.output.text import duration, escape_bytes, format_bytes, format_duration
 from raftnode.config.errors import UsageError
 
 REPORT = Report(
@@ -87,25 +87,15 @@ def test_columns_stand_under_each_other() -> None:
     assert align([["A", "LONG"], ["wider", "x"]]) == ["A      LONG", "wider  x"]
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("1.5s", 1.5), ("4m2s", 242), ("500ms", 0.5), ("2h", 7200), ("1d", 86400), ("10", 10), ("0.2", 0.2)],
-)
-def test_durations_are_read(text: str, seconds: float) -> None:
-    """Rule 13."""
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
 @pytest.mark.parametrize("text", ["", "soon", "-1s", "1 s", "s", "1x"])
 def test_what_is_no_duration_is_a_usage_error(text: str) -> None:
     """With what to write instead."""
     with pytest.raises(UsageError):
-        parse_duration(text)
+        duration(text)
 
 
 def test_times_and_sizes_for_people() -> None:
-    """Rule 13: RFC 3339 UTC with milliseconds; relative durations; binary sizes."""
-    assert format_time(1795392000.6774) == "2026-11-23T00:00:00.677Z"
+    """Rule 13: relative durations, binary sizes."""
     assert [format_duration(s) for s in (0.12, 59.9, 242, 11100, 187200)] == ["0.1s", "59.9s", "4m2s", "3h5m", "2d4h"]
     assert [format_bytes(n) for n in (275, 4096, 8 * 2**20)] == ["275 B", "4.0 KiB", "8.0 MiB"]
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from raftnode.daemon.log import LogWriter, Repeats
-from raftnode.replica.events import EVENTS_PER_BOOT, EventLog, rfc3339
+from raftnode.replica.events import EVENTS_PER_BOOT, EventLog
 from raftnode.wire.client import EventRecord
 
 
@@ -86,20 +86,6 @@ def test_a_cursor_that_this_node_did_not_give_is_refused(cursor: str, said: str)
     """Malformed, another node's, or from a future: ValueError says which."""
     with pytest.raises(ValueError, match=said):
         log_of(3).after(cursor)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "1970-01-01T00:00:00.000Z"),
-        (0.0004, "1970-01-01T00:00:00.000Z"),
-        (1795403412.6775, "2026-11-23T03:10:12.678Z"),
-        (1795403412.9999, "2026-11-23T03:10:13.000Z"),
-    ],
-)
-def test_times_are_rfc3339_in_utc_with_milliseconds(seconds: float, text: str) -> None:
-    """Rounded to the nearest millisecond."""
-    assert rfc3339(seconds) == text
 
 
 def test_each_event_is_one_log_line() -> None:

@@ -6,7 +6,7 @@ from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.commands.member.membership import led_view
 from raftctl.output.report import Column, Report
-from raftctl.output.text import escape_text, parse_duration
+from raftctl.output.text import duration, escape_text
 from raftnode.config.errors import UsageError
 from raftnode.wire.kv import VALUE_BYTES_MAX
 
@@ -20,7 +20,7 @@ def bench(
     op: Annotated[str, Opt("--op", "Writes, or linearizable reads.", "WHICH", ("put", "get"))] = "put",
     connections: Annotated[int, Opt("--connections", "How many connections to the leader.", "N")] = 100,
     depth: Annotated[int, Opt("--depth", "How many requests are in flight on each.", "N")] = 1,
-    seconds: Annotated[float, Opt("--seconds", "How long, such as 5 or 1m.", "DURATION", convert=parse_duration)] = 5.0,
+    seconds: Annotated[float, Opt("--seconds", "How long, such as 5 or 1m.", "DURATION", convert=duration)] = 5.0,
     value_bytes: Annotated[int, Opt("--value-bytes", "How long a value is.", "N")] = 256,
     dry_run: Annotated[bool, Opt("--dry-run", "Say which leader would be measured, and send it nothing.")] = False,
 ) -> None:

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster_file import ClusterNode, load_cluster_file
 from raftctl.commands.cluster.up import CLUSTER_FILE, NODE, POLL_S
 from raftctl.link import Deadline
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.processes import lock_held, running_pid, send_signal
 from raftctl.output.report import Report, note
+from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import OutcomeUnknown
 
 
@@ -32,7 +33,7 @@ def down(
     """
     chosen = load_cluster_file(cluster_file).pick(node)
     deadline = Deadline(run.timeout)
-    running = [n for n in chosen if running_pid(n.data_dir) is not None]
+    running = [n for n in chosen if running_pid(n.data_path) is not None]
     names = [n.name for n in running]
     if dry_run:
         run.output.emit(
@@ -45,7 +46,7 @@ def down(
         )
         return
     for each in running:
-        send_signal(each.data_dir, signal.SIGTERM)
+        send_signal(each.data_path, signal.SIGTERM)
     killed: list[str] = []
     if wait:
         left = wait_for_end(running, deadline)
@@ -53,12 +54,12 @@ def down(
             killed = [n.name for n in left]
             note(f"killing what still runs after {run.timeout:g} s: {', '.join(killed)}")
             for each in left:
-                send_signal(each.data_dir, signal.SIGKILL)
+                send_signal(each.data_path, signal.SIGKILL)
             left = wait_for_end(left, Deadline(5.0))
         if left:
             raise OutcomeUnknown(
                 f"still running after {run.timeout:g} s: {', '.join(n.name for n in left)}",
-                f"asked to stop: process {', '.join(str(running_pid(n.data_dir)) for n in left)}",
+                f"asked to stop: process {', '.join(str(running_pid(n.data_path)) for n in left)}",
                 "wait with a longer --timeout, or give --kill",
                 code="E_TIMEOUT",
             )
@@ -75,6 +76,6 @@ def down(
 def wait_for_end(nodes: Sequence[ClusterNode], deadline: Deadline) -> list[ClusterNode]:
     """Return the nodes that still run at the deadline; none where all have ended before."""
     while True:
-        left = [n for n in nodes if lock_held(n.data_dir)]
+        left = [n for n in nodes if lock_held(n.data_path)]
         if not left or not deadline.pause(POLL_S):
             return left

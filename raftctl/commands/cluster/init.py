@@ -3,15 +3,16 @@
 import os
 import re
 import shutil
-import subprocess
+from pathlib import Path
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster_file import ClusterFile, load_cluster_file, render_cluster_file
-from raftctl.local.processes import raftnode_command
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.report import Column, Report
-from raftnode.config.errors import InternalError, Refused, UsageError
+from raftnode.config.cluster_file import ClusterFile, ClusterNode, render
+from raftnode.config.errors import CliError, InternalError, Refused, UsageError
+from raftnode.wire.address import parse_address, parse_node_name
 
 
 @command("cluster init")
@@ -70,21 +71,20 @@ def _plan(directory: str, name: str | None, nodes: int, host: str, base_port: in
 
     base = re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(os.path.abspath(directory))).strip("._-")
     cluster = name if name is not None else base[:63] or "raft"
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", cluster):
-        raise UsageError(
-            f"a cluster cannot be called {cluster!r}",
-            "a name has letters, digits, '.', '_' and '-', and at most 63 of them",
-            "give --name",
-        )
+    try:
+        parse_node_name(cluster)
+    except ValueError as error:
+        raise UsageError(f"a cluster cannot be called {cluster!r}", f"a name {error}", "give --name") from error
     shown = f"[{host}]" if ":" in host else host
-    return render_cluster_file(
-        cluster,
-        uuid4().hex,
-        [
-            {"id": i, "name": f"n{i}", "address": f"{shown}:{base_port + i - 1}", "data_dir": f"data/n{i}"}
-            for i in range(1, nodes + 1)
-        ],
-    )
+    made = [ClusterNode(i, f"n{i}", f"{shown}:{base_port + i - 1}", Path(f"data/n{i}")) for i in range(1, nodes + 1)]
+    for node in made:
+        try:
+            parse_address(node.address)
+        except ValueError as error:
+            raise UsageError(
+                f"--host cannot be {host!r}", f"the address {node.address!r} {error}", "give --host"
+            ) from error
+    return render(cluster, uuid4().hex, made)
 
 
 def _make(directory: str, path: str, text: str) -> ClusterFile:
@@ -107,8 +107,7 @@ def _make(directory: str, path: str, text: str) -> ClusterFile:
             f"cannot write {part}", error.strerror or str(error), "give a directory that can be written"
         ) from error
     try:
-        for node in load_cluster_file(part).nodes:
-            _format(part, node.name)
+        _format(part)
     except BaseException:
         shutil.rmtree(data, ignore_errors=True)
         os.unlink(part)
@@ -117,20 +116,18 @@ def _make(directory: str, path: str, text: str) -> ClusterFile:
     return load_cluster_file(path)
 
 
-def _format(path: str, name: str) -> None:
-    done = subprocess.run(
-        raftnode_command("format", "--cluster-file", path, "--name", name),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lines = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise InternalError(
-            f"raftnode format failed for {name} with exit code {done.returncode}",
-            "\n  ".join(lines[-5:]),
-            "nothing was made: mend that, and repeat the command",
-        )
+def _format(path: str) -> None:
+    from raftnode.storage.format import format_from_cluster_file
+
+    for node in load_cluster_file(path).nodes:
+        try:
+            format_from_cluster_file(Path(path), node.name, None)
+        except CliError as error:
+            raise InternalError(
+                f"cannot format {node.name}: {error.what}",
+                error.why,
+                "nothing was made: correct that, and repeat the command",
+            ) from error
 
 
 def _emit(run: Invocation, file: ClusterFile, *, changed: bool) -> None:
@@ -139,15 +136,15 @@ def _emit(run: Invocation, file: ClusterFile, *, changed: bool) -> None:
             "cluster.init",
             {
                 "changed": changed,
-                "file": file.path,
-                "cluster": {"id": file.id, "name": file.name},
+                "file": str(file.path),
+                "cluster": {"id": file.given_id, "name": file.name},
                 "nodes": [
-                    {"id": n.id, "name": n.name, "address": n.address, "data_dir": n.data_dir} for n in file.nodes
+                    {"id": n.id, "name": n.name, "address": n.address, "data_dir": n.data_path} for n in file.nodes
                 ],
             },
             f"changed: {'true' if changed else 'false'}  cluster {file.name} in {file.path}",
             [Column("NAME"), Column("ID"), Column("ADDRESS"), Column("DATA DIRECTORY")],
-            [[n.name, str(n.id), n.address, n.data_dir] for n in file.nodes],
+            [[n.name, str(n.id), n.address, n.data_path] for n in file.nodes],
             names=[n.name for n in file.nodes],
         )
     )

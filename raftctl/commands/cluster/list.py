@@ -4,8 +4,8 @@ from typing import Annotated
 
 from raftctl.cli.command import command
 from raftctl.cli.context import Invocation
-from raftctl.cluster_file import load_cluster_file
 from raftctl.commands.cluster.up import CLUSTER_FILE
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.processes import running_pid
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
@@ -18,18 +18,18 @@ def list_nodes(run: Invocation, *, cluster_file: Annotated[str, CLUSTER_FILE] = 
     Example: raftctl cluster list -f demo/cluster.toml
     """
     file = load_cluster_file(cluster_file)
-    pids = {n.name: running_pid(n.data_dir) for n in file.nodes}
+    pids = {n.name: running_pid(n.data_path) for n in file.nodes}
     run.output.emit(
         Report(
             "cluster.list",
             {
-                "cluster": {"id": file.id, "name": file.name},
+                "cluster": {"id": file.given_id, "name": file.name},
                 "nodes": [
                     {
                         "id": n.id,
                         "name": n.name,
                         "address": n.address,
-                        "data_dir": n.data_dir,
+                        "data_dir": n.data_path,
                         "pid": pids[n.name],
                         "running": pids[n.name] is not None,
                     }
@@ -51,7 +51,7 @@ def list_nodes(run: Invocation, *, cluster_file: Annotated[str, CLUSTER_FILE] = 
                     n.address,
                     "no" if pids[n.name] is None else "yes",
                     None if pids[n.name] is None else str(pids[n.name]),
-                    n.data_dir,
+                    n.data_path,
                 ]
                 for n in file.nodes
             ],

@@ -6,13 +6,14 @@ from typing import Annotated, Final
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.cluster_file import ClusterNode, load_cluster_file
 from raftctl.exchange import ask_all
 from raftctl.link import Deadline
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.processes import Child, raftnode_command, running_pid, start_node
 from raftctl.output.report import Report, note
 from raftctl.view.cluster_view import count_up, status_report
 from raftctl.view.survey import view_of
+from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import CliError, InternalError, NoLeader, OutcomeUnknown
 from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
 
@@ -43,7 +44,7 @@ def up(
     file = load_cluster_file(cluster_file)
     chosen = file.pick(node)
     deadline = Deadline(run.timeout)
-    stopped = [n for n in chosen if running_pid(n.data_dir) is None]
+    stopped = [n for n in chosen if running_pid(n.data_path) is None]
     started = [n.name for n in stopped]
     if dry_run:
         run.output.emit(
@@ -55,7 +56,7 @@ def up(
             )
         )
         return
-    children = [start_node(n.name, n.data_dir, raftnode_command("run", "--data-dir", n.data_dir)) for n in stopped]
+    children = [start_node(n.name, n.data_path, raftnode_command("run", "--data-dir", n.data_path)) for n in stopped]
     result = {
         "changed": bool(children),
         "started": started,
@@ -65,8 +66,8 @@ def up(
     if not wait:
         run.output.emit(Report("cluster.up", result, title, names=started))
         return
-    wait_for_answers(chosen, file.id, children, deadline)
-    with Cluster([n.address for n in file.nodes], deadline, file.id) as cluster:
+    wait_for_answers(chosen, file.given_id, children, deadline)
+    with Cluster([n.address for n in file.nodes], deadline, file.given_id) as cluster:
         report = wait_for_leader(cluster, children, required=not node)
     run.output.emit(
         Report(

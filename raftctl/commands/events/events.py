@@ -13,9 +13,10 @@ from raftctl.commands.member.membership import the_member
 from raftctl.failures import failure_error
 from raftctl.link import Deadline
 from raftctl.output.report import Column, Report, json_text, note
-from raftctl.output.text import escape_text, format_time, parse_duration
+from raftctl.output.text import duration, escape_text
 from raftctl.view.survey import take_view
 from raftnode.config.errors import Unreachable, UsageError
+from raftnode.config.times import rfc3339
 from raftnode.wire.client import EventRecord, EventsResult, Failed, GetEvents
 
 SINCE: Final = Opt("--since", "What happened in the last 10m, since an RFC 3339 time, or after a cursor.", "WHEN")
@@ -145,7 +146,7 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
             )
         return since, 0.0
     try:
-        return "", time.time() - parse_duration(since)
+        return "", time.time() - duration(since)
     except UsageError:
         raise UsageError(
             f"--since cannot be {since!r}",
@@ -205,7 +206,7 @@ def _take(source: Source, answer: object) -> int:
 
 def merge(sources: list[Source], earliest: float) -> list[EventRecord]:
     """Take the sources' events, oldest first, from `earliest` on."""
-    bound = format_time(earliest)
+    bound = rfc3339(earliest)
     events = sorted((e for s in sources for e in s.events if e.ts >= bound), key=lambda e: (e.ts, e.node))
     for source in sources:
         source.events.clear()

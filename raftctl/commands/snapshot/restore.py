@@ -2,19 +2,18 @@
 
 import hashlib
 import os
-import shlex
-import subprocess
+from pathlib import Path
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster_file import ClusterFile, ClusterNode, load_cluster_file
 from raftctl.commands.snapshot.file import head_record, opened
 from raftctl.inspect.data_dir import storage_told
-from raftctl.local.processes import raftnode_command
+from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.progress import Progress
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
+from raftnode.config.cluster_file import ClusterFile, ClusterNode
 from raftnode.config.errors import InternalError, Refused, UsageError
 
 
@@ -48,9 +47,9 @@ def restore(
     """
     if skip_indexes < 0:
         raise UsageError(f"--skip-indexes cannot be {skip_indexes}", "it is 0 or more", "leave it out for 0")
-    cluster = load_cluster_file(cluster_file)
+    cluster = load_cluster_file(cluster_file, data_dirs=data_dir is None)
     (node,) = cluster.pick([name])
-    path = os.path.normpath(data_dir or node.data_dir)
+    path = os.path.normpath(data_dir or node.data_path)
     with opened(file, None) as (stored, chunks):
         _check_cluster(run, cluster, stored.cluster_id)
         if os.path.lexists(path):
@@ -66,14 +65,14 @@ def restore(
                 pass
         else:
             _restore(run, stored, cluster, node, path, skip_indexes)
-            _leave_settings(cluster, node, path)
+            _leave_settings(path)
         record = {
             "changed": not dry_run,
             **({"dry_run": True} if dry_run else {}),
             "data_dir": path,
             "node": node.name,
             "id": node.id,
-            "cluster": {"id": cluster.id, "name": cluster.name},
+            "cluster": {"id": cluster.given_id, "name": cluster.name},
             "first_log_index": stored.index + skip_indexes + 1,
             "sha256": sha256,
             "snapshot": head_record(stored),
@@ -97,7 +96,7 @@ def restore(
 
 
 def _check_cluster(run: Invocation, cluster: ClusterFile, old: str) -> None:
-    if not cluster.id:
+    if not cluster.given_id:
         raise UsageError(
             f"{cluster.path}: cluster.id is missing",
             "the new cluster needs an id that all its nodes share and no other cluster has",
@@ -135,18 +134,19 @@ def _restore(
         )
 
 
-def _leave_settings(cluster: ClusterFile, node: ClusterNode, path: str) -> None:
-    """Leave a node.toml to edit: raftnode knows the settings, and `format` leaves one where the identity is right."""
-    words = ("format", "--cluster-file", cluster.path, "--name", node.name, "--data-dir", path)
-    done = subprocess.run(raftnode_command(*words), capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = "\n  ".join((done.stderr or done.stdout).strip().splitlines()[-5:]) or "it said nothing"
+def _leave_settings(path: str) -> None:
+    """Leave a node.toml to edit, as raftnode format does."""
+    from raftnode.storage.format import leave_template
+
+    try:
+        leave_template(Path(path))
+    except OSError as error:
         raise InternalError(
             f"{path} is restored and whole, but has no node.toml",
-            f"raftnode format ended with exit code {done.returncode}: {said}",
-            f"have one written: raftnode {shlex.join(words)}",
+            f"it cannot be written: {error.strerror or error}",
+            "the node starts without it, with the default settings; see node.toml(5)",
             code="E_SETTINGS",
-        )
+        ) from error
 
 
 def _sha256(file: str) -> str:

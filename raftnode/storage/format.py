@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from raftnode.config.cluster_file import ClusterFile
+from raftnode.config.errors import CliError, Conflict, NotFound, UsageError
 from raftnode.config.settings import FILE_NAME, template
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import Configuration
-from raftnode.daemon.errors import EXIT_CONFLICT, EXIT_NOT_FOUND, EXIT_USAGE, Problem
 from raftnode.storage.data_dir import DataDirError, Identity, format_data_dir, read_identity
 
 IDENTITY_FILE: Final = "identity.json"
@@ -16,26 +16,24 @@ IDENTITY_FILE: Final = "identity.json"
 def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | None) -> tuple[Path, Identity, bool]:
     """Format the data directory of the node `name`; return (directory, identity, whether it was written now).
 
-    A directory that has this identity already is left alone. Raises SettingsError, and Problem.
+    A directory that has this identity already is left alone. Raises SettingsError, and CliError.
     """
     cluster = ClusterFile.load(cluster_file)
     node = cluster.node(name)
     if node is None:
-        raise Problem(
+        raise NotFound(
             f"{cluster_file} has no node {name!r}",
             f"its nodes are {', '.join(node.name for node in cluster.nodes)}",
             "give one of them with --name",
             code="E_NO_NODE",
-            exit_code=EXIT_NOT_FOUND,
         )
     path = data_dir or node.data_dir
     if path is None:
-        raise Problem(
+        raise UsageError(
             f"it is not said where the data of {name} goes",
             f"its [[node]] in {cluster_file} has no data_dir",
             "give --data-dir",
             code="E_USAGE",
-            exit_code=EXIT_USAGE,
         )
     configuration = cluster.configuration()
     present = existing_identity(path)
@@ -62,32 +60,30 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
         present.configuration,
     )
     if found != wanted:
-        raise Problem(
+        raise Conflict(
             f"{path} is formatted for another node or cluster",
             f"it belongs to {present.capacity} {present.node_id} ({present.node_name}, {present.address}) of "
             f"cluster {present.cluster_name} {present.cluster_id}; asked for: voter {node.id} "
             f"({node.name}, {node.address}) of cluster {cluster.name} {cluster.id}",
             "use another --data-dir; a directory is never formatted over",
             code="E_DATA_DIR",
-            exit_code=EXIT_CONFLICT,
         )
     leave_template(path)
     return path, present, False
 
 
 def existing_identity(path: Path) -> Identity | None:
-    """Return whose data directory this is; None where it is nobody's yet. Raises Problem."""
+    """Return whose data directory this is; None where it is nobody's yet. Raises CliError."""
     try:
         return read_identity(path) if (path / IDENTITY_FILE).exists() else None
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except OSError as error:
-        raise Problem(
+        raise Conflict(
             f"cannot read the data directory {path}",
             error.strerror or str(error),
             "check the path and its permissions",
             code="E_DATA_DIR",
-            exit_code=EXIT_CONFLICT,
         ) from error
 
 
@@ -102,7 +98,7 @@ def write_data_dir(
     capacity: str,
     configuration: Configuration,
 ) -> Identity:
-    """Format `path`, and leave a commented node.toml in it where there is none. Raises Problem."""
+    """Format `path`, and leave a commented node.toml in it where there is none. Raises CliError."""
     try:
         identity = format_data_dir(
             path,
@@ -118,12 +114,11 @@ def write_data_dir(
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except (OSError, StorageError) as error:
-        raise Problem(
+        raise Conflict(
             f"cannot write the data directory {path}",
             str(error),
             "check the path, its permissions and the free space",
             code="E_DATA_DIR",
-            exit_code=EXIT_CONFLICT,
         ) from error
     return identity
 
@@ -134,12 +129,6 @@ def leave_template(path: Path) -> None:
         (path / FILE_NAME).write_text(template())
 
 
-def data_dir_problem(error: DataDirError) -> Problem:
+def data_dir_problem(error: DataDirError) -> CliError:
     """Return what an operator is told about a data directory that cannot be used."""
-    return Problem(
-        f"cannot use the data directory {error.path}",
-        error.reason,
-        error.advice,
-        code="E_DATA_DIR",
-        exit_code=EXIT_CONFLICT,
-    )
+    return Conflict(f"cannot use the data directory {error.path}", error.reason, error.advice, code="E_DATA_DIR")

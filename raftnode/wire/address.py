@@ -1,0 +1,38 @@
+"""Where a node listens ("host:port") and what it may be called: the one grammar of both programs."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+ADDRESS_RULE: Final = 'must be "host:port" with a port from 1 to 65535, such as "10.0.0.1:7001" or "[::1]:7001"'
+
+NAME_RULE: Final = "must be 1 to 63 letters, digits, '.', '_' or '-', begin with a letter or digit, and not be a number"
+
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def parse_address(value: object) -> tuple[str, int]:
+    """Return (host, port) from "host:port" or "[ipv6]:port". Raises ValueError with ADDRESS_RULE."""
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not 0 < int(match[2]) < 65536:
+        raise ValueError(ADDRESS_RULE)
+    return match[1].strip("[]"), int(match[2])
+
+
+def parse_node_name(value: object) -> str:
+    """Return the name of a node or a cluster. Raises ValueError with NAME_RULE.
+
+    A number is no name: operators name a member by its name or by its id.
+    """
+    if not isinstance(value, str) or not _NAME.fullmatch(value) or value.isdigit():
+        raise ValueError(NAME_RULE)
+    return value
+
+
+def split_endpoints(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses in `texts`, each of which may hold several with commas between them; each once.
+
+    They are not checked: `parse_address()` does that.
+    """
+    return tuple(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
