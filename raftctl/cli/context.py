@@ -40,7 +40,7 @@ class Invocation:
     def cluster(self) -> "Cluster":
         """Return the cluster at the endpoints, under a deadline that starts now. The caller closes it."""
         from raftctl.cluster import Cluster
-        from raftctl.link import Deadline
+        from raftnode.client.transport import Deadline
 
         return Cluster(self.source.endpoints, Deadline(self.timeout), self.source.cluster_id)
 

@@ -13,15 +13,13 @@ the log. Where all are read at the same entry, that is equality.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from raftctl.cluster import Cluster
-from raftctl.link import Deadline
 from raftctl.output.text import bytes_field, escape_bytes
+from raftnode.client.transport import Deadline
 from raftnode.wire import kv
 from raftnode.wire.client import (
-    Answer,
-    AnyRequest,
     Consistency,
     ErrorCode,
     Failed,
@@ -31,13 +29,15 @@ from raftnode.wire.client import (
     LogResult,
     Read,
     ReadResult,
+    Request,
     StatusResult,
 )
 from raftnode.wire.frame import FrameError
 
 LOG_PAGE: Final = 1000
 KEYS_PAGE: Final = 1000
-_LATER: Final = frozenset({ErrorCode.BUSY, ErrorCode.TIMED_OUT, ErrorCode.NO_LEADER, ErrorCode.SHUTTING_DOWN})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Comparison:
 
     def identify(self) -> None:
         """Ask each member at its own address who it is: no node is compared in another one's place."""
-        answers = self._ask(self.active, GetStatus(1))
+        answers = self._ask(self.active, GetStatus(0))
         for side in self.active:
             answer = answers[side.name]
             if not isinstance(answer, StatusResult):
@@ -161,8 +161,8 @@ class Comparison:
                 patience = Deadline(self._timeout)
                 self._tick(f"compared the log up to entry {position - 1} of {found.last}")
 
-    def _log_pages(self, position: int, last: int) -> dict[str, Answer]:
-        pages = self._ask(self.active, GetLog(1, position, last, entries_max=LOG_PAGE))
+    def _log_pages(self, position: int, last: int) -> dict[str, LogResult | Failed]:
+        pages = self._ask(self.active, GetLog(0, position, last, entries_max=LOG_PAGE))
         for side in self.active:
             answer = pages.get(side.name)
             if isinstance(answer, LogResult):
@@ -179,7 +179,7 @@ class Comparison:
 
         On a busy cluster these may be all that were to be compared: then later ones are, which all have by now.
         """
-        answers = self._ask(self.active, GetStatus(1)).values()
+        answers = self._ask(self.active, GetStatus(0)).values()
         statuses = [a.status for a in answers if isinstance(a, StatusResult)]
         found.first = max([position + 1, *(s.first_log_index for s in statuses)])
         found.last = max(found.last, min((s.commit_index for s in statuses), default=0))
@@ -257,7 +257,7 @@ class Comparison:
 
     def _read(self, sides: Sequence[Side], start: bytes, at_least: int = 0) -> dict[str, Page]:
         """Return a page of each member's own keys, once it has applied `at_least`."""
-        request = Read(1, kv.encode(kv.List(b"", start, KEYS_PAGE)), Consistency.LOCAL)
+        request = Read(0, kv.encode(kv.List(b"", start, KEYS_PAGE)), Consistency.LOCAL)
         pages: dict[str, Page] = {}
         patience = Deadline(self._timeout)
         behind = list(sides)
@@ -279,21 +279,21 @@ class Comparison:
         for side in self.sides:
             side.differs = side.differs or side.name in difference.members
 
-    def _ask(self, sides: Sequence[Side], request: AnyRequest) -> dict[str, Answer]:
+    def _ask(self, sides: Sequence[Side], request: Request[T]) -> dict[str, T | Failed]:
         """Put a request to members until each has answered. One that does not in time is not checked."""
         waiting: dict[str, list[Side]] = {}
         for side in sides:
             waiting.setdefault(side.address, []).append(side)
-        answers: dict[str, Answer] = {}
+        answers: dict[str, T | Failed] = {}
         patience = Deadline(self._timeout)
         while waiting:
-            asked = self._cluster.ask(list(waiting), request, patience)
-            for address, answer in asked.answers.items():
-                if not (isinstance(answer, Failed) and answer.code in _LATER):
-                    answers |= dict.fromkeys((s.name for s in waiting.pop(address)), answer)
+            found = self._cluster.ask(list(waiting), request, patience)
+            lasting = {a: failed for a, failed in found.failed.items() if not failed.code.is_temporary}
+            for address, answer in (found.answers | lasting).items():
+                answers |= dict.fromkeys((s.name for s in waiting.pop(address)), answer)
             if waiting and not patience.pause():
                 for address, silent in waiting.items():
-                    failure = asked.failures.get(address)
+                    failure = found.failures.get(address)
                     for side in silent:
                         side.unchecked = failure.reason if failure else f"it was busy for {self._timeout:g} s"
                 break
@@ -314,12 +314,11 @@ def first_surplus(older: Page, newer: Page, end: bytes | None) -> bytes | None:
     return None
 
 
-def _page(side: Side, answer: Answer) -> Page | None:
+def _page(side: Side, answer: ReadResult | Failed) -> Page | None:
     """Return the page in an answer; None, and why on the side, where there is none."""
     if isinstance(answer, Failed):
         side.unchecked = answer.message
         return None
-    assert isinstance(answer, ReadResult), "Read is answered by ReadResult"
     try:
         result = kv.decode_result(answer.result)
     except FrameError as error:

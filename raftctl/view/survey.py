@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from raftctl.view.cluster_view import View, build_view
-from raftnode.wire.client import NodeStatus
+from raftnode.wire.client import NodeStatus, StatusResult
 
 if TYPE_CHECKING:
     from raftctl.cluster import Cluster
-    from raftctl.exchange import Asked
+    from raftnode.client.fanout import Answers
 
 
 def take_view(cluster: "Cluster", patience: float | None = None, *, at_least: float = 0.0) -> View:
@@ -15,6 +15,6 @@ def take_view(cluster: "Cluster", patience: float | None = None, *, at_least: fl
     return view_of(*cluster.statuses(patience, at_least=at_least))
 
 
-def view_of(statuses: list[NodeStatus], asked: "Asked") -> View:
+def view_of(statuses: list[NodeStatus], answers: "Answers[StatusResult]") -> View:
     """Return the view that these answers, and what the silent addresses said instead, make."""
-    return build_view(statuses, asked.refused, asked.foreign)
+    return build_view(statuses, answers.not_listening, answers.foreign)

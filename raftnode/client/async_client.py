@@ -10,7 +10,7 @@ from raftnode.client.fanout import Answers, Round
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.operations import TIMEOUT_S, Operations
 from raftnode.client.protocol import ClientProtocol
-from raftnode.client.transport import Deadline, os_reason, split_address
+from raftnode.client.transport import Deadline, host_and_port, os_reason
 from raftnode.wire.client import Answer, Failed, Request
 
 T = TypeVar("T")
@@ -65,10 +65,13 @@ class AsyncioNetwork:
         more: Callable[[T], Iterable[str]] | None = None,
         enough: Callable[[Answers[T]], bool] | None = None,
         suffices: Callable[[Answers[T]], bool] | None = None,
+        refers: Callable[[T], str] | None = None,
         head_start: float = 0.0,
     ) -> Answers[T]:
         """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
-        round_ = Round(addresses, deadline, more=more, enough=enough, suffices=suffices, head_start=head_start)
+        round_ = Round(
+            addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
+        )
         tasks: dict[asyncio.Task[T | Failed], str] = {}
 
         async def ask(address: str) -> T | Failed:
@@ -125,7 +128,7 @@ class AsyncioNetwork:
 
 async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> "_Link":
     """Return a connection whose node has welcomed us. Raises ConnectionFailed."""
-    host, port = split_address(address)
+    host, port = host_and_port(address)
     link = _Link(address, guard)
     try:
         async with asyncio.timeout(deadline.remaining()):

@@ -58,6 +58,7 @@ class BlockingNetwork:
         more: Callable[[T], Iterable[str]] | None = None,
         enough: Callable[[Answers[T]], bool] | None = None,
         suffices: Callable[[Answers[T]], bool] | None = None,
+        refers: Callable[[T], str] | None = None,
         head_start: float = 0.0,
     ) -> Answers[T]:
         """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
@@ -70,6 +71,7 @@ class BlockingNetwork:
             more=more,
             enough=enough,
             suffices=suffices,
+            refers=refers,
             head_start=head_start,
             pipe=self.pipe,
         )

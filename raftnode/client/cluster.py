@@ -78,6 +78,7 @@ class Network(Protocol):
         more: Callable[[T], Iterable[str]] | None = None,
         enough: Callable[[Answers[T]], bool] | None = None,
         suffices: Callable[[Answers[T]], bool] | None = None,
+        refers: Callable[[T], str] | None = None,
         head_start: float = 0.0,
     ) -> Answers[T]:
         """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
@@ -135,6 +136,11 @@ class Dispatcher:
         self._session: Session | None = None
         self._session_lock = network.lock()
 
+    @property
+    def session(self) -> int:
+        """The number of the session of the writes; 0 before the first write."""
+        return 0 if self._session is None else self._session.number
+
     # Asking every node.
 
     async def survey(
@@ -151,6 +157,7 @@ class Dispatcher:
             more=self._learn,
             enough=enough,
             suffices=_suffices,
+            refers=lambda answer: answer.status.leader_address,
             head_start=head_start,
         )
         if any(address in found.foreign for address in self.endpoints):
@@ -173,22 +180,28 @@ class Dispatcher:
     async def _look_for(
         self, deadline: Deadline, found: Callable[[StatusAnswers], bool], *, quick: bool
     ) -> StatusAnswers:
-        """Ask around until `found`, and until it is known that every endpoint is of the same cluster."""
-        moment = Deadline(MOMENT_S)
-        return await self.survey(
-            deadline.capped(DIAL_S),
-            enough=lambda answers: found(answers) and self._is_vouched(answers, moment),
-            head_start=HEAD_START_S if quick else 0.0,
-        )
+        """Ask around until `found`, and until it is known that every endpoint is of the same cluster.
 
-    def _is_vouched(self, found: StatusAnswers, moment: Deadline | None) -> bool:
+        `quick`: the first endpoint alone, then the leader that it names, where that is all that is needed.
+        """
+        moment = Deadline(MOMENT_S)
+        head_start = HEAD_START_S if quick else 0.0
+        alone = Deadline(head_start)
+
+        def enough(answers: StatusAnswers) -> bool:
+            return found(answers) and self._is_vouched(answers, moment, by_leader=not alone.passed)
+
+        return await self.survey(deadline.capped(DIAL_S), enough=enough, head_start=head_start)
+
+    def _is_vouched(self, found: StatusAnswers, moment: Deadline | None, *, by_leader: bool = False) -> bool:
         """Return whether every endpoint is known to be of the answering cluster: its members name it, or it spoke.
 
         The node that answers first must not decide alone: of endpoints that belong to two clusters, neither is
         used. One that the leader lists but has never heard from may be another cluster's: it has until `moment` to
-        say so (None: for ever).
+        say so (None: for ever). `by_leader`: what followers list does not count, who do not know which they hear from.
         """
-        members = [m for a in found.answers.values() for m in a.status.members]
+        statuses = [a.status for a in found.answers.values()]
+        members = [m for s in statuses for m in s.members if s.role == "leader" or not by_leader]
         listed = {m.address for m in members}
         patient = moment is None or not moment.passed
         unheard = {m.address for m in members if m.last_contact_ms == NEVER_MS} if patient else set()
@@ -259,8 +272,10 @@ class Dispatcher:
 
     async def leader_status(self, deadline: Deadline) -> NodeStatus:
         """Return the status of the node that leads. Raises as `call_leader` does."""
+        quick = True
         while True:
-            address = self._leader or await self._find_leader(deadline, quick=False)
+            address = self._leader or await self._find_leader(deadline, quick=quick)
+            quick = False
             if address:
                 try:
                     answer = await self.network.call(address, GetStatus(0), deadline.capped(ATTEMPT_S), DIAL_S)
@@ -336,13 +351,8 @@ class Dispatcher:
             await self._pause(deadline, "", "")
 
     async def _find_leader(self, deadline: Deadline, *, quick: bool) -> str:
-        """Return where the leader is, or is said to be; "" for unknown.
-
-        `quick` is for the first try of a request: what the first endpoint says is then tried, if only hearsay.
-        """
-        found = await self._look_for(
-            deadline, lambda a: (_leader_itself(a) or (quick and _leader_as_told(a))) != "", quick=quick
-        )
+        """Return where the leader is, or is said to be; "" for unknown. `quick` is for the first try of a request."""
+        found = await self._look_for(deadline, lambda a: _leader_itself(a) != "", quick=quick)
         self._check_reachable(found)
         return _leader_itself(found) or _leader_as_told(found)
 

@@ -133,11 +133,19 @@ class Connection:
                 self.start()
             else:
                 self.flush()
+        except BaseException:
+            self.close()
+            raise
+        return cast("T | Failed", self.wait_for(number, deadline, pipe))
+
+    def wait_for(self, number: int, deadline: Deadline, pipe: int | None = None) -> Answer:
+        """Return the answer to the request with this id; others are dropped. Raises as `call` does."""
+        try:
             while True:
                 self._wait(deadline, pipe)
                 for answer in self.advance():
                     if answer.id == number:
-                        return cast("T | Failed", answer)
+                        return answer
         except BaseException:
             self.close()
             raise

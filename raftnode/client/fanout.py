@@ -56,8 +56,10 @@ class Round(Generic[T]):
     """One request to many addresses: which to ask now, and how long to wait. Its caller does the asking.
 
     `more` gives further addresses that an answer names. `enough` ends the round at once, and may look at the clock;
-    `suffices` ends it GRACE_S later, unless a node has welcomed us that still owes its answer. With `head_start`
-    the first address is asked alone for that long, or until it fails or its answer is not `enough`.
+    `suffices` ends it GRACE_S later, unless a node has welcomed us that still owes its answer.
+
+    With `head_start` the first address is asked alone for that long, then the one that its answer `refers` to
+    ("": none), and so on. All are asked as soon as one fails, or refers to none, and the answers are not `enough`.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Round(Generic[T]):
         more: Callable[[T], Iterable[str]] | None = None,
         enough: Callable[[Answers[T]], bool] | None = None,
         suffices: Callable[[Answers[T]], bool] | None = None,
+        refers: Callable[[T], str] | None = None,
         head_start: float = 0.0,
     ) -> None:
         self.deadline = deadline
@@ -81,13 +84,16 @@ class Round(Generic[T]):
         self._more = more
         self._enough = enough
         self._suffices = suffices
+        self._refers = refers
         self._grace: Deadline | None = None
         self._alone = Deadline(head_start) if head_start and len(self._waiting) > 1 else None
+        self._next = next(iter(self._waiting), "")
+        """The address to ask alone next."""
 
     def due(self) -> list[str]:
         """Return the addresses to ask now; each is returned once."""
-        if self._alone is not None and not self._known_to_fall_short() and not self._alone.passed:
-            due = [] if self.active else list(self._waiting)[:1]
+        if self._alone is not None and not self._alone.passed and (self.active or self._next in self._waiting):
+            due = [] if self.active else [self._next]
         else:
             self._alone = None
             due = list(self._waiting)
@@ -96,10 +102,6 @@ class Round(Generic[T]):
             self.active[address] = None
         return due
 
-    def _known_to_fall_short(self) -> bool:
-        """Return whether the first address has answered or failed; the round is over where that was enough."""
-        return bool(self.answers.answers or self.answers.failed or self.answers.failures)
-
     def on_answer(self, address: str, answer: T | Failed) -> None:
         """Take a node's answer."""
         del self.active[address]
@@ -107,6 +109,8 @@ class Round(Generic[T]):
             self.answers.failed[address] = answer
             return
         self.answers.answers[address] = answer
+        if self._refers is not None:
+            self._next = self._refers(answer)
         if self._more is not None:
             for named in self._more(answer):
                 if named not in self._known:
@@ -158,6 +162,7 @@ def ask_all(
     more: Callable[[T], Iterable[str]] | None = None,
     enough: Callable[[Answers[T]], bool] | None = None,
     suffices: Callable[[Answers[T]], bool] | None = None,
+    refers: Callable[[T], str] | None = None,
     head_start: float = 0.0,
     pipe: int | None = None,
 ) -> Answers[T]:
@@ -167,7 +172,9 @@ def ask_all(
     by address, and gets those that can be. Without a `guard`, nodes of any cluster are asked. Raises
     BrokenPipeError when nobody reads `pipe` any more.
     """
-    round_ = Round(addresses, deadline, more=more, enough=enough, suffices=suffices, head_start=head_start)
+    round_ = Round(
+        addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
+    )
     with selectors.DefaultSelector() as selector:
         if pipe is not None:
             selector.register(pipe, selectors.EVENT_READ)

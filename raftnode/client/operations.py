@@ -8,6 +8,7 @@ from raftnode.client.errors import Conflict, NoNodeAnswers, OutcomeUnknown, Refu
 from raftnode.client.transport import Deadline
 from raftnode.core.errors import SerializationError
 from raftnode.wire import kv
+from raftnode.wire.address import parse_address, split_endpoints
 from raftnode.wire.client import (
     Consistency,
     ErrorCode,
@@ -38,12 +39,13 @@ class Gap(NamedTuple):
 
 
 def parse_endpoints(endpoints: str | Sequence[str]) -> list[str]:
-    """Return the addresses in "host:port,..." or in a list, each once. Raises ValueError where there is none."""
-    parts = endpoints.split(",") if isinstance(endpoints, str) else endpoints
-    found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+    """Return the addresses in "host:port,..." or in a list, each once. Raises ValueError."""
+    found = split_endpoints([endpoints] if isinstance(endpoints, str) else endpoints)
     if not found:
         raise ValueError("no endpoint was given")
-    return found
+    for address in found:
+        parse_address(address)
+    return list(found)
 
 
 def as_bytes(text: Text) -> bytes:

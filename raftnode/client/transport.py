@@ -42,8 +42,8 @@ class Deadline:
         return not self.passed
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of "host:port" or "[v6]:port". Raises ConnectionFailed."""
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return host and port of an address. Raises ConnectionFailed."""
     try:
         return parse_address(address)
     except ValueError as error:
@@ -52,7 +52,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 def resolve(address: str) -> list[tuple[int, Any]]:
     """Return the families and socket addresses that an address stands for. Raises ConnectionFailed."""
-    host, port = split_address(address)
+    host, port = host_and_port(address)
     try:
         # As bytes, a plain name does not load the codec for international ones, which costs 2 ms.
         found = socket.getaddrinfo(host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM)

@@ -8,9 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from raftctl.cluster import Cluster
-from raftctl.link import Deadline
-from raftnode.wire import kv
+from raftnode.client import Client
 from tests.support.processes import running_cluster
 
 ROUNDS = 10
@@ -22,14 +20,14 @@ def measure(rounds: int = ROUNDS) -> list[float]:
     with (
         tempfile.TemporaryDirectory() as folder,
         running_cluster(Path(folder)) as cluster,
-        Cluster(cluster.endpoints, Deadline(600.0)) as client,
+        Client(cluster.endpoints, timeout=600.0) as client,
     ):
         for number in range(rounds):
-            client.write(kv.encode(kv.Put(b"before", b"%d" % number)))
+            client.put("before", str(number))
             victim = cluster.wait_leader()
             cluster.kill(victim)
             started = time.perf_counter()
-            client.write(kv.encode(kv.Put(b"after", b"%d" % number)))
+            client.put("after", str(number))
             found.append(time.perf_counter() - started)
             cluster.start(victim)
             cluster.wait_leader()

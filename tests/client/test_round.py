@@ -133,3 +133,26 @@ def test_after_a_head_start_an_answer_that_is_enough_ends_the_round() -> None:
     round_.on_answer("a", "I lead")
     assert round_.is_over
     assert not round_.end().failures
+
+
+def test_in_a_head_start_the_address_that_an_answer_refers_to_is_asked_alone() -> None:
+    """A follower refers to the leader, which refers to itself."""
+    round_: Round[str] = Round(["a", "b", "c"], Deadline(5.0), enough=Answered(3), refers=str, head_start=60.0)
+    assert round_.due() == ["a"]
+    round_.on_answer("a", "c")
+    assert round_.due() == ["c"]
+    assert round_.due() == []
+    round_.on_answer("c", "c")
+    assert round_.due() == ["b"]
+
+
+def test_an_answer_may_refer_to_an_address_that_only_it_names() -> None:
+    """The leader need not be among the endpoints."""
+    round_: Round[str] = Round(
+        ["a", "b"], Deadline(5.0), more=lambda answer: [answer], enough=Answered(2), refers=str, head_start=60.0
+    )
+    assert round_.due() == ["a"]
+    round_.on_answer("a", "d")
+    assert round_.due() == ["d"]
+    round_.on_answer("d", "d")
+    assert round_.is_over

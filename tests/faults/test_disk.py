@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.cluster import Cluster
-from raftctl.connection import Connection
-from raftctl.link import Deadline, LinkError, Pin
+from raftnode.client import Client
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ConnectionFailed
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
 from raftnode.wire import kv
 from raftnode.wire.client import ErrorCode, Failed, Write, Written
 from tests.faults.disk import failing_fdatasync, set_read_only, small_disk
-from tests.support.load import TOTAL, Load, ask_for, load
+from tests.support.load import TOTAL, Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster, running_cluster
 from tests.support.scale import FAULT_ROUNDS, SECONDS_MAX
 
@@ -49,20 +51,19 @@ def test_a_node_whose_fsync_fails_ends_and_what_was_acknowledged_stays(
 def test_a_write_whose_fsync_failed_is_never_acknowledged(tmp_path: Path) -> None:
     """A cluster of one: the only disk fails, so the write has no answer; nothing says that it was done."""
     with running_cluster(tmp_path, size=1) as cluster:
-        connection = Connection(cluster.endpoints[0], Deadline(READY_SECONDS), Pin())
+        connection = Connection(cluster.endpoints[0], ClusterGuard())
         put = Write(0, 0, 1, 0, kv.encode(kv.Put(b"before", b"1")))
         assert isinstance(connection.call(put, Deadline(READY_SECONDS)), Written)
         with failing_fdatasync(cluster.pid("n1"), "error=EIO"):
-            with pytest.raises(LinkError, match=r"closed the connection|reset by peer"):
+            with pytest.raises(ConnectionFailed, match=r"closed the connection|reset by peer"):
                 connection.call(Write(0, 0, 1, 0, kv.encode(kv.Put(b"unlucky", b"1"))), Deadline(READY_SECONDS))
             assert cluster.wait_exit("n1") == 1
         cluster.start("n1")
         cluster.wait_leader()
-        with Cluster(cluster.endpoints, Deadline(READY_SECONDS)) as reader:
-            found = ask_for(reader, kv.Get(b"before"))
-            assert isinstance(found, kv.GetResult)
-            assert found.item is not None
-            assert found.item.value == b"1"
+        with Client(cluster.endpoints, timeout=READY_SECONDS) as reader:
+            found = reader.get(b"before")
+            assert found is not None
+            assert found.value == b"1"
 
 
 def test_writes_go_on_when_the_leaders_disk_hangs(tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ def lead_with(cluster: ProcessCluster, name: str) -> None:
 
 def check_full_node(cluster: ProcessCluster, clients: Load) -> None:
     """n1 answers a read from its own state, and takes no write: it says no_space, or that another leads."""
-    connection = Connection(cluster.addresses["n1"], Deadline(READY_SECONDS), Pin())
+    connection = Connection(cluster.addresses["n1"], ClusterGuard())
     answer = connection.call(Write(0, 0, 1, 0, kv.encode(kv.Put(b"refused", b"1"))), Deadline(READY_SECONDS))
     assert isinstance(answer, Failed), answer
     assert answer.code in (ErrorCode.NO_SPACE, ErrorCode.NOT_LEADER, ErrorCode.NO_LEADER, ErrorCode.TIMED_OUT)

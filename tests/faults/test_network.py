@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.link import Deadline
+from raftnode.client.transport import Deadline
 from tests.support.load import Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster
 from tests.support.proxy import Faults, ProxyNetwork, proxied_cluster

@@ -1,17 +1,18 @@
 """Real processes that stand still and come back, not knowing that time has passed."""
 
+import contextlib
 import signal
-import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from raftctl.connection import Connection
-from raftctl.link import Deadline, Pin
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ConnectionFailed
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
 from raftnode.wire import kv
-from raftnode.wire.client import Read, decode_answer
-from raftnode.wire.frame import FrameDecoder, encode_frame
+from raftnode.wire.client import Read
 from tests.support.load import CLIENTS, TOTAL, Load, load
 from tests.support.processes import READY_SECONDS, ProcessCluster
 from tests.support.proxy import proxied_cluster
@@ -63,27 +64,23 @@ class EarlyRead:
     """A read of the total that lies in its node's socket before the node looks for it."""
 
     def __init__(self, address: str) -> None:
-        self._socket: socket.socket = Connection(address, Deadline(READY_SECONDS), Pin()).detach()
-        self._socket.settimeout(READY_SECONDS)
-        self._least = self._began = 0
+        self._connection = Connection(address, ClusterGuard())
+        self._connection.open(Deadline(READY_SECONDS))
+        self._number = self._least = self._began = 0
 
     def ask(self, least: int) -> None:
         """Send it; `least` increments are acknowledged."""
         self._least, self._began = least, time.monotonic_ns()
-        self._socket.sendall(encode_frame(Read(1, kv.encode(kv.Get(TOTAL.encode())))))
+        self._number = self._connection.send(Read(0, kv.encode(kv.Get(TOTAL.encode()))))
+        self._connection.flush()
 
     def check(self, name: str, clients: Load) -> None:
         """Take the answer into the history: it counts at least what was acknowledged before, or there is none."""
-        decoder, bodies = FrameDecoder(), list[bytes]()
-        with self._socket:
-            while not bodies:
-                try:
-                    data = self._socket.recv(4096)
-                except ConnectionError:
-                    data = b""
-                if not data:
-                    # The node may hang up on whoever waited for it; that is no answer, and so no stale one.
-                    return
-                bodies = decoder.feed(data)
-        value = clients.heard(name, self._began, decode_answer(bodies[0]))
+        with contextlib.closing(self._connection):
+            try:
+                answer = self._connection.wait_for(self._number, Deadline(READY_SECONDS))
+            except ConnectionFailed:
+                # The node may hang up on whoever waited for it; that is no answer, and so no stale one.
+                return
+        value = clients.heard(name, self._began, answer)
         assert value is None or int(value) >= self._least

@@ -16,7 +16,6 @@ from unittest.mock import patch
 import pytest
 
 from raftctl.commands.kv.values import take_value
-from raftctl.exchange import Asked
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.contexts import endpoint_sources
 from raftctl.local.processes import Child, running_pid
@@ -24,6 +23,7 @@ from raftctl.main import dispatch
 from raftctl.output.report import Output
 from raftctl.view.cluster_view import status_report
 from raftctl.view.survey import view_of
+from raftnode.client.fanout import Answers
 from raftnode.config.cluster_file import ClusterFile
 from raftnode.config.errors import CliError
 from raftnode.config.settings import NodeSettings, SettingsError
@@ -161,7 +161,7 @@ def _show_status(data: bytes) -> None:
     with contextlib.suppress(FrameError):
         answer = decode_answer(data)
         if isinstance(answer, StatusResult):
-            report = status_report(view_of([answer.status], Asked()), {})
+            report = status_report(view_of([answer.status], Answers()), {})
             out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
             with contextlib.redirect_stdout(out):
                 for form in ("table", "json", "yaml"):

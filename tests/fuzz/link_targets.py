@@ -8,15 +8,12 @@ from types import TracebackType
 import msgspec
 
 from raftctl.commands.cluster.load import run_load, writer
-from raftctl.connection import Connection
-from raftctl.exchange import ask_all
-from raftctl.link import Deadline, LinkError, Pin
-from raftnode.client import connection as client_connection
-from raftnode.client import fanout
-from raftnode.client import transport as client_transport
+from raftnode.client.connection import Connection
 from raftnode.client.errors import ConnectionFailed
+from raftnode.client.fanout import ask_all
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.protocol import ClientProtocol
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import CliError
 from raftnode.core.errors import TransportError
 from raftnode.daemon.admin import RequestFailed, ask
@@ -68,15 +65,6 @@ def link_targets(node: SayingNode) -> list[Target]:
     spoken = [welcome + encode_frame(answer) for answer in answers]
     spoken.append(encode_frame(Rejected("cluster", "this is another cluster")))
 
-    def one_node(data: bytes) -> None:
-        node.says = data
-        deadline = Deadline(PATIENCE_S)
-        with contextlib.suppress(LinkError):
-            connection = Connection(node.address, deadline, Pin())
-            with contextlib.closing(connection):
-                answer = connection.call(GetStatus(0), deadline)
-                assert answer.id == 1
-
     def protocol_alone(data: bytes) -> None:
         protocol = ClientProtocol(ClusterGuard(), "n1:7001")
         protocol.send(GetStatus(0))
@@ -84,22 +72,17 @@ def link_targets(node: SayingNode) -> list[Target]:
             for answer in protocol.receive_data(data):
                 assert answer.id == 1
 
-    def one_node_of_the_client(data: bytes) -> None:
+    def one_node(data: bytes) -> None:
         node.says = data
-        deadline = client_transport.Deadline(PATIENCE_S)
-        connection = client_connection.Connection(node.address, ClusterGuard())
+        deadline = Deadline(PATIENCE_S)
+        connection = Connection(node.address, ClusterGuard())
         with contextlib.suppress(ConnectionFailed), contextlib.closing(connection):
             assert connection.call(GetStatus(0), deadline).id == 1
 
-    def many_nodes_of_the_client(data: bytes) -> None:
-        node.says = data
-        asked = fanout.ask_all([node.address], GetStatus(0), client_transport.Deadline(PATIENCE_S))
-        assert asked.is_settled(node.address)
-
     def many_nodes(data: bytes) -> None:
         node.says = data
-        asked = ask_all([node.address], GetStatus(1), Deadline(PATIENCE_S))
-        assert asked.settled(node.address)
+        asked = ask_all([node.address], GetStatus(0), Deadline(PATIENCE_S))
+        assert asked.is_settled(node.address)
 
     def admin(data: bytes) -> None:
         node.says = data
@@ -110,16 +93,20 @@ def link_targets(node: SayingNode) -> list[Target]:
         node.says = data
         with contextlib.suppress(CliError):
             run_load(
-                node.address, Pin(), [writer(1, b"x")], depth=2, seconds=0.0, sessions=True, report=lambda text: None
+                node.address,
+                ClusterGuard(),
+                [writer(1, b"x")],
+                depth=2,
+                seconds=0.0,
+                sessions=True,
+                report=lambda text: None,
             )
 
     assert OpenSession(1).id == 1
     return [
         Target("the client's protocol", spoken, protocol_alone),
-        Target("a node, to a client", spoken, one_node_of_the_client),
-        Target("nodes, to a client", spoken, many_nodes_of_the_client),
-        Target("a node, to raftctl", spoken, one_node),
-        Target("nodes, to raftctl", spoken, many_nodes),
+        Target("a node, to a client", spoken, one_node),
+        Target("nodes, to a client", spoken, many_nodes),
         Target("a node, to raftnode join", spoken, admin),
         Target("a node, to raftctl bench", spoken, bench),
     ]

@@ -21,8 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
-from raftctl.exchange import ask_all
-from raftctl.link import Deadline
+from raftnode.client.fanout import ask_all
+from raftnode.client.transport import Deadline
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -38,7 +38,6 @@ from raftnode.wire.client import (
     ChangeMembers,
     GetStatus,
     NodeStatus,
-    StatusResult,
     TransferLeadership,
     decode_request,
 )
@@ -200,8 +199,8 @@ class RealNode:
 
     def _status(self) -> NodeStatus:
         address = self.cluster.addresses["n1"]
-        answer = ask_all([address], GetStatus(1), Deadline(PATIENCE_S)).answers.get(address)
-        assert isinstance(answer, StatusResult), "n1 does not answer"
+        answer = ask_all([address], GetStatus(0), Deadline(PATIENCE_S)).answers.get(address)
+        assert answer is not None, "n1 does not answer"
         return answer.status
 
     def _resident(self) -> int:

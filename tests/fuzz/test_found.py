@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from raftctl.connection import Connection
-from raftctl.exchange import ask_all
 from raftctl.inspect.data_dir import members_record
-from raftctl.link import Deadline, LinkError, Pin
 from raftctl.local.contexts import split_address
 from raftctl.local.processes import running_pid
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ConnectionFailed
+from raftnode.client.fanout import ask_all
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import InternalError, UsageError
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import InvariantError, StorageError
@@ -129,16 +131,16 @@ def test_a_client_that_meets_another_protocol_says_so(said: bytes) -> None:
     with SayingNode() as node:
         for before in (b"", encode_frame(Welcome(PROTOCOL_VERSION, "c", 1, "i"))):
             node.says = before + said
-            with pytest.raises(LinkError, match="does not speak this protocol"):
-                Connection(node.address, Deadline(PATIENCE_S), Pin()).call(GetStatus(0), Deadline(PATIENCE_S))
+            with pytest.raises(ConnectionFailed, match="does not speak this protocol"):
+                Connection(node.address, ClusterGuard()).call(GetStatus(0), Deadline(PATIENCE_S))
 
 
 def test_an_answer_to_another_request_is_refused() -> None:
     """A node that answers a question for its status with a new session is none of ours."""
     with SayingNode() as node:
         node.says = encode_frame(Welcome(PROTOCOL_VERSION, "c", 1, "i")) + encode_frame(SessionOpened(1, 7))
-        with pytest.raises(LinkError, match="answers a GetStatus with a SessionOpened"):
-            Connection(node.address, Deadline(PATIENCE_S), Pin()).call(GetStatus(0), Deadline(PATIENCE_S))
+        with pytest.raises(ConnectionFailed, match="answers a GetStatus with a SessionOpened"):
+            Connection(node.address, ClusterGuard()).call(GetStatus(0), Deadline(PATIENCE_S))
         failure = ask_all([node.address], GetStatus(1), Deadline(PATIENCE_S)).failures[node.address]
         assert "answers a GetStatus with a SessionOpened" in failure.reason
 

@@ -15,7 +15,7 @@ from sortedcontainers import SortedList
 
 from raftctl.inspect import comparison
 from raftctl.inspect.comparison import Page, first_surplus
-from raftctl.link import Deadline
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import NoLeader
 from raftnode.core.types import EntryKind, LogEntry
 from raftnode.machine.kv.machine import KvMachine

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from raftctl.failures import failure_error
+from raftctl.client_errors import explain
 from raftctl.main import run
+from raftnode.client.errors import failed_error
 from raftnode.config import errors
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed
 from tests.raftctl.conftest import Cli
@@ -41,13 +42,13 @@ ROOT = Path(__file__).resolve().parents[2]
 )
 def test_every_refusal_of_a_node_has_its_exit_code(code: ErrorCode, exit_code: int) -> None:
     """Rule 4: nothing that failed exits 0."""
-    assert failure_error(Failed(1, code, "text")).exit_code == exit_code
+    assert explain(failed_error(Failed(1, code, "text"))).exit_code == exit_code
 
 
 def test_every_code_of_the_protocol_is_covered() -> None:
     """A new code may not fall through."""
-    assert all(failure_error(Failed(1, code, "text")).exit_code for code in ErrorCode)
-    assert failure_error(Failed(1, ErrorCode.TIMED_OUT, "text", UNKNOWN)).exit_code == 7
+    assert all(explain(failed_error(Failed(1, code, "text"))).exit_code for code in ErrorCode)
+    assert explain(failed_error(Failed(1, ErrorCode.TIMED_OUT, "text", UNKNOWN))).exit_code == 7
 
 
 def test_an_error_is_three_lines(cli: Cli) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from raftctl.link import Deadline
+from raftnode.client.transport import Deadline
 from tests.support.processes import READY_SECONDS, ProcessCluster, running_cluster
 
 pytestmark = pytest.mark.processes

@@ -14,12 +14,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from raftctl.cluster import Cluster, Repeat
-from raftctl.connection import Connection
-from raftctl.link import Deadline, LinkError, Pin
-from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
+from raftnode.client import Client
+from raftnode.client.blocking import BlockingNetwork, run
+from raftnode.client.cluster import Dispatcher
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ConnectionFailed, NoLeader, OutcomeUnknown, Refused
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
 from raftnode.wire import kv
-from raftnode.wire.client import Answer, Failed, Read, ReadResult, Write, Written
+from raftnode.wire.client import Answer, Failed, Read, ReadResult, Write
 from tests.simulation.commands import command_of, output_of
 from tests.simulation.history import Operation, OperationName, Outcome, write_history
 from tests.simulation.linearizability import violations
@@ -32,7 +35,6 @@ CLIENTS = 4
 TOTAL = "total"
 EPOCH_OPERATIONS = 500
 """After so many the clients go on with new keys: few unknown writes are left that a key's later reads could show."""
-PAGE_KEYS = 1000
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,10 @@ class LoadClient(threading.Thread):
 
     def run(self) -> None:
         try:
-            with Cluster(self._load.endpoints, Deadline(OPERATION_SECONDS)) as cluster:
+            with contextlib.closing(BlockingNetwork(ClusterGuard())) as network:
+                dispatcher = Dispatcher(self._load.endpoints, network)
                 while not self._load.stopping.is_set():
-                    step = self._choose()
-                    cluster.deadline = Deadline(OPERATION_SECONDS if step.in_session else ONCE_SECONDS)
-                    self._do(cluster, step)
+                    self._do(dispatcher, self._choose())
         except Exception as error:
             self.problem = f"{self.name}: {type(error).__name__}: {error}"
         self._load.wake()
@@ -93,12 +94,13 @@ class LoadClient(threading.Thread):
             case _:
                 return Step("get", rng.choice((register, counter, TOTAL)))
 
-    def _do(self, cluster: Cluster, step: Step) -> None:
+    def _do(self, dispatcher: Dispatcher, step: Step) -> None:
+        deadline = Deadline(OPERATION_SECONDS if step.in_session else ONCE_SECONDS)
         began = time.monotonic_ns()
         outcome: Outcome = "ok"
         output: str | int | bool | None = None
         try:
-            result = self._ask(cluster, step)
+            result = self._ask(dispatcher, step, deadline)
             output = output_of(step.op, result)
         except OutcomeUnknown:
             if step.in_session:
@@ -112,7 +114,7 @@ class LoadClient(threading.Thread):
             if not self._load.waits_for_room:
                 raise
             outcome = "fail"
-            cluster.deadline.pause()
+            deadline.pause()
         else:
             self._remember(step, result)
         self._load.record(
@@ -132,17 +134,17 @@ class LoadClient(threading.Thread):
             self.acknowledged += 1
             self._load.wake()
 
-    def _ask(self, cluster: Cluster, step: Step) -> kv.KvResult:
+    def _ask(self, dispatcher: Dispatcher, step: Step, deadline: Deadline) -> kv.KvResult:
         if step.op == "get":
-            return ask_for(cluster, kv.Get(step.key.encode()))
+            read = Read(0, kv.encode(kv.Get(step.key.encode())))
+            return kv.decode_result(run(dispatcher.call(read, deadline)).result)
         command = kv.encode(command_of(step.op, step.key, step.arg, step.expected))
         if not step.in_session:
-            written = cluster.call_leader(Write(0, 0, 1, 0, command), Repeat.NEVER)
-            assert isinstance(written, Written), written
+            written = run(dispatcher.call(Write(0, 0, 1, 0, command), deadline))
             return kv.decode_result(written.result)
-        written = cluster.write(command)
-        self._session = self._session or cluster._session
-        assert cluster._session == self._session, "the session was lost"
+        written = run(dispatcher.write(command, deadline))
+        self._session = self._session or dispatcher.session
+        assert dispatcher.session == self._session, "the session was lost"
         return kv.decode_result(written.result)
 
     def _remember(self, step: Step, result: kv.KvResult) -> None:
@@ -180,22 +182,15 @@ class Onlooker(threading.Thread):
 
     def _look(self) -> None:
         try:
-            with contextlib.closing(Connection(self._address, Deadline(ONCE_SECONDS), Pin())) as connection:
+            with contextlib.closing(Connection(self._address, ClusterGuard())) as connection:
                 while not self._over.is_set():
                     began = time.monotonic_ns()
                     answer = connection.call(Read(0, kv.encode(kv.Get(TOTAL.encode()))), Deadline(ONCE_SECONDS))
                     self._load.heard(self.name, began, answer)
                     if isinstance(answer, Failed):
                         Deadline(ONCE_SECONDS).pause()
-        except LinkError:
+        except ConnectionFailed:
             Deadline(ONCE_SECONDS).pause()
-
-
-def ask_for(cluster: Cluster, query: kv.Get | kv.List) -> kv.KvResult:
-    """Return the result of a linearizable read."""
-    answer = cluster.call_leader(Read(0, kv.encode(query)))
-    assert isinstance(answer, ReadResult), answer
-    return kv.decode_result(answer.result)
 
 
 class Load:
@@ -279,8 +274,8 @@ class Load:
     def put(self, key: str, value: str) -> None:
         """Write once beside the clients, and take it into the history."""
         began = time.monotonic_ns()
-        with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as cluster:
-            cluster.write(kv.encode(command_of("put", key, value)))
+        with Client(self.endpoints, timeout=OPERATION_SECONDS) as client:
+            client.put(key, value)
         self.record(
             Operation(
                 client="test",
@@ -324,7 +319,7 @@ class Load:
 
     def _check(self) -> None:
         self._check_clients()
-        with Cluster(self.endpoints, Deadline(OPERATION_SECONDS)) as reader:
+        with Client(self.endpoints, timeout=OPERATION_SECONDS) as reader:
             found = self._read_back(reader)
         wrong = [str(violation) for violation in violations(self.history)]
         unasked = found.keys() - {operation.key for operation in self.history}
@@ -336,17 +331,10 @@ class Load:
         unknown = sum(operation.outcome == "unknown" for operation in self.history)
         print(f"{len(self.history)} operations, {unknown} of them of unknown outcome; {TOTAL} is {total}")
 
-    def _read_back(self, reader: Cluster) -> dict[str, str]:
+    def _read_back(self, reader: Client) -> dict[str, str]:
         """Read all pairs, and take a read of each key into the history; return what was found."""
-        found: dict[str, str] = {}
-        start, more, began = b"", True, time.monotonic_ns()
-        while more:
-            page = ask_for(reader, kv.List(b"", start=start, limit=PAGE_KEYS))
-            assert isinstance(page, kv.ListResult), page
-            found |= {item.key.decode(): item.value.decode() for item in page.items}
-            more = page.more
-            if more:
-                start = page.items[-1].key + b"\0"
+        began = time.monotonic_ns()
+        found = {item.key.decode(): item.value.decode() for item in reader.list()}
         ended = time.monotonic_ns()
         for key in sorted({operation.key for operation in self.history}):
             self.record(

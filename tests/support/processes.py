@@ -12,9 +12,9 @@ from pathlib import Path
 
 import tomli_w
 
-from raftctl.exchange import ask_all
-from raftctl.link import Deadline
-from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
+from raftnode.client.fanout import ask_all
+from raftnode.client.transport import Deadline
+from raftnode.wire.client import GetStatus, NodeStatus
 
 READY_SECONDS = 30.0
 """How long anything that the tests wait for may take on a busy machine."""
@@ -152,12 +152,8 @@ class ProcessCluster:
 
     def statuses(self) -> dict[str, NodeStatus]:
         """Return the status of every node that answers."""
-        asked = ask_all(self.endpoints, GetStatus(1), Deadline(5.0))
-        return {
-            answer.status.node_name: answer.status
-            for answer in asked.answers.values()
-            if isinstance(answer, StatusResult)
-        }
+        found = ask_all(self.endpoints, GetStatus(0), Deadline(5.0))
+        return {answer.status.node_name: answer.status for answer in found.answers.values()}
 
     def wait_for(self, what: str, condition: Callable[[dict[str, NodeStatus]], bool]) -> dict[str, NodeStatus]:
         """Ask all nodes until `condition` holds of their statuses."""

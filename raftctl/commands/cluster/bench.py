@@ -54,7 +54,7 @@ def bench(
         run_load,
         writer,
     )
-    from raftctl.link import Pin
+    from raftnode.client.guard import ClusterGuard
 
     with run.cluster() as cluster:
         view = led_view(cluster)
@@ -62,16 +62,16 @@ def bench(
     if dry_run:
         _would_run(run, view.leader.node_name, connections, depth)
         return
-    address, pin, value = view.leader.address, Pin(view.cluster_id), b"x" * value_bytes
+    address, guard, value = view.leader.address, ClusterGuard(view.cluster_id), b"x" * value_bytes
     try:
         if op == "get":
-            each_key(put_each(value), address, pin)
+            each_key(put_each(value), address, guard)
         makers = [writer(i, value) if op == "put" else reader(i) for i in range(connections)]
         figures = run_load(
-            address, pin, makers, depth=depth, seconds=seconds, sessions=op == "put", report=run.progress()
+            address, guard, makers, depth=depth, seconds=seconds, sessions=op == "put", report=run.progress()
         )
     finally:
-        each_key(delete_each, address, pin)
+        each_key(delete_each, address, guard)
     if not figures.latencies:
         raise benchmark_failed(figures)
     record = {

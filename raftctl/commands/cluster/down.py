@@ -7,10 +7,10 @@ from typing import Annotated
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.commands.cluster.up import CLUSTER_FILE, NODE, POLL_S
-from raftctl.link import Deadline
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.processes import lock_held, running_pid, send_signal
 from raftctl.output.report import Report, note
+from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import OutcomeUnknown
 

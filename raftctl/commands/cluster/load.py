@@ -3,19 +3,20 @@
 Each connection writes in a session of its own, as any client does, so that what is measured is what clients get.
 """
 
+import contextlib
 import selectors
-import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from raftctl.connection import Connection
-from raftctl.failures import VERSIONS, failure_error
-from raftctl.link import RECEIVE_BYTES, Deadline, LinkError, Pin
-from raftnode.config.errors import CliError, InternalError, Unreachable
-from raftnode.wire.client import Answer, AnyRequest, Failed, OpenSession, Read, SessionOpened, Write, decode_answer
-from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
+from raftctl.cluster import command_error
+from raftnode.client.connection import Connection
+from raftnode.client.errors import ClientError, ConnectionFailed, failed_error
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
+from raftnode.config.errors import CliError, Unreachable
+from raftnode.wire.client import Failed, OpenSession, Read, Request, Write
 from raftnode.wire.kv import Delete, Get, Put, encode
 
 PREFIX: Final = b"raftctl-bench/"
@@ -26,7 +27,7 @@ IDLE_S: Final = 10.0
 """How long the last answers may take."""
 
 
-Maker = Callable[[int, int, int], AnyRequest]
+Maker = Callable[[int, int, int], Request[Any]]
 """Gives the request of a number, in a session, with the number up to which every answer is there."""
 
 
@@ -54,73 +55,46 @@ def key(number: int) -> bytes:
     return PREFIX + b"%03d" % (number % KEYS)
 
 
-class Client:
-    """One connection, and its requests in flight by number; `total` of them at most, where that is given."""
+class LoadConnection:
+    """One connection that keeps `depth` requests in flight; `total` of them in all, where that is given."""
 
-    def __init__(self, sock: socket.socket, figures: Figures, depth: int, make: Maker, total: int = 0) -> None:
-        self.socket = sock
+    def __init__(self, connection: Connection, figures: Figures, depth: int, make: Maker, total: int = 0) -> None:
+        self.connection = connection
         self.in_flight: dict[int, float] = {}
         self._figures = figures
         self._depth = depth
         self._make = make
         self._total = total
-        self._decoder = FrameDecoder()
         self._session = 0
         self._count = 0
-        self._pending = b""
-
-    @property
-    def wants_to_write(self) -> bool:
-        return bool(self._pending)
 
     def begin(self, session: int) -> None:
-        """Put the first requests on their way."""
+        """Send the first requests."""
         self._session = session
-        self._send([self._next() for _ in range(self._depth)])
+        for _ in range(self._depth):
+            self._send_next()
+        self.connection.flush()
 
-    def read(self, *, go_on: bool) -> None:
-        """Take what has arrived; with `go_on`, a new request goes out for each answer. Raises CliError."""
-        try:
-            data = self.socket.recv(RECEIVE_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        if not data:
-            raise ConnectionResetError("the node closed the connection")
+    def advance(self, *, go_on: bool) -> None:
+        """Take what has arrived; with `go_on`, send a request for each answer. Raises ConnectionFailed."""
+        answers = self.connection.advance()
         now = time.perf_counter()
-        out: list[bytes] = []
-        for body in self._decoder.feed(data):
-            self._take(decode_answer(body), now)
+        for answer in answers:
+            began = self.in_flight.pop(answer.id)
+            if isinstance(answer, Failed):
+                self._figures.errors += 1
+            else:
+                self._figures.latencies.append(now - began)
             if go_on and (not self._total or self._count < self._total):
-                out.append(self._next())
-        self._send(out)
+                self._send_next()
+        if answers:
+            self.connection.flush()
 
-    def flush(self) -> None:
-        """Write what the socket did not take before."""
-        self._send([])
-
-    def _take(self, answer: Answer, now: float) -> None:
-        began = self.in_flight.pop(answer.id, None)
-        if began is None:
-            raise InternalError("a node answered what it was not asked", f"request {answer.id}", VERSIONS)
-        if isinstance(answer, Failed):
-            self._figures.errors += 1
-        else:
-            self._figures.latencies.append(now - began)
-
-    def _next(self) -> bytes:
+    def _send_next(self) -> None:
         self._count += 1
         number = self._count
-        message = encode_frame(self._make(number, self._session, min(self.in_flight, default=number) - 1))
+        self.connection.send(self._make(number, self._session, min(self.in_flight, default=number) - 1))
         self.in_flight[number] = time.perf_counter()
-        return message
-
-    def _send(self, messages: Iterable[bytes]) -> None:
-        self._pending += b"".join(messages)
-        if self._pending:
-            try:
-                self._pending = self._pending[self.socket.send(self._pending) :]
-            except (BlockingIOError, InterruptedError):
-                return
 
 
 def writer(client: int, value: bytes) -> Maker:
@@ -135,7 +109,7 @@ def reader(client: int) -> Maker:
 
 def run_load(
     address: str,
-    pin: Pin,
+    guard: ClusterGuard,
     makers: list[Maker],
     *,
     depth: int,
@@ -145,14 +119,13 @@ def run_load(
 ) -> Figures:
     """Load the node at `address` with one connection for each maker. Raises CliError where it cannot be reached."""
     figures = Figures()
-    with selectors.DefaultSelector() as selector:
-        clients: list[Client] = []
+    with _explained(), selectors.DefaultSelector() as selector:
+        clients: list[LoadConnection] = []
         opened: list[int] = []
         try:
             for make in makers:
-                sock, session = _open(address, pin, sessions=sessions)
-                clients.append(Client(sock, figures, depth, make))
-                selector.register(sock, selectors.EVENT_READ, clients[-1])
+                connection, session = _open(address, guard, sessions=sessions)
+                clients.append(LoadConnection(connection, figures, depth, make))
                 opened.append(session)
             started = time.perf_counter()
             for client, session in zip(clients, opened, strict=True):
@@ -162,27 +135,30 @@ def run_load(
             figures.elapsed = time.perf_counter() - started
         finally:
             for client in clients:
-                client.socket.close()
+                client.connection.close()
     figures.latencies.sort()
     return figures
 
 
-def _open(address: str, pin: Pin, *, sessions: bool) -> tuple[socket.socket, int]:
-    """Return a connected socket that does not block, and the session that was opened on it (0 for none)."""
+def _open(address: str, guard: ClusterGuard, *, sessions: bool) -> tuple[Connection, int]:
+    """Return a connection, and the session that was opened on it (0 for none). Raises ClientError."""
     deadline = Deadline(IDLE_S)
+    connection = Connection(address, guard)
+    connection.open(deadline)
+    opened = connection.call(OpenSession(0), deadline) if sessions else None
+    if isinstance(opened, Failed):
+        connection.close()
+        raise failed_error(opened)
+    return connection, 0 if opened is None else opened.session
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Turn what the client library raises into the error that the user is told."""
     try:
-        connection = Connection(address, deadline, pin)
-        session = 0
-        if sessions:
-            answer = connection.call(OpenSession(0), deadline)
-            if isinstance(answer, Failed):
-                connection.close()
-                raise failure_error(answer)
-            assert isinstance(answer, SessionOpened), "OpenSession is answered by SessionOpened"
-            session = answer.session
-        return connection.detach(), session
-    except LinkError as error:
-        raise Unreachable(f"{address} does not answer", error.reason, "see which nodes do: raftctl status") from error
+        yield
+    except ClientError as error:
+        raise command_error(error) from error
 
 
 def _drive(
@@ -196,39 +172,47 @@ def _drive(
             figures.errors += sum(len(registered.data.in_flight) for registered in selector.get_map().values())
             return
         report(f"{now - started:.0f} s: {len(figures.latencies)} requests answered, {figures.errors} failed")
-        for registered, events in selector.select(0.5):
-            client = registered.data
+        for registered, _ in selector.select(0.5):
+            client: LoadConnection = registered.data
             try:
-                if events & selectors.EVENT_WRITE:
-                    client.flush()
-                if events & selectors.EVENT_READ:
-                    client.read(go_on=time.perf_counter() < until)
-            except (OSError, FrameError):
+                client.advance(go_on=time.perf_counter() < until)
+            except ConnectionFailed:
                 # The node died, or was told to go: what was on its way counts as failed.
                 figures.errors += len(client.in_flight)
-                selector.unregister(client.socket)
+                selector.unregister(registered.fileobj)
+                client.connection.close()
                 continue
-            if not client.in_flight and not client.wants_to_write:
-                selector.unregister(client.socket)
+            if not client.in_flight:
+                selector.unregister(registered.fileobj)
             else:
-                _watch(selector, client)
+                _watch(selector, client, registered.events)
 
 
-def _watch(selector: selectors.BaseSelector, client: Client) -> None:
-    events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.wants_to_write else 0)
-    selector.modify(client.socket, events, client)
+def _watch(selector: selectors.BaseSelector, client: LoadConnection, watched: int = 0) -> None:
+    """Wait for what the connection waits for. `watched` is what is waited for already (0: nothing)."""
+    connection = client.connection
+    assert connection.socket is not None, "the connection is open"
+    events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_to_write else 0)
+    if not watched:
+        selector.register(connection.socket, events, client)
+    elif events != watched:
+        selector.modify(connection.socket, events, client)
 
 
-def each_key(make: Callable[[bytes], bytes], address: str, pin: Pin) -> None:
+def each_key(make: Callable[[bytes], bytes], address: str, guard: ClusterGuard) -> None:
     """Have one write applied for every key that a benchmark uses, many in flight. Raises CliError."""
     figures = Figures()
-    sock, _ = _open(address, pin, sessions=False)
-    with sock, selectors.DefaultSelector() as selector:
-        client = Client(sock, figures, DEPTH, lambda number, _s, _d: Write(number, 0, 0, 0, make(key(number))), KEYS)
-        selector.register(sock, selectors.EVENT_READ, client)
-        client.begin(0)
-        _watch(selector, client)
-        _drive(selector, figures, time.perf_counter(), EACH_KEY_S, lambda text: None)
+    with _explained(), selectors.DefaultSelector() as selector:
+        connection, _ = _open(address, guard, sessions=False)
+        client = LoadConnection(
+            connection, figures, DEPTH, lambda number, _s, _d: Write(number, 0, 0, 0, make(key(number))), KEYS
+        )
+        try:
+            client.begin(0)
+            _watch(selector, client)
+            _drive(selector, figures, time.perf_counter(), EACH_KEY_S, lambda text: None)
+        finally:
+            connection.close()
     if figures.errors or len(figures.latencies) != KEYS:
         raise benchmark_failed(figures)
 

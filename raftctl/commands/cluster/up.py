@@ -6,16 +6,16 @@ from typing import Annotated, Final
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.exchange import ask_all
-from raftctl.link import Deadline
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.processes import Child, raftnode_command, running_pid, start_node
 from raftctl.output.report import Report, note
 from raftctl.view.cluster_view import count_up, status_report
 from raftctl.view.survey import view_of
+from raftnode.client.fanout import ask_all
+from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import CliError, InternalError, NoLeader, OutcomeUnknown
-from raftnode.wire.client import GetStatus, NodeStatus, StatusResult
+from raftnode.wire.client import GetStatus, NodeStatus
 
 CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
 NODE: Final = Opt("--node", "Only this node; may be repeated.", "NAME")
@@ -88,8 +88,8 @@ def wait_for_answers(
     """Return when every node answers as itself. Raises InternalError for a child that ended, or a stranger."""
     while True:
         check_alive(children)
-        asked = ask_all([n.address for n in nodes], GetStatus(1), deadline.capped(1.0))
-        answering = {address: a.status for address, a in asked.answers.items() if isinstance(a, StatusResult)}
+        found = ask_all([n.address for n in nodes], GetStatus(0), deadline.capped(1.0))
+        answering = {address: a.status for address, a in found.answers.items()}
         for node in nodes:
             status = answering.get(node.address)
             if status is not None:

@@ -7,17 +7,18 @@ from typing import Annotated, Any, Final
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster import Cluster
+from raftctl.cluster import Cluster, command_error
 from raftctl.commands.log.log import FOLLOW
 from raftctl.commands.member.membership import the_member
-from raftctl.failures import failure_error
-from raftctl.link import Deadline
 from raftctl.output.report import Column, Report, json_text, note
 from raftctl.output.text import duration, escape_text
 from raftctl.view.survey import take_view
+from raftnode.client.errors import failed_error
+from raftnode.client.fanout import Answers
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import Unreachable, UsageError
 from raftnode.config.times import rfc3339
-from raftnode.wire.client import EventRecord, EventsResult, Failed, GetEvents
+from raftnode.wire.client import EventRecord, EventsResult, GetEvents
 
 SINCE: Final = Opt("--since", "What happened in the last 10m, since an RFC 3339 time, or after a cursor.", "WHEN")
 TYPE: Final = Opt("--type", "Only types that match, such as 'member.*'.", "GLOB")
@@ -114,7 +115,7 @@ def tail(
             source.lost = 0
     first = merge(sources, earliest)
     _emit(run, sources, first if since is not None else first[max(0, len(first) - lines) :])
-    cluster.pipe = run.output.pipe
+    cluster.end_with(run.output.pipe)
     while follow:
         if not _poll(cluster, sources, type_):
             time.sleep(RETRY_S)
@@ -169,35 +170,40 @@ def _sources(cluster: Cluster, node: str | None, cursor: str) -> list[Source]:
 def _drain(cluster: Cluster, source: Source, types: str) -> None:
     """Read what the node has now. Raises Unreachable."""
     while True:
-        asked = cluster.ask([source.address], GetEvents(1, source.cursor, types, PAGE), cluster.deadline)
-        if source.address in asked.failures:
+        found = cluster.ask([source.address], GetEvents(0, source.cursor, types, PAGE), cluster.deadline)
+        if source.address in found.failures:
             raise Unreachable(
                 f"{source.name} does not answer",
-                str(asked.failures[source.address]),
+                str(found.failures[source.address]),
                 "see who is up: raftctl status",
             )
-        if _take(source, asked.answers[source.address]) < PAGE:
+        _check(found)
+        if _take(source, found.answers[source.address]) < PAGE:
             return
 
 
 def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
     """Wait until a node has something new. Returns False at once where no node answers."""
     waiting = {s.address: s for s in sources}
-    asked = cluster.ask(
+    found = cluster.ask(
         waiting,
-        lambda address: GetEvents(1, waiting[address].cursor, types, PAGE, round(LONG_POLL_S * 1000)),
+        lambda address: GetEvents(0, waiting[address].cursor, types, PAGE, round(LONG_POLL_S * 1000)),
         Deadline(LONG_POLL_S + 2.0),
-        enough=lambda a: any(isinstance(e, EventsResult) and (e.events or e.lost) for e in a.answers.values()),
+        enough=lambda a: any(e.events or e.lost for e in a.answers.values()),
     )
-    for address, answer in asked.answers.items():
+    _check(found)
+    for address, answer in found.answers.items():
         _take(waiting[address], answer)
-    return bool(asked.answers)
+    return bool(found.answers)
 
 
-def _take(source: Source, answer: object) -> int:
-    if isinstance(answer, Failed):
-        raise failure_error(answer)
-    assert isinstance(answer, EventsResult), "GetEvents is answered by EventsResult"
+def _check(found: Answers[EventsResult]) -> None:
+    """Raise the error for a node that refuses."""
+    for failed in found.failed.values():
+        raise command_error(failed_error(failed))
+
+
+def _take(source: Source, answer: EventsResult) -> int:
     source.events.extend(answer.events)
     source.cursor = answer.cursor
     source.lost = -1 if -1 in (source.lost, answer.lost) else source.lost + answer.lost

@@ -20,7 +20,7 @@ from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_bytes
 from raftnode.config.errors import NotFound
 from raftnode.wire import kv
-from raftnode.wire.client import Consistency, Read, ReadResult
+from raftnode.wire.client import Consistency, Read
 
 CONSISTENCY = Opt(
     "--consistency",
@@ -166,8 +166,4 @@ def _pages(
 
 def read(cluster: Cluster, query: kv.KvQuery, consistency: str) -> kv.KvResult:
     """Ask the store. Raises CliError."""
-    request = Read(0, kv.encode(query), Consistency(consistency))
-    ask = cluster.call_leader if request.consistency is Consistency.LINEARIZABLE else cluster.call_any
-    answer = ask(request)
-    assert isinstance(answer, ReadResult), "Read is answered by ReadResult"
-    return kv_result(answer.result)
+    return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result)

@@ -7,10 +7,10 @@ from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
 from raftctl.commands.kv.read import read
 from raftctl.commands.kv.values import HEX, decode_key, key_record, kv_result, show_value
-from raftctl.link import Deadline
 from raftctl.output.text import bytes_field, escape_bytes
+from raftnode.client.transport import Deadline
 from raftnode.wire import kv
-from raftnode.wire.client import ReadResult, Watch
+from raftnode.wire.client import Watch
 
 LONG_POLL_S: Final = 10.0
 
@@ -32,7 +32,7 @@ def watch(
     """
     wanted = decode_key(prefix, hex_=hex_) if prefix else b""
     with run.cluster() as cluster:
-        cluster.pipe = run.output.pipe
+        cluster.end_with(run.output.pipe)
         if after is None:
             now = read(cluster, kv.List(wanted, limit=1, keys_only=True), "linearizable")
             assert isinstance(now, kv.ListResult), "List is answered by ListResult"
@@ -45,9 +45,7 @@ def _next(run: Invocation, cluster: Cluster, prefix: bytes, after: int, *, hex_:
     """Wait for changes, print them, and return the revision to go on from."""
     cluster.deadline = Deadline(run.timeout + LONG_POLL_S)
     request = Watch(0, kv.encode(kv.Changes(prefix, after)), round(LONG_POLL_S * 1000))
-    answer = cluster.call_any(request, LONG_POLL_S)
-    assert isinstance(answer, ReadResult), "Watch is answered by ReadResult"
-    result = kv_result(answer.result)
+    result = kv_result(cluster.call_any(request).result)
     assert isinstance(result, kv.ChangesResult), "Changes is answered by ChangesResult"
     if result.lost_before > after:
         run.output.emit_record(

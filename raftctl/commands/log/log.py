@@ -17,12 +17,12 @@ from raftctl.commands.log.offline import (
 )
 from raftctl.commands.member.membership import the_member
 from raftctl.inspect.data_dir import DATA_DIR
-from raftctl.link import Deadline
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text
 from raftctl.view.survey import take_view
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import NotFound, UsageError
-from raftnode.wire.client import GetLog, LogEntryView, LogResult
+from raftnode.wire.client import GetLog, LogEntryView
 
 NODE: Final = Opt("--node", "Ask this member; without it, the leader, or whoever answers.", "MEMBER")
 FOLLOW: Final = Opt("-f/--follow", "Go on with what comes.")
@@ -60,7 +60,7 @@ def range_(
         where = _address(cluster, node)
         entries: list[LogEntryView] = []
         while True:
-            result = _fetch(cluster, where, GetLog(0, lo + len(entries), hi))
+            result = cluster.call_any(GetLog(0, lo + len(entries), hi), where)
             entries.extend(result.entries)
             if not result.entries or entries[-1].entry.index >= min(hi, result.commit_index):
                 break
@@ -114,7 +114,7 @@ def tail(
         show_tail(run, data_dir, lines, from_)
         return
     with run.cluster() as cluster:
-        cluster.pipe = run.output.pipe
+        cluster.end_with(run.output.pipe)
         where = _address(cluster, node)
         if from_ is None:
             view = take_view(cluster)
@@ -134,9 +134,9 @@ def _follow(
         cluster.deadline = Deadline(timeout + (LONG_POLL_S if follow else 0.0))
         request = GetLog(0, index, index + 999, round(LONG_POLL_S * 1000) if follow else 0)
         try:
-            result = _fetch(cluster, where, request, LONG_POLL_S)
+            result = cluster.call_any(request, where)
         except NotFound as error:
-            first = _fetch(cluster, where, GetLog(0, 2**62, 2**62)).first_log_index
+            first = cluster.call_any(GetLog(0, 2**62, 2**62), where).first_log_index
             if error.code != "E_COMPACTED" or first <= index:
                 raise
             yield {"from": index, "to": first - 1}
@@ -221,12 +221,6 @@ def _address(cluster: Cluster, node: str | None) -> str:
     if view.leader is not None:
         cluster.start_at(view.leader.address)
     return ""
-
-
-def _fetch(cluster: Cluster, where: str, request: GetLog, wait_s: float = 0.0) -> LogResult:
-    answer = cluster.call_any(request, wait_s, where)
-    assert isinstance(answer, LogResult), "GetLog is answered by LogResult"
-    return answer
 
 
 def _check_offline(node: str | None) -> None:

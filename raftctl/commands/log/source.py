@@ -11,11 +11,11 @@ from raftctl.cluster import Cluster
 from raftctl.commands.log.offline import check_first
 from raftctl.commands.member.membership import the_member
 from raftctl.inspect.data_dir import open_log
-from raftctl.link import Deadline
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.survey import take_view
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import CliError, InternalError, NotFound, Unreachable, UsageError
-from raftnode.wire.client import GetLog, ListSnapshots, LogEntryView, LogResult, SnapshotsResult
+from raftnode.wire.client import GetLog, ListSnapshots, LogEntryView, LogResult
 
 SURVEY_S: Final = 1.0
 NO_INDEX: Final = 2**62
@@ -64,8 +64,7 @@ def log_source(run: Invocation, node: str | None, data_dir: str | None) -> Itera
         member = _chosen(view, node)
         cluster.deadline = Deadline(run.timeout)
         end = _page(cluster, member.address, NO_INDEX, NO_INDEX)
-        kept = cluster.call_any(ListSnapshots(0), 0.0, member.address)
-        assert isinstance(kept, SnapshotsResult), "ListSnapshots is answered by SnapshotsResult"
+        kept = cluster.call_any(ListSnapshots(0), member.address)
         yield LogSource(
             node=member.name,
             cluster_id=view.cluster_id,
@@ -146,9 +145,7 @@ def _pages(run: Invocation, cluster: Cluster, address: str, first: int, last: in
 
 
 def _page(cluster: Cluster, address: str, first: int, last: int) -> LogResult:
-    answer = cluster.call_any(GetLog(0, first, last), 0.0, address)
-    assert isinstance(answer, LogResult), "GetLog is answered by LogResult"
-    return answer
+    return cluster.call_any(GetLog(0, first, last), address)
 
 
 def discarded(error: NotFound) -> bool:

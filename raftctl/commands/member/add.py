@@ -16,12 +16,12 @@ from raftctl.commands.member.membership import (
     propose,
     wait_everywhere,
 )
-from raftctl.exchange import ask_all
-from raftctl.link import Deadline
 from raftctl.local.contexts import split_address
 from raftctl.view.cluster_view import Member, View
+from raftnode.client.fanout import ask_all
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import Conflict, OutcomeUnknown, Refused, UsageError
-from raftnode.wire.client import GetStatus, MemberAction, MemberOperation, StatusResult
+from raftnode.wire.client import GetStatus, MemberAction, MemberOperation
 
 STRANGER_S: Final = 1.0
 """How long we wait to hear who listens at a new member's address; most often nobody does yet."""
@@ -114,8 +114,8 @@ def existing(view: View, name: str, address: str) -> Member | None:
 
 def check_stranger(view: View, address: str) -> None:
     """Raise Refused where another cluster's, a removed or another member's node answers at a new member's address."""
-    answer = ask_all([address], GetStatus(1), Deadline(STRANGER_S)).answers.get(address)
-    if not isinstance(answer, StatusResult):
+    answer = ask_all([address], GetStatus(0), Deadline(STRANGER_S)).answers.get(address)
+    if answer is None:
         return
     there = answer.status
     listens = f"node {there.node_name} of cluster {there.cluster_name} ({there.cluster_id}) listens there"

@@ -19,8 +19,8 @@ from raftctl.commands.member.membership import (
     the_member,
     wait_everywhere,
 )
-from raftctl.link import Deadline
 from raftctl.view.cluster_view import View, find_member
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import NotFound, Refused, UsageError
 from raftnode.wire.client import MemberAction, MemberOperation, MembersChanged
 

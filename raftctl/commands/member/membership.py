@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from raftctl.cli.command import Opt
 from raftctl.cli.context import Invocation
-from raftctl.cluster import Cluster, Repeat
+from raftctl.cluster import Cluster
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import Member, View, build_view, find_member
 from raftctl.view.survey import take_view, view_of
@@ -51,11 +51,7 @@ def propose(
     cluster: Cluster, operations: Sequence[MemberOperation], *, dry_run: bool = False, force: bool = False
 ) -> MembersChanged:
     """Put a change to the leader. Raises CliError; OutcomeUnknown where the answer was lost."""
-    answer = cluster.call_leader(
-        ChangeMembers(0, list(operations), dry_run, force), Repeat.FREELY if dry_run else Repeat.NEVER
-    )
-    assert isinstance(answer, MembersChanged), "ChangeMembers is answered by MembersChanged"
-    return answer
+    return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force))
 
 
 def change_until(

@@ -19,9 +19,9 @@ from raftctl.commands.member.membership import (
     the_member,
     wait_everywhere,
 )
-from raftctl.link import Deadline
 from raftctl.local.contexts import split_address
 from raftctl.view.cluster_view import Member, View, find_member
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import Conflict, Refused, UsageError
 from raftnode.wire.client import MemberAction, MemberOperation
 

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from raftctl.cli.command import Arg, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster import Repeat
 from raftctl.commands.member.membership import (
     DRY_RUN,
     POLL_S,
@@ -15,7 +14,7 @@ from raftctl.commands.member.membership import (
     wait_everywhere,
 )
 from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
-from raftnode.wire.client import LeadershipTransferred, TransferLeadership
+from raftnode.wire.client import TransferLeadership
 
 
 @command("member transfer", connects=True, timeout=30.0)
@@ -55,7 +54,7 @@ def transfer(
             return
         request = TransferLeadership(0, target.id if target else 0, dry_run)
         try:
-            answer = cluster.call_leader(request, Repeat.FREELY if dry_run else Repeat.NEVER)
+            answer = cluster.call_leader(request)
         except (OutcomeUnknown, NoLeader):
             # The old leader's answer is easily lost when it steps down: what counts is who leads now.
             cluster.deadline.pause(POLL_S)
@@ -65,7 +64,6 @@ def transfer(
                 raise
             leader_id, term, changed = leader.node_id, leader.term, True
         else:
-            assert isinstance(answer, LeadershipTransferred), "the answer to TransferLeadership"
             leader_id, term, changed = answer.leader_id, answer.term, answer.changed
         name = next((m.name for m in view.members if m.id == leader_id), str(leader_id))
         if dry_run:

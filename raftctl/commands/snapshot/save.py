@@ -14,20 +14,18 @@ from raftctl.cluster import Cluster
 from raftctl.commands.member.membership import the_member
 from raftctl.commands.snapshot.snapshot import answering
 from raftctl.inspect.data_dir import storage_told
-from raftctl.link import Deadline
 from raftctl.output.progress import Progress
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
 from raftctl.view.cluster_view import View
 from raftctl.view.survey import take_view
+from raftnode.client.transport import Deadline
 from raftnode.config.errors import Conflict, InternalError, NoLeader, NotFound, Refused, Unreachable, UsageError
 from raftnode.wire.client import (
     ListSnapshots,
     ReadSnapshot,
     SnapshotInfo,
     SnapshotPiece,
-    SnapshotsResult,
-    SnapshotTaken,
     TriggerSnapshot,
 )
 
@@ -77,8 +75,8 @@ def save(
             return
         index = term = 0
         if not existing:
-            taken = cluster.call_any(TriggerSnapshot(0), run.timeout, address)
-            assert isinstance(taken, SnapshotTaken), "TriggerSnapshot is answered by SnapshotTaken"
+            cluster.deadline = Deadline(run.timeout)
+            taken = cluster.call_any(TriggerSnapshot(0), address)
             index, term = taken.snapshot.index, taken.snapshot.term
         snapshot, sha256 = _copy(run, cluster, address, ReadSnapshot(0, index, term, 0, PIECE_BYTES), file)
     run.output.emit(
@@ -103,8 +101,7 @@ def save(
 
 def _would_save(run: Invocation, cluster: Cluster, name: str, address: str, file: str, *, existing: bool) -> None:
     """Say what the member would give. Raises NotFound where it has no snapshot and must not take one."""
-    kept = cluster.call_any(ListSnapshots(0), 0.0, address)
-    assert isinstance(kept, SnapshotsResult), "ListSnapshots is answered by SnapshotsResult"
+    kept = cluster.call_any(ListSnapshots(0), address)
     if existing and not kept.snapshots:
         raise NotFound(
             f"{name} keeps no snapshot",
@@ -199,14 +196,12 @@ def _ask(run: Invocation, cluster: Cluster, address: str, request: ReadSnapshot)
     while True:
         cluster.deadline = Deadline(max(patience.remaining(), 0.001))
         try:
-            answer = cluster.call_any(request, 0.0, address)
+            return cluster.call_any(request, address)
         except Unreachable:
             # It may be starting again: the copy goes on where it was.
             if request.offset == 0 or not patience.pause():
                 raise
             continue
-        assert isinstance(answer, SnapshotPiece), "ReadSnapshot is answered by SnapshotPiece"
-        return answer
 
 
 def _check(part: str, expected: SnapshotInfo) -> None:

@@ -1,28 +1,26 @@
 """raftctl snapshot trigger and list."""
 
 from shlex import quote
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.cluster import Cluster
+from raftctl.cluster import Cluster, command_error
 from raftctl.commands.member.membership import the_member
-from raftctl.exchange import Asked
-from raftctl.failures import failure_error, unreachable
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text, format_bytes
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.survey import take_view
+from raftnode.client.errors import NoNodeAnswers, failed_error
 from raftnode.config.errors import NoLeader, Unreachable
 from raftnode.wire.client import (
-    AnyRequest,
-    Failed,
     ListSnapshots,
+    Request,
     SnapshotInfo,
-    SnapshotsResult,
-    SnapshotTaken,
     TriggerSnapshot,
 )
+
+T = TypeVar("T")
 
 COLUMNS: Final = (
     Column("NODE"),
@@ -56,8 +54,8 @@ def trigger(
         if dry_run:
             _would_trigger(run, chosen)
             return
-        asked = _ask(cluster, chosen, TriggerSnapshot(1))
-    taken = [(m, a) for m in chosen if isinstance(a := asked.answers[m.address], SnapshotTaken)]
+        found = _ask(cluster, chosen, TriggerSnapshot(0))
+    taken = [(m, found[m.address]) for m in chosen]
     changed = any(a.changed for _, a in taken)
     run.output.emit(
         Report(
@@ -129,22 +127,20 @@ def list_snapshots(
     with run.cluster() as cluster:
         view = take_view(cluster, 1.0)
         chosen = _chosen(view, node, all_=not node)
-        asked = _ask(cluster, chosen, ListSnapshots(1))
-    found = [
-        (m.name, s) for m in chosen if isinstance(a := asked.answers[m.address], SnapshotsResult) for s in a.snapshots
-    ]
+        found = _ask(cluster, chosen, ListSnapshots(0))
+    snapshots = [(m.name, s) for m in chosen for s in found[m.address].snapshots]
     for member in view.members:
         if not node and member.status is None:
             run.note(f"{member.name} does not answer: its snapshots are not listed")
     run.output.emit(
         Report(
             "snapshot.list",
-            {"snapshots": [snapshot_record(n, s) for n, s in found]},
+            {"snapshots": [snapshot_record(n, s) for n, s in snapshots]},
             columns=COLUMNS,
-            rows=[_row(n, s) for n, s in found],
+            rows=[_row(n, s) for n, s in snapshots],
             items="snapshots",
             item_schema="snapshot",
-            names=[f"{n}:{s.index}" for n, s in found],
+            names=[f"{n}:{s.index}" for n, s in snapshots],
         )
     )
 
@@ -154,19 +150,18 @@ def answering(view: View) -> str:
     return next((m.name for m in view.members if m.status is not None), "MEMBER")
 
 
-def _ask(cluster: Cluster, chosen: list[Member], request: AnyRequest) -> Asked:
+def _ask(cluster: Cluster, chosen: list[Member], request: Request[T]) -> dict[str, T]:
     """Ask these members and return every answer. Raises CliError for one that fails or does not answer."""
-    asked = cluster.ask([m.address for m in chosen], request, cluster.deadline)
-    if asked.failures and not asked.answers:
-        raise unreachable(asked)
+    found = cluster.ask([m.address for m in chosen], request, cluster.deadline)
+    if found.failures and not found.answers and not found.failed:
+        raise command_error(NoNodeAnswers(found.failures))
     for member in chosen:
-        failure = asked.failures.get(member.address)
+        failure = found.failures.get(member.address)
         if failure is not None:
             raise Unreachable(f"{member.name} does not answer", str(failure), "see who is up: raftctl status")
-        answer = asked.answers[member.address]
-        if isinstance(answer, Failed):
-            raise failure_error(answer)
-    return asked
+        if member.address in found.failed:
+            raise command_error(failed_error(found.failed[member.address]))
+    return found.answers
 
 
 def snapshot_record(node: str, snapshot: SnapshotInfo) -> dict[str, Any]:
