@@ -263,7 +263,7 @@ PRINT_PARAMS: Final = (
         "color",
         Opt(
             "--color",
-            "Whether to colour: a word stands beside every colour.",
+            "When to use color. Every color is also spelled out as a word.",
             "WHEN",
             ("auto", "always", "never"),
         ),

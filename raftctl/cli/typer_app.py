@@ -51,13 +51,12 @@ def build(runner: Callable[[Command, dict[str, RawValue]], None]) -> typer.Typer
 
 
 def help_text(command: Command) -> str:
-    """Return the command's docstring as typer shows it, with its example kept line by line."""
-    text = inspect.cleandoc(command.help)
-    head, mark, example = text.partition("Example: ")
-    if not mark:
-        return text
-    lines = "\n".join(f"  {line.strip()}" for line in example.splitlines())
-    return f"{head}\b\nExample:\n{lines}"
+    """Return the command's docstring as typer shows it, with lists and the example kept line by line."""
+    head, _, example = inspect.cleandoc(command.help).partition("Example: ")
+    parts = [f"\b\n{part}" if part.startswith("- ") else part for part in head.strip().split("\n\n")]
+    if example:
+        parts.append("\n".join(["\b", "Example:", *(f"  {line.strip()}" for line in example.splitlines())]))
+    return "\n\n".join(parts)
 
 
 def _callback(command: Command, runner: Callable[[Command, dict[str, RawValue]], None]) -> Callable[..., None]:

@@ -30,16 +30,27 @@ def status(
 ) -> None:
     """Show the cluster's health, its leader, and each member with its lag.
 
-    All nodes are asked at the same time; one that does not answer is `down` and has its numbers from the
-    leader. COMMIT is then what the leader knows to be in its log. Once the leader and a majority have
-    answered, silent nodes are not waited for much longer. The command succeeds where any node answers: a
-    script that wants a verdict uses `cluster health` or `wait`. With --watch and a pipe, each line is a JSON
-    object.
+    All nodes are asked at the same time. A node that does not answer is `down`, and its numbers come from the
+    leader: COMMIT is then what the leader knows to be in its log. Once the leader and a majority have answered, the
+    command waits only briefly for silent nodes. It succeeds if any node answers: a script that wants a verdict uses
+    `cluster health` or `wait`. With --watch and a pipe, each line is a JSON object.
 
-    STATE is healthy; lagging: more than 1000 entries behind; electing; full: its disk is. The leader still hears
-    from an unreachable one, and it counts as up. These do not: down; isolated: it answers, but the leader does not
-    hear from it; rejected: the others refuse it, since it was wiped or replaced; foreign: another cluster answers
-    at its address. What is wrong is said on standard error.
+    The states of a member that counts as up are:
+
+    - healthy: It answers and is up to date.
+    - lagging: It is more than 1000 entries behind.
+    - electing: It is looking for a leader.
+    - full: Its disk is full.
+    - unreachable: It does not answer us, but the leader still hears from it.
+
+    The states of a member that does not count as up are:
+
+    - down: It does not answer, and the leader does not hear from it.
+    - isolated: It answers, but the leader does not hear from it.
+    - rejected: The others refuse it, because it was wiped or replaced.
+    - foreign: Another cluster answers at its address.
+
+    What is wrong is said on standard error.
 
     Example: raftctl status --watch=5s
     """

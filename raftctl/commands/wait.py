@@ -52,10 +52,13 @@ def wait(
         ),
     ] = None,
 ) -> None:
-    """Wait until every given condition holds at once, and show how long it took.
+    """Wait until every given condition holds at the same time, and show how long it took.
 
-    At the timeout (30s unless --timeout says otherwise) the exit code is 3, or 5 where a leader is what is
-    missing, or 4 where no node answers. With --leader, -o name prints the leader's name.
+    With --leader, `-o name` prints the leader's name. The exit codes at the timeout are:
+
+    - 3: A condition does not hold.
+    - 4: No node answers.
+    - 5: There is no leader.
 
     Example: raftctl wait --leader --voters 3 --timeout 10s
     """

@@ -12,8 +12,10 @@ from raftnode.config.errors import ConditionFalse, NoLeader
 def health(run: Invocation) -> None:
     """Say whether the cluster is healthy. The exit code is the verdict.
 
-    0 healthy; 3 degraded: it works, but something is wrong with a member; 4 no node answers; 5 no leader, or
-    no quorum.
+    - 0: It is healthy.
+    - 3: It is degraded: it works, but something is wrong with a member.
+    - 4: No node answers.
+    - 5: There is no leader, or no quorum.
 
     Example: raftctl cluster health || notify-the-operator
     """

@@ -22,14 +22,30 @@ EQUAL, DIFFERS, UNCHECKED = "equal", "differs", "unchecked"
 def verify(run: Invocation) -> None:
     """Ask every member and say whether all hold the same: configuration, log, and keys.
 
-    The members' cluster, configuration, term and instance are compared, then every log entry that all of them
-    still have, up to what was committed at the start, then every key with its value and revisions: those also
-    cover what the logs no longer have. Sessions are not compared: nodes do not show them. It only reads, and
-    writes may go on meanwhile. --timeout is how long members have to reach the same state, and then how long
-    each may take for its next page.
+    The members' cluster, configuration, term and instance are compared, then every log entry that all of them still
+    have, up to what was committed at the start, then every key with its value and revisions: those also cover what
+    the logs no longer have. Sessions are not compared, because nodes do not show them. A configuration's index is
+    compared if both nodes still have the entry: a node that began with a snapshot has its configuration from there.
 
-    0: all are equal. 3: something differs; who, and from which log entry or key on, is said. 4: a member could
-    not be asked, or not to the end, and counts as unchecked, never as equal. 5: no leader.
+    The command only reads, and writes may go on meanwhile: committed entries never change, and each member's keys
+    are read between two readings of the leader's, one of which holds every key that was not written in between.
+
+    --timeout is how long the members have to reach the same state, and then how long each may take for its next
+    page. The exit codes are:
+
+    - 0: All are equal.
+    - 3: Something differs. The output says who, and from which log entry or key on.
+    - 4: A member could not be asked, or not to the end. It counts as unchecked, never as equal.
+    - 5: There is no leader.
+
+    The fields of the JSON are:
+
+    - verdict: It is equal, different or unchecked.
+    - differences: A list of what (cluster_id, configuration, term, instance_id, log or keys), members, index,
+      key and text.
+    - log: The SHA-256 of the entries that were compared, if all are equal.
+    - keys: The SHA-256 of the keys and the index at which they were read, unless keys changed while they were
+      read.
 
     Example: raftctl cluster verify --timeout 1m
     """

@@ -38,14 +38,17 @@ def export(
 ) -> None:
     """Write the log entries LO to HI, both included, as JSON lines.
 
-    The first line has the cluster's id, the first and last index and their count; then each entry is a line
-    with its index, term, kind and its bytes in base64; the last line has the SHA-256 of all bytes before it
-    (head -n -1 FILE | sha256sum) and the last entry that is known to be committed. Of two members whose entries
-    are equal, the lines before the last are equal. A page is in memory at a time, and --timeout is how long one
-    may take. FILE has its name only when it is complete and on the disk: until then it is FILE.part.
+    - first line: The cluster's id, the first and last index and their count (schema "raftctl.log.export/1").
+    - each entry: Its index, term, kind and its bytes in base64 (data_b64).
+    - last line: The SHA-256 of all bytes before it and the last entry that is known to be committed (schema
+      "raftctl.log.export.end/1").
 
-    A member gives committed entries only; with --data-dir, files know only of those that a snapshot covers that
-    they are committed. Entries that a snapshot has replaced are exit code 3, as are ones that are not there yet.
+    Of two members whose entries are equal, the lines before the last are equal. To check an export, compare the
+    last line with the output of `head -n -1 FILE | sha256sum`. One page is in memory at a time, and --timeout is
+    how long it may take. FILE has its name only when it is complete and on the disk: until then it is FILE.part.
+
+    A member gives committed entries only. With --data-dir, files only know that the entries that a snapshot covers
+    are committed. Entries that a snapshot has replaced are exit code 3, as are entries that are not there yet.
 
     Example: raftctl log export 1 1000 --file entries.jsonl
     """

@@ -40,9 +40,11 @@ def range_(
 ) -> None:
     """Show the committed log entries LO to HI, both included.
 
-    Entries that a snapshot has replaced are exit code 3, with the first index that is still there. With
-    --data-dir, no node is asked and every entry of the log is shown: files know only of those that a snapshot
-    covers that they are committed, and COMMITTED says so; the others may still be replaced.
+    Entries that a snapshot has replaced are exit code 3, with the first index that is still there.
+
+    With --data-dir, no node is asked and every entry of the log is shown. Files only know that the entries that a
+    snapshot covers are committed: COMMITTED says so (in JSON, `committed` is true, or null if it is not known). The
+    others may still be replaced.
 
     Example: raftctl log range 1 20 -o jsonl
     """

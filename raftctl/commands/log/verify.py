@@ -18,8 +18,11 @@ def verify(
 ) -> None:
     """Read all of a data directory (identity, log, snapshots) and say whether it is whole. It changes nothing.
 
-    Damage is exit code 3, with file, byte, log index and what to do. A torn tail, which a crash or a write
-    that is under way leaves, is no damage: it was never acknowledged, and the next start cuts it.
+    Damage is exit code 3, with file, byte, log index and what to do. A torn tail, which a crash or a write in
+    progress leaves, is no damage: it was never acknowledged, and the next start cuts it.
+
+    No lock is taken: a node may be running on the directory. In JSON, `damage` is a list of file, offset, index,
+    reason and advice. raftnode-files(5) has the layout of the files.
 
     Example: raftctl log verify --data-dir demo/data/n1
     """

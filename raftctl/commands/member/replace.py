@@ -47,10 +47,12 @@ def replace(
 ) -> None:
     """Put a new member in a voter's place: add it as a learner, let it catch up, then exchange the two at once.
 
-    Until the exchange the old voter stays one, and the exchange is one change (joint consensus): there is never
-    a voter more or less. Repeating the command goes on where it stands, also after a timeout (exit code 7) or
-    --no-wait, which both say how to follow it. The new node itself is started with raftnode join, before or
-    after this command. It asks first on a terminal; without one it needs --yes.
+    Until the exchange the old voter stays one, and the exchange is one change (joint consensus): there is never a
+    voter more or less. Repeating the command continues where it stands, also after a timeout (exit code 7) or
+    --no-wait, both of which say how to follow it. The new node itself is started with raftnode join, before or
+    after this command. The command asks first on a terminal; without one it needs --yes.
+
+    In JSON, `done` says whether the exchange was made; if it was not, `next` is the command that continues.
 
     Example: raftctl member replace n3 n4 --address 10.0.0.4:7001 --yes
     """

@@ -29,7 +29,8 @@ def inspect(
 ) -> None:
     """Show what a snapshot holds: index, term, members, counts of keys and sessions, and sizes by key prefix.
 
-    With --data-dir it is the newest snapshot there. All of it is read, and damage is exit code 3.
+    With --data-dir, the newest snapshot there is read. All of it is read, and damage is exit code 3. The prefix of
+    a key ends with its N-th separator, or with its last one if it has fewer.
 
     Example: raftctl snapshot inspect backup.snap --depth 2
     """

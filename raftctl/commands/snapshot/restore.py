@@ -34,14 +34,17 @@ def restore(
 ) -> None:
     """Make the data directory of one node of a new cluster from a snapshot file.
 
-    The new cluster has its own id ([cluster] id in the cluster file, which the old cluster must not have), so
-    that members of the old one cannot join it. Run it once for each node of the cluster file, with the same
-    FILE each time: compare the sha256. It leaves a node.toml to edit, as raftnode format does. Then start the
+    The new cluster has its own id ([cluster] id in the cluster file, which the old cluster must not have), so that
+    members of the old one cannot join it. Run the command once for each node of the cluster file, with the same
+    FILE each time: compare the sha256. It leaves a node.toml(5) to edit, as raftnode format does. Then start the
     nodes.
 
-    Sessions are kept: a write that the snapshot holds is not applied again. Clients that go on with sessions or
+    The nodes of the cluster file are the new cluster's voters; those of the old cluster are forgotten. The
+    directory is made under the name DIR.part and renamed when it is complete and on the disk.
+
+    Sessions are kept: a write that the snapshot holds is not applied again. Clients that continue with sessions or
     revisions from after the snapshot need --skip-indexes, with more than the entries that the old cluster wrote
-    since: then nothing new gets a number that the old cluster gave away.
+    since: then nothing new gets a number that the old cluster gave away. Give the same number for every node.
 
     Example: raftctl snapshot restore backup.snap -f new/cluster.toml --name n1
     """

@@ -46,9 +46,9 @@ def save(
 ) -> None:
     """Copy a snapshot of the cluster's state into a file: a backup that snapshot restore makes a cluster from.
 
-    A new snapshot is taken first. The copy goes on where it was when the connection breaks; --timeout is how
-    long it may go without progress. FILE has its name only when it is complete, checked and on the disk: until
-    then it is FILE.part.
+    A new snapshot is taken first. The copy continues where it was when the connection breaks; --timeout is how long
+    it may go without progress. FILE has its name only when it is complete, checked and on the disk: until then it
+    is FILE.part. The output has index, term, size and the SHA-256 of the file.
 
     Example: raftctl snapshot save backup.snap
     """
