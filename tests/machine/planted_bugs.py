@@ -61,3 +61,20 @@ def forgotten_changes_are_not_told(patch: Patch) -> None:
         self.lost_before = 0
 
     replace(patch, real, append)
+
+
+@noticed_by("kv::test_a_sum_outside_64_bits_changes_nothing")
+def a_sum_has_no_limit(patch: Patch) -> None:
+    patch.setattr(kv, "INTEGER_MAX", 1 << 100)
+    patch.setattr(kv, "INTEGER_MIN", -(1 << 100))
+
+
+@noticed_by("sessions::test_large_results_make_the_least_recently_used_sessions_go")
+def results_weigh_nothing(patch: Patch) -> None:
+    real = Session.remember
+
+    def remember(self: Session, sequence: int, result: bytes) -> int:
+        real(self, sequence, result)
+        return 0
+
+    replace(patch, real, remember)

@@ -12,11 +12,11 @@ from raftnode.core.errors import StorageError
 from raftnode.storage import filesystem, segment, snapshots
 from raftnode.storage.data_dir import DataDir
 from raftnode.storage.entry_index import EntryIndex
-from raftnode.storage.filesystem import Filesystem, RealFile
+from raftnode.storage.filesystem import Filesystem, RealFile, RealFilesystem
 from raftnode.storage.segment import Batch, BatchHeader, SegmentScan
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
-from tests.support.filesystem import SimulatedFilesystem
+from tests.support.filesystem import SimulatedFile, SimulatedFilesystem
 from tests.support.planted import Patch, PlantedBugs, replace
 
 BUGS = PlantedBugs("storage")
@@ -101,6 +101,25 @@ def a_blocks_checksum_is_constant(patch: Patch) -> None:
     patch.setattr(snapshots, "_block_crc", lambda payload, previous: 0)
 
 
+@noticed_by(
+    "snapshots::test_a_snapshot_is_found_again_with_all_it_carries",
+    "snapshots::test_every_crash_point_leaves_the_old_snapshots_or_the_new_one",
+)
+def a_snapshot_gets_its_name_before_its_fsync(patch: Patch) -> None:
+    real = SimulatedFile.sync
+
+    def sync(self: SimulatedFile) -> None:
+        if ".snap" not in self.path:
+            real(self)
+
+    replace(patch, real, sync)
+
+
+@noticed_by("snapshots::test_a_shortened_lengthened_or_renamed_snapshot_is_damaged")
+def half_a_snapshot_passes(patch: Patch) -> None:
+    patch.setattr("raftnode.storage.snapshots._BlockReader.finish", lambda self: None)
+
+
 @noticed_by("snapshots::test_only_the_newest_are_kept_and_a_pinned_one_stays")
 def a_pinned_snapshot_goes(patch: Patch) -> None:
     replace(patch, SnapshotStore.pin, lambda self, stored: None)
@@ -141,6 +160,16 @@ def the_lock_is_not_taken(patch: Patch) -> None:
 @noticed_by("data_dir::test_a_node_whose_log_was_removed_does_not_start")
 def a_lost_log_is_a_new_log(patch: Patch) -> None:
     patch.setattr(DataDir, "_check_log", lambda self: None)
+
+
+@noticed_by("data_dir::test_a_log_without_its_identity_is_not_formatted_over")
+def a_log_without_an_identity_is_formatted_over(patch: Patch) -> None:
+    patch.setattr("raftnode.storage.data_dir._log_untouched", lambda fs, directory: True)
+
+
+@noticed_by("restore::test_a_directory_is_never_restored_over")
+def a_directory_is_restored_over(patch: Patch) -> None:
+    replace(patch, RealFilesystem.exists, lambda self, path: False)
 
 
 @noticed_by("filesystem::test_no_failure_of_the_disk_goes_unnoticed")

@@ -30,6 +30,8 @@ MUTATED = (
     "raftnode/machine/*.py",
     "raftnode/wire/*.py",
     "raftnode/replica/*.py",
+    "raftnode/daemon/connections.py",
+    "raftnode/daemon/loop.py",
 )
 """fnmatch patterns: a star also stands for folders."""
 
@@ -37,7 +39,7 @@ LEFT_OUT = {
     "raftnode/core/node.py": "the method `status` hides the module of that name from a mutated class's annotations",
 }
 
-TESTS = ("core", "storage", "machine", "wire", "replica")
+TESTS = ("core", "storage", "machine", "wire", "replica", "daemon")
 """The packages with directed tests."""
 
 NO_DIRECTED_TESTS = (
@@ -50,8 +52,9 @@ NO_DIRECTED_TESTS = (
     "tests/machine/test_*_model.py",
     "tests/wire/test_man_page.py",
     "tests/replica/test_replica_hostile.py",
+    "tests/daemon/test_main.py",
 )
-"""Tests of many random operations: too slow to run for each mutant."""
+"""Tests of many random operations and of real processes: too slow to run for each mutant."""
 
 CAUGHT_MIN = 0.75
 """The part of the sample that must be caught. Texts of messages are a large part of what survives."""
