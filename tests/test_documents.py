@@ -22,6 +22,7 @@ from tests.support.processes import READY_SECONDS, ProcessCluster, free_ports, p
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+OPERATIONS = ROOT / "man" / "raft-operations.7"
 THREE_NODE = ROOT / "examples" / "clusters" / "three-node"
 BOOTSTRAP = THREE_NODE / "bootstrap.sh"
 SCRIPTS = sorted(ROOT.glob("examples/**/*.sh"))
@@ -45,6 +46,18 @@ def readme_commands() -> Iterator[tuple[str, list[str]]]:
     for code in re.findall(r"`([^`\n]+)`", prose):
         if code.startswith(("raftctl ", "raftnode ")):
             yield from commands_in(code)
+
+
+def page_text(page: Path) -> str:
+    """Return a manual page's source without its fonts and escapes."""
+    text = re.sub(r"\\f[BIR]", "", page.read_text())
+    return text.replace("\\-", "-").replace("\\&", "").replace("\\e", "\\")
+
+
+def page_lines(page: Path) -> list[str]:
+    """Return the lines of a manual page that are to be typed: those between .nf and .fi."""
+    found = re.findall(r"^\.nf\n\.RS 4\n(.*?)^\.RE\n\.fi$", page_text(page), re.MULTILINE | re.DOTALL)
+    return [line for block in found for line in block.splitlines()]
 
 
 def script_commands(script: Path) -> Iterator[tuple[str, list[str]]]:
@@ -118,6 +131,14 @@ def test_the_modules_that_the_readme_runs_are_there() -> None:
 def test_every_command_in_the_readme_is_one_that_the_programs_take() -> None:
     """A command line that a reader copies has a known command, known options and their arguments."""
     commands = list(readme_commands())
+    assert len(commands) > 10
+    for program, arguments in commands:
+        check_command(program, arguments)
+
+
+def test_every_command_in_the_operators_manual_is_one_that_the_programs_take() -> None:
+    """The same for raft-operations(7)."""
+    commands = [found for line in page_lines(OPERATIONS) for found in commands_in(line)]
     assert len(commands) > 30
     for program, arguments in commands:
         check_command(program, arguments)
@@ -140,10 +161,24 @@ def test_a_command_that_does_not_exist_is_noticed(line: str) -> None:
 
 def test_the_python_snippet_prints_what_the_readme_says() -> None:
     """The example of embedding runs as it stands, and the block after it is its output."""
-    (snippet,) = blocks("python")
+    (snippet,) = (block for block in blocks("python") if "RaftNode" in block)
     (promised,) = blocks("text")
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == promised
+
+
+@pytest.mark.processes
+def test_the_client_snippet_runs_against_a_real_cluster(tmp_path: Path) -> None:
+    """The example of a client runs as it stands, with the addresses of a cluster that is there."""
+    (snippet,) = (block for block in blocks("python") if "Client(" in block)
+    with running_cluster(tmp_path) as cluster:
+        cluster.wait_leader()
+        endpoints = ",".join(cluster.endpoints)
+        code = re.sub(r'Client\("[^"]*"\)', f'Client("{endpoints}")', snippet)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    value, results, item = done.stdout.splitlines()
+    assert (value, results) == ("b'hello'", "True 1")
+    assert re.fullmatch(r"b'greeting' \d+", item)
 
 
 def bootstrap(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -238,7 +273,7 @@ def test_bootstrap_refuses_what_makes_no_sense(arguments: str) -> None:
 @pytest.mark.processes
 def test_the_picture_of_a_status_table_is_what_status_prints(tmp_path: Path) -> None:
     """With one of three nodes dead, the real table has the picture's first line, header and states."""
-    picture = [line.split() for line in re.findall(r"^    (.+)$", README, re.MULTILINE)[:5]]
+    picture = [line.split() for line in re.findall(r"^    ([^$].+)$", README, re.MULTILINE)[:5]]
     with running_cluster(tmp_path) as cluster:
         leader = cluster.wait_leader()
         cluster.kill(next(name for name in cluster.names if name != leader))
@@ -251,9 +286,9 @@ def test_the_picture_of_a_status_table_is_what_status_prints(tmp_path: Path) -> 
 
 
 @pytest.mark.processes
-def test_a_backup_restores_into_a_new_cluster_as_the_readme_says(tmp_path: Path) -> None:
+def test_a_backup_restores_into_a_new_cluster_as_the_manual_says(tmp_path: Path) -> None:
     """Backup and restore: the section's own lines, run one after the other, end in a cluster with the old keys."""
-    section = README.split("\n### Backup and restore\n", 1)[1].split("\n### ", 1)[0]
+    section = page_text(OPERATIONS).split("\n.SH BACK UP AND RESTORE\n", 1)[1].split("\n.SH ", 1)[0]
     lines = re.findall(r"^raftctl (snapshot .+)$", section, re.MULTILINE)
     assert [line.split()[1] for line in lines] == ["save", "verify", "inspect", "restore"]
     with running_cluster(tmp_path) as cluster:
