@@ -1,5 +1,7 @@
 """The asyncio client, and its network."""
 
+from __future__ import annotations
+
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +33,7 @@ class AsyncClient(Operations):
         self._network = AsyncioNetwork(ClusterGuard(cluster_id or ""))
         super().__init__(endpoints, self._network, timeout)
 
-    async def __aenter__(self) -> "AsyncClient":
+    async def __aenter__(self) -> AsyncClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -115,7 +117,7 @@ class AsyncioNetwork:
         for link in list(self._links.values()):
             link.close()
 
-    async def _connect(self, address: str, guard: ClusterGuard, deadline: Deadline) -> "_Link":
+    async def _connect(self, address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
         """Return the connection to a node, made where there is none. Raises ConnectionFailed."""
         if address not in self._links:
             async with self._dialing.setdefault(address, asyncio.Lock()):
@@ -126,7 +128,7 @@ class AsyncioNetwork:
         return self._links[address]
 
 
-async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> "_Link":
+async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
     """Return a connection whose node has welcomed us. Raises ConnectionFailed."""
     host, port = host_and_port(address)
     link = _Link(address, guard)

@@ -1,5 +1,7 @@
 """The blocking network: what a `Dispatcher` does happens before the call returns."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
@@ -80,7 +82,7 @@ class BlockingNetwork:
         """Let time pass."""
         time.sleep(seconds)
 
-    def lock(self) -> "_NoLock":
+    def lock(self) -> _NoLock:
         """Return a lock that is always free: one thing happens at a time."""
         return _NoLock()
 

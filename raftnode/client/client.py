@@ -1,5 +1,7 @@
 """The blocking client."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -32,7 +34,7 @@ class Client:
         self._network = BlockingNetwork(ClusterGuard(cluster_id or ""))
         self._operations = Operations(endpoints, self._network, timeout)
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_: object) -> None:

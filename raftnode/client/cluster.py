@@ -7,9 +7,10 @@ A client never speaks to two clusters. The first node that answers, or an id tha
 of endpoints that belong to two clusters neither is used.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
-from typing import Any, Final, Protocol, TypeVar
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from raftnode.client.errors import (
     ConnectionFailed,
@@ -21,7 +22,6 @@ from raftnode.client.errors import (
     failed_error,
 )
 from raftnode.client.fanout import HEAD_START_S, Answers
-from raftnode.client.guard import ClusterGuard
 from raftnode.client.requests import Repeat, is_for_leader, node_wait_s, repeat_of
 from raftnode.client.transport import PAUSE_S, Deadline
 from raftnode.wire.client import (
@@ -56,41 +56,11 @@ WRITES_AHEAD_MAX: Final = 1024
 """How far a session's writes may be ahead of the oldest one that has no answer."""
 
 T = TypeVar("T")
-StatusAnswers = Answers[StatusResult]
 
+if TYPE_CHECKING:
+    from raftnode.client.network import Network
 
-class Network(Protocol):
-    """How a `Dispatcher` reaches nodes. It keeps the connections that it makes, and uses them again."""
-
-    guard: ClusterGuard
-
-    async def call(self, address: str, request: Request[T], deadline: Deadline, dial_s: float) -> T | Failed:
-        """Put a request to one node, within `dial_s` for connecting to it. Raises ConnectionFailed."""
-        ...
-
-    async def ask_all(
-        self,
-        addresses: Iterable[str],
-        request: Request[T] | Callable[[str], Request[T]],
-        deadline: Deadline,
-        *,
-        any_cluster: bool = False,
-        more: Callable[[T], Iterable[str]] | None = None,
-        enough: Callable[[Answers[T]], bool] | None = None,
-        suffices: Callable[[Answers[T]], bool] | None = None,
-        refers: Callable[[T], str] | None = None,
-        head_start: float = 0.0,
-    ) -> Answers[T]:
-        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        ...
-
-    def lock(self) -> AbstractAsyncContextManager[Any]:
-        """Return a lock for the coroutines that share a dispatcher."""
-        ...
+    StatusAnswers = Answers[StatusResult]
 
 
 class Session:

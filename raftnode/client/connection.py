@@ -1,5 +1,7 @@
 """A connection to one node over a non-blocking socket."""
 
+from __future__ import annotations
+
 import errno
 import os
 import select

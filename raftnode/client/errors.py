@@ -13,10 +13,15 @@ ClientError
   ConnectionFailed    one connection failed; a client handles it, or wraps it in one of the above
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from raftnode.wire.client import UNKNOWN, ErrorCode, Failed, NodeStatus
-from raftnode.wire.kv import KeyValue
+
+if TYPE_CHECKING:
+    from raftnode.wire.kv import KeyValue
 
 
 class ClientError(Exception):

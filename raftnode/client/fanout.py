@@ -3,6 +3,8 @@
 `Round` decides whom to ask and when to stop waiting; it does no I/O. `ask_all` drives it with a selector.
 """
 
+from __future__ import annotations
+
 import errno
 import selectors
 from collections.abc import Callable, Iterable

@@ -1,9 +1,11 @@
 """What a client of the key-value store can do, over any network."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Final, NamedTuple, TypeVar
+from __future__ import annotations
 
-from raftnode.client.cluster import Dispatcher, Network
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+from raftnode.client.cluster import Dispatcher
 from raftnode.client.errors import Conflict, NoNodeAnswers, OutcomeUnknown, Refused
 from raftnode.client.transport import Deadline
 from raftnode.core.errors import SerializationError
@@ -18,6 +20,9 @@ from raftnode.wire.client import (
     Request,
     Watch,
 )
+
+if TYPE_CHECKING:
+    from raftnode.client.network import Network
 
 TIMEOUT_S: Final = 5.0
 PAGE: Final = 1000

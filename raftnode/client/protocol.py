@@ -12,6 +12,8 @@ its cluster: nothing reaches a node of another cluster. Call `data_to_send()` af
 the connection has no meaning left and must be closed.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import msgspec

@@ -1,5 +1,7 @@
 """What every way to reach a node needs: deadlines, addresses, and why a socket failed."""
 
+from __future__ import annotations
+
 import errno
 import socket
 import time
@@ -32,7 +34,7 @@ class Deadline:
     def passed(self) -> bool:
         return self.remaining() <= 0
 
-    def capped(self, seconds: float) -> "Deadline":
+    def capped(self, seconds: float) -> Deadline:
         """Return a deadline in `seconds`, or this one if it comes first."""
         return Deadline(min(seconds, self.remaining()))
 

@@ -6,6 +6,7 @@ effect.
 """
 
 import enum
+from functools import cache
 from typing import Annotated, Any, Final, Generic, TypeVar, get_args
 
 import msgspec
@@ -455,13 +456,18 @@ ANSWERED_BY: Final[dict[type[Request[Any]], type[Answer]]] = {
 }
 """The type of the answer to each type of request, beside `Failed`."""
 
-_requests: msgspec.msgpack.Decoder[AnyRequest] = msgspec.msgpack.Decoder(AnyRequest)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+
+@cache
+def _requests() -> "msgspec.msgpack.Decoder[AnyRequest]":
+    # Clients never need it, and must start fast.
+    return msgspec.msgpack.Decoder(AnyRequest)
 
 
 def decode_request(body: bytes) -> AnyRequest:
     """Return the request in a frame's body. Raises FrameError."""
-    return decode_as(_requests, body, "a request")
+    return decode_as(_requests(), body, "a request")
 
 
 def decode_answer(body: bytes) -> Answer:
