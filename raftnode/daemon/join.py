@@ -7,40 +7,30 @@ Each step may be repeated: the command asks first what is already so.
     a data directory of this name and address  ->  nothing to do
 """
 
-import time
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
-from raftnode.config.errors import CliError, Conflict, NoLeader, Refused, Unreachable
-from raftnode.core.errors import TransportError
+from raftnode.client.blocking import BlockingNetwork, run
+from raftnode.client.cluster import Dispatcher
+from raftnode.client.errors import ClientError, NoLeader, Refused, WrongCluster
+from raftnode.client.fanout import ask_all
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
+from raftnode.config import errors
+from raftnode.config.errors import CliError, Conflict, Unreachable
 from raftnode.core.membership import Configuration, make_configuration
-from raftnode.daemon.admin import RequestFailed, ask
 from raftnode.storage.format import existing_identity, write_data_dir
-from raftnode.wire.client import (
-    ChangeMembers,
-    ErrorCode,
-    GetStatus,
-    MemberAction,
-    MemberOperation,
-    MembersChanged,
-    MemberStatus,
-    NodeStatus,
-    StatusResult,
-)
+from raftnode.wire.client import ChangeMembers, GetStatus, MemberAction, MemberOperation, MemberStatus, NodeStatus
 from raftnode.wire.peer import encode_member_context
 
-RETRY_PAUSE = 0.2
-_LATER = (
-    ErrorCode.NO_LEADER,
-    ErrorCode.NOT_LEADER,
-    ErrorCode.BUSY,
-    ErrorCode.OVERWRITTEN,
-    ErrorCode.SHUTTING_DOWN,
-    ErrorCode.TIMED_OUT,
-)
+RETRY_PAUSE_S: Final = 0.2
+LOOK_S: Final = 1.0
+"""How long the cluster is waited for, to compare it with a data directory that exists already."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +55,22 @@ def join(request: JoinRequest) -> tuple[int, bool]:
     if identity is not None:
         _check_same(request, identity.cluster_id, identity.node_name, identity.address)
         return identity.node_id, False
-    deadline = time.monotonic() + request.timeout
-    trouble: Exception = TransportError("no endpoint was asked")
-    while True:
-        try:
-            status = _leader_status(request, deadline)
-            members = _ensure_member(request, status, deadline)
-        except (TransportError, RequestFailed) as error:
-            trouble = error
-        else:
-            return _format(request, status, members), True
-        if isinstance(trouble, RequestFailed) and trouble.failed.code not in _LATER:
-            raise _refused(request, trouble)
-        if time.monotonic() + RETRY_PAUSE >= deadline:
-            raise _gave_up(request, trouble)
-        time.sleep(RETRY_PAUSE)
+    with contextlib.closing(BlockingNetwork(ClusterGuard())) as network:
+        dispatcher = Dispatcher(request.endpoints, network)
+        deadline = Deadline(request.timeout)
+        while True:
+            try:
+                status, members = run(_ensure_member(request, dispatcher, deadline))
+            except WrongCluster as error:
+                raise _mixed(error) from error
+            except Refused as error:
+                raise _refused(request, error) from error
+            except ClientError as error:
+                # The nodes may not be up yet; and of a change whose answer was lost, the members tell what became.
+                if not deadline.pause(RETRY_PAUSE_S):
+                    raise _gave_up(request, error) from error
+            else:
+                return _format(request, status, members), True
 
 
 def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) -> None:
@@ -91,60 +82,35 @@ def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) 
             "give the node its own --data-dir",
             code="E_DATA_DIR",
         )
-    for endpoint in request.endpoints:
-        try:
-            status = _status(endpoint, 1.0)
-        except (TransportError, RequestFailed):
-            # The directory says that the node has joined; whether the cluster is up now does not change it.
-            continue
-        if status.cluster_id != cluster_id:
+    found = ask_all(request.endpoints, GetStatus(0), Deadline(LOOK_S), enough=lambda answers: bool(answers.answers))
+    # The directory says that the node has joined; whether the cluster is up now does not change that.
+    for endpoint, answer in found.answers.items():
+        if answer.status.cluster_id != cluster_id:
             raise Conflict(
                 f"{request.data_dir} belongs to another cluster",
-                f"it is of cluster {cluster_id}; {endpoint} is of {status.cluster_name} {status.cluster_id}",
+                f"it is of cluster {cluster_id}; {endpoint} is of {answer.status.cluster_name} "
+                f"{answer.status.cluster_id}",
                 "give the node a new --data-dir",
                 code="E_DATA_DIR",
             )
-        return
 
 
-def _status(address: str, timeout: float) -> NodeStatus:
-    return ask(address, GetStatus(1), StatusResult, timeout=timeout).status
+async def _ensure_member(
+    request: JoinRequest, dispatcher: Dispatcher, deadline: Deadline
+) -> tuple[NodeStatus, Sequence[MemberStatus]]:
+    """Return the leader's status and the members, this node among them.
 
-
-def _leader_status(request: JoinRequest, deadline: float) -> NodeStatus:
-    """Return the leader's own status, found through any endpoint. Raises TransportError, or RequestFailed."""
-    trouble = TransportError("no endpoint was given")
-    for endpoint in request.endpoints:
-        timeout = min(3.0, max(0.1, deadline - time.monotonic()))
-        try:
-            status = _status(endpoint, timeout)
-            if status.role == "leader":
-                return status
-            if not status.leader_address:
-                reason = status.no_leader_reason or "it may be electing one"
-                trouble = TransportError(f"{endpoint} knows no leader: {reason}")
-                continue
-            leader = _status(status.leader_address, timeout)
-        except TransportError as error:
-            trouble = error
-            continue
-        if leader.role == "leader":
-            return leader
-        trouble = TransportError(f"{status.leader_address} does not lead any more")
-    raise trouble
-
-
-def _ensure_member(request: JoinRequest, leader: NodeStatus, deadline: float) -> Sequence[MemberStatus]:
-    """Return the members, this node among them. Raises CliError where its name or address is another's."""
+    Raises CliError where its name or address is another's, ClientError.
+    """
+    leader = await dispatcher.leader_status(deadline)
     for member in leader.members:
         if request.name == member.name or request.address == member.address:
             _check_resumable(request, member)
-            return leader.members
+            return leader, leader.members
     action = MemberAction.ADD_OBSERVER if request.observer else MemberAction.ADD_LEARNER
     operation = MemberOperation(action, name=request.name, address=request.address)
-    timeout = max(0.1, deadline - time.monotonic())
-    change = ask(leader.address, ChangeMembers(2, [operation]), MembersChanged, timeout=timeout)
-    return change.members
+    change = await dispatcher.call_leader(ChangeMembers(0, [operation]), deadline)
+    return leader, change.members
 
 
 def _check_resumable(request: JoinRequest, member: MemberStatus) -> None:
@@ -156,7 +122,7 @@ def _check_resumable(request: JoinRequest, member: MemberStatus) -> None:
             code="E_MEMBER_EXISTS",
         )
     if member.kind != request.capacity or member.match_index:
-        raise Refused(
+        raise errors.Refused(
             f"{member.name} is a {member.kind} of the cluster, and {request.data_dir} is not formatted",
             "a member without the data directory in which it made promises cannot come back under its id",
             f"remove it, then repeat this command: raftctl member remove {member.name}",
@@ -199,27 +165,35 @@ def members_configuration(members: Sequence[MemberStatus]) -> Configuration:
     return configuration
 
 
-def _refused(request: JoinRequest, error: RequestFailed) -> CliError:
-    return Refused(
+def _refused(request: JoinRequest, error: Refused) -> CliError:
+    return errors.Refused(
         f"the cluster does not take {request.name} in",
-        error.failed.message,
+        error.reason,
         "see the members: raftctl member list",
         code="E_REFUSED",
     )
 
 
-def _gave_up(request: JoinRequest, trouble: Exception) -> CliError:
-    asked = ", ".join(request.endpoints)
-    if isinstance(trouble, RequestFailed) or "leader" in str(trouble):
-        return NoLeader(
+def _mixed(error: WrongCluster) -> CliError:
+    found = "; ".join(f"{name} ({id_}) at {', '.join(addresses)}" for (name, id_), addresses in error.found.items())
+    return errors.UsageError(
+        "the endpoints belong to different clusters", found or error.reason, "name the nodes of one cluster: --cluster"
+    )
+
+
+def _gave_up(request: JoinRequest, error: ClientError) -> CliError:
+    asked = f"asked {', '.join(request.endpoints)} for {request.timeout:g} s"
+    if isinstance(error, NoLeader):
+        said = error.said or next((s.no_leader_reason for s in error.statuses if s.no_leader_reason), "none leads")
+        return errors.NoLeader(
             f"the cluster has no leader that takes {request.name} in",
-            str(trouble),
-            f"asked {asked} for {request.timeout:g} s; repeat the command when it has one",
+            said,
+            f"{asked}; repeat the command when it has one",
             code="E_NO_LEADER",
         )
     return Unreachable(
         "cannot reach the cluster",
-        str(trouble),
-        f"asked {asked} for {request.timeout:g} s; check --cluster, and that its nodes run",
+        str(error),
+        f"{asked}; check --cluster, and that its nodes run",
         code="E_UNREACHABLE",
     )

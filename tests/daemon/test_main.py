@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from raftnode.config.errors import CliError
 from raftnode.core.membership import Configuration
@@ -326,7 +327,7 @@ class FakeCluster:
             return StatusResult(request.id, self._status())
         assert isinstance(request, ChangeMembers)
         if self.fail_next:
-            return self.fail_next.pop(0)
+            return replace(self.fail_next.pop(0), id=request.id)
         self.changes.append(request)
         (operation,) = request.operations
         kind = "observer" if operation.action is MemberAction.ADD_OBSERVER else "learner"

@@ -15,9 +15,7 @@ from raftnode.client.guard import ClusterGuard
 from raftnode.client.protocol import ClientProtocol
 from raftnode.client.transport import Deadline
 from raftnode.config.errors import CliError
-from raftnode.core.errors import TransportError
-from raftnode.daemon.admin import RequestFailed, ask
-from raftnode.wire.client import GetStatus, OpenSession, StatusResult, decode_answer
+from raftnode.wire.client import GetStatus, OpenSession, decode_answer
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Rejected, Welcome
 from tests.fuzz.corpus import corpus
@@ -84,11 +82,6 @@ def link_targets(node: SayingNode) -> list[Target]:
         asked = ask_all([node.address], GetStatus(0), Deadline(PATIENCE_S))
         assert asked.is_settled(node.address)
 
-    def admin(data: bytes) -> None:
-        node.says = data
-        with contextlib.suppress(TransportError, RequestFailed):
-            ask(node.address, GetStatus(1), StatusResult, timeout=PATIENCE_S)
-
     def bench(data: bytes) -> None:
         node.says = data
         with contextlib.suppress(CliError):
@@ -107,6 +100,5 @@ def link_targets(node: SayingNode) -> list[Target]:
         Target("the client's protocol", spoken, protocol_alone),
         Target("a node, to a client", spoken, one_node),
         Target("nodes, to a client", spoken, many_nodes),
-        Target("a node, to raftnode join", spoken, admin),
         Target("a node, to raftctl bench", spoken, bench),
     ]

@@ -43,7 +43,6 @@ READERS = {
     "raftnode.machine.stream:read_frames": "a snapshot's state",
     "raftnode.client.connection:Connection.advance": "nodes, to a client",
     "raftnode.client.protocol:ClientProtocol.receive_data": "the client's protocol",
-    "raftnode.daemon.admin:_reader.read": "a node, to raftnode join",
     "raftnode.daemon.connections:Connection.data_received": REAL_NODE,
     "raftnode.config.settings:read_toml": "node.toml",
     "raftnode.storage.data_dir:_decode": "identity.json, sealed",
