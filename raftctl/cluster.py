@@ -66,6 +66,10 @@ class Cluster:
             raise command_error(NoNodeAnswers(found.failures))
         return [statuses[i] for i in sorted(statuses)], found
 
+    def leader_status(self) -> NodeStatus:
+        """Return the leader's status, whichever node leads by the deadline."""
+        return _run(self._dispatcher.leader_status(self.deadline))
+
     def call_leader(self, request: Request[T]) -> T:
         """Put a request to the leader, whichever node that is by the deadline, and return its answer."""
         return _run(self._dispatcher.call_leader(request, self.deadline))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from typing import Any, TypeVar
 
 from raftnode.client import fanout
@@ -101,15 +101,18 @@ class _NoLock:
         pass
 
 
-def iterate(stream: AsyncIterator[T]) -> Iterator[T]:
+def iterate(stream: AsyncGenerator[T, None]) -> Generator[T, None, None]:
     """Give the items of a stream over a `BlockingNetwork`."""
-    while True:
-        try:
-            item = run(_next(stream))
-        except StopAsyncIteration:
-            return
-        yield item
+    try:
+        while True:
+            try:
+                item = run(_next(stream))
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        run(stream.aclose())
 
 
-async def _next(stream: AsyncIterator[T]) -> T:
+async def _next(stream: AsyncGenerator[T, None]) -> T:
     return await anext(stream)

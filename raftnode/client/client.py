@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 from raftnode.client.blocking import BlockingNetwork, iterate, run
@@ -65,7 +65,9 @@ class Client:
         """
         return run(self._operations.delete(key, expected_revision=expected_revision))
 
-    def list(self, prefix: Text = b"", *, limit: int | None = None, keys_only: bool = False) -> Iterator[KeyValue]:
+    def list(
+        self, prefix: Text = b"", *, limit: int | None = None, keys_only: bool = False
+    ) -> Generator[KeyValue, None, None]:
         """Give the keys that begin with `prefix`, in byte order: a thousand at one revision, the next at a later one.
 
         At most `limit` of them; `keys_only`: with empty values.
@@ -83,7 +85,7 @@ class Client:
         """
         return run(self._operations.incr(key, by))
 
-    def watch(self, prefix: Text = b"", *, after: int | None = None) -> Iterator[Change | Gap]:
+    def watch(self, prefix: Text = b"", *, after: int | None = None) -> Generator[Change | Gap, None, None]:
         """Give the changes of keys that begin with `prefix` as they happen, oldest first, without end.
 
         It begins after revision `after`, or now, and goes on where it was when a connection breaks. Changes that are

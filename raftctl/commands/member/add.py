@@ -8,6 +8,7 @@ from raftctl.cluster import Cluster
 from raftctl.commands.member.membership import (
     DRY_RUN,
     POLL_S,
+    as_leader_sees,
     change_until,
     emit_change,
     emit_evaluation,
@@ -77,7 +78,7 @@ def add(
             return
         changed = False
         if present is None:
-            changed = change_until(cluster, [operation], lambda view: existing(view, name, address) is not None)
+            changed = change_until(cluster, view, [operation], lambda view: existing(view, name, address) is not None)
         if learner or observer or not wait or (present is not None and present.kind == "voter"):
             view = _seen(run, cluster, name, address) if wait else led_view(cluster)
         else:
@@ -180,18 +181,23 @@ def _promote(run: Invocation, cluster: Cluster, name: str, address: str, *, adde
     `added`: this command made it a member, so that raftnode join has not run yet.
     """
     again = f"raftctl member add {name} --address {address}"
-    member = await_catch_up(run, cluster, name, address, again, added=added)
+    view, member = await_catch_up(run, cluster, name, address, again, added=added)
     promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
-    change_until(cluster, [promotion], lambda v: is_kind(v, member.id, "voter"))
+    change_until(cluster, view, [promotion], lambda v: is_kind(v, member.id, "voter"))
     return wait_everywhere(run, cluster, in_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}")
 
 
-def await_catch_up(run: Invocation, cluster: Cluster, name: str, address: str, again: str, *, added: bool) -> Member:
-    """Return the member when it has caught up, or is a voter. Raises OutcomeUnknown, which names `again`."""
+def await_catch_up(
+    run: Invocation, cluster: Cluster, name: str, address: str, again: str, *, added: bool
+) -> tuple[View, Member]:
+    """Return the member when it has caught up, or is a voter, as the leader shows it.
+
+    Raises OutcomeUnknown, which names `again`.
+    """
     report = run.progress()
     hinted = False
     while True:
-        view = led_view(cluster)
+        view = as_leader_sees(cluster)
         member = existing(view, name, address)
         if member is None:
             raise Conflict(
@@ -200,7 +206,7 @@ def await_catch_up(run: Invocation, cluster: Cluster, name: str, address: str, a
                 "see who is a member: raftctl member list",
             )
         if member.kind == "voter" or member.promotable:
-            return member
+            return view, member
         if not member.up and not hinted:
             hinted = True
             run.note(start_hint(view, name, address, added=added))

@@ -65,7 +65,8 @@ def _turn(
 ) -> None:
     schema = f"member.{action.value}"
     with run.cluster() as cluster:
-        found = the_member(led_view(cluster), which)
+        now = led_view(cluster)
+        found = the_member(now, which)
         if found.kind == "observer":
             raise Refused(
                 f"{found.name} is an observer",
@@ -91,7 +92,7 @@ def _turn(
         def holds(view: View) -> bool:
             return is_kind(view, found.id, kind)
 
-        changed = change_until(cluster, [operation], holds, force=force)
+        changed = change_until(cluster, now, [operation], holds, force=force)
         if wait:
             wait_everywhere(run, cluster, in_each(holds), f"{found.name} as a {kind}")
     emit_change(run, schema, found.name, changed=changed, text=f"{found.name} is a {kind}", id=found.id, kind=kind)
@@ -150,7 +151,7 @@ def remove(
             return not now.joint and all(m.id != found.id for m in now.members)
 
         try:
-            changed = change_until(cluster, [operation], gone, force=force)
+            changed = change_until(cluster, view, [operation], gone, force=force)
         except NotFound:
             # Someone else removed it between our look and our proposal.
             changed = False

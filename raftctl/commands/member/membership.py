@@ -36,6 +36,11 @@ def led_view(cluster: Cluster) -> View:
             )
 
 
+def as_leader_sees(cluster: Cluster) -> View:
+    """Return the cluster as its leader alone shows it: one request, for what is asked again and again."""
+    return build_view([cluster.leader_status()])
+
+
 def the_member(view: View, which: str) -> Member:
     """Return the one member that `which` names. Raises NotFound, or UsageError where it names several."""
     found = find_member(view.members, which)
@@ -55,16 +60,22 @@ def propose(
 
 
 def change_until(
-    cluster: Cluster, operations: Sequence[MemberOperation], holds: Callable[[View], bool], *, force: bool = False
+    cluster: Cluster,
+    view: View,
+    operations: Sequence[MemberOperation],
+    holds: Callable[[View], bool],
+    *,
+    force: bool = False,
 ) -> bool:
     """Propose `operations`, as one change, until it is so, and return whether this changed anything.
 
-    A lost answer is no reason to give up: the membership itself says whether the change was made.
+    `view` is what the leader showed last. A lost answer is no reason to give up: the membership itself says whether
+    the change was made.
     """
     lost: OutcomeUnknown | None = None
     while True:
         try:
-            if holds(led_view(cluster)):
+            if holds(view if lost is None else led_view(cluster)):
                 return lost is not None
             return propose(cluster, operations, force=force).changed
         except OutcomeUnknown as error:

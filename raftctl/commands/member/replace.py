@@ -81,9 +81,9 @@ def replace(
         if present is None:
             check_stranger(view, address)
             addition = MemberOperation(MemberAction.ADD_LEARNER, name=new, address=address)
-            added = change_until(cluster, [addition], lambda v: existing(v, new, address) is not None)
+            added = change_until(cluster, view, [addition], lambda v: existing(v, new, address) is not None)
         if wait:
-            member = await_catch_up(run, cluster, new, address, again, added=added)
+            now, member = await_catch_up(run, cluster, new, address, again, added=added)
         else:
             now = led_view(cluster)
             member = _joiner(now, new, address)
@@ -94,7 +94,7 @@ def replace(
         def holds(now: View) -> bool:
             return _done(now, member.id, leaver)
 
-        changed = change_until(cluster, _exchange(member, leaver), holds) or added
+        changed = change_until(cluster, now, _exchange(member, leaver), holds) or added
         if wait:
             wait_everywhere(run, cluster, in_each(holds), f"the exchange of {old} for {new}")
     text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
