@@ -110,16 +110,15 @@ def tail(
         sources = _sources(cluster, node, cursor)
         for source in sources:
             _drain(cluster, source, type_)
-    if since is None:
-        for source in sources:
-            source.lost = 0
-    first = merge(sources, earliest)
-    _emit(run, sources, first if since is not None else first[max(0, len(first) - lines) :])
-    cluster.end_with(run.output.pipe)
-    while follow:
-        if not _poll(cluster, sources, type_):
-            time.sleep(RETRY_S)
-        _emit(run, sources, merge(sources, 0.0))
+            if since is None:
+                source.lost = 0
+        first = merge(sources, earliest)
+        _emit(run, sources, first if since is not None else first[max(0, len(first) - lines) :])
+        cluster.end_with(run.output.pipe)
+        while follow:
+            if not _poll(cluster, sources, type_):
+                time.sleep(RETRY_S)
+            _emit(run, sources, merge(sources, 0.0))
 
 
 def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
