@@ -94,7 +94,7 @@ async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> i
         identity=identity,
         settings=settings.replica,
         storage=wal,
-        snapshots=snapshots,
+        snapshot_store=snapshots,
         machine=SessionMachine(KvMachine()),
         transport=runtime,
         events=events,

@@ -9,6 +9,7 @@ from typing import Final
 
 from raftnode.core.messages import AppendEntriesResponse, InstallSnapshotResponse
 from raftnode.core.types import HardState
+from raftnode.replica.timers import Timers
 from raftnode.storage.wal import LogFullError, Wal
 from raftnode.wire.peer import PeerResponse
 
@@ -17,14 +18,18 @@ RETRY_SECONDS: Final = 1.0
 
 
 class Durability:
-    """One node's log as the replica writes it. `on_change` is told when the disk becomes full or has room again."""
+    """One node's log as the replica writes it. `on_change` is called when the disk becomes full or has room again."""
 
-    def __init__(self, storage: Wal, clock: Callable[[], float], on_change: Callable[[bool, str], None]) -> None:
+    def __init__(
+        self, storage: Wal, clock: Callable[[], float], timers: Timers, on_change: Callable[[bool, str], None]
+    ) -> None:
         self._storage = storage
         self._clock = clock
         self._on_change = on_change
         self._hard_state_staged = False
         self._retry_at = 0.0
+        # The turn that it starts writes again: there is nothing to do when it rings.
+        self._alarm = timers.alarm(lambda now: None)
         self.full = False
         """Whether the last write found no room."""
 
@@ -37,10 +42,6 @@ class Durability:
     def wants_sync(self) -> bool:
         """Whether `sync()` has something to write, and may try."""
         return self._storage.has_unsynced and not (self.full and self._clock() < self._retry_at)
-
-    def next_deadline(self) -> float | None:
-        """Return when to try again for room."""
-        return self._retry_at if self.full else None
 
     def save_hard_state(self, state: HardState) -> None:
         """Stage the term and the vote."""
@@ -58,6 +59,7 @@ class Durability:
             self._storage.sync()
         except LogFullError as error:
             self._retry_at = self._clock() + RETRY_SECONDS
+            self._alarm.set(self._retry_at)
             if not self.full:
                 self.full = True
                 self._on_change(True, str(error))

@@ -1,37 +1,78 @@
 """A replica's work on its snapshots: when one is taken, what arrives from a leader, and what is sent to members.
 
-The pieces of this work are in `transfers.py`; here stands when each begins, and what it means for the log, the
-machine and whoever asked.
+The pieces of this work are in `snapshot_transfer.py`. This module says when each begins, and what it means for the log.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import InvalidRequest, StorageError
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.node import RaftNode
 from raftnode.core.types import NodeId, NodeRole
-from raftnode.replica.events import EventValue
+from raftnode.machine.sessions.machine import SessionMachine
+from raftnode.replica.directory import Directory
+from raftnode.replica.events import EventLog, EventValue
 from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending, SnapshotTaking
+from raftnode.replica.timers import Timers
+from raftnode.replica.transport import Transport
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.storage.snapshots import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
 from raftnode.storage.wal import Wal
-
-if TYPE_CHECKING:
-    from raftnode.replica.replica import Replica, Transport
 
 RETRY_SECONDS: Final = 10.0
 """How long after a snapshot that found no room the next one is due at the earliest."""
 
 
-class SnapshotWork:
+class Outcomes(Protocol):
+    """What the work on snapshots has come to. Each is called once the fact is on the disk."""
+
+    def snapshot_taken(self, stored: StoredSnapshot) -> None:
+        """A snapshot of this node's state is whole and durable."""
+
+    def snapshot_failed(self, reason: str) -> None:
+        """A snapshot found no room; it is tried again later."""
+
+    def snapshot_installed(self, stored: StoredSnapshot) -> None:
+        """A leader's snapshot is in force: the machine's state has to be loaded from it."""
+
+
+class Snapshots:
     """The newest snapshot on the disk, and those that are on their way. Any call may raise StorageError."""
 
-    def __init__(self, replica: "Replica", storage: Wal, transport: "Transport") -> None:
-        self._replica = replica
-        self._store = replica.snapshots
+    def __init__(
+        self,
+        *,
+        node: RaftNode,
+        machine: SessionMachine,
+        store: SnapshotStore,
+        storage: Wal,
+        transport: Transport,
+        settings: ReplicaSettings,
+        clock: Callable[[], float],
+        directory: Directory,
+        events: EventLog,
+        timers: Timers,
+        outcomes: Outcomes,
+    ) -> None:
+        self._node = node
+        self._machine = machine
+        self._store = store
         self._storage = storage
         self._transport = transport
+        self._settings = settings
+        self._clock = clock
+        self._directory = directory
+        self._events = events
+        self._outcomes = outcomes
+        self._send_alarm = timers.alarm(self._send_due)
+        self._retry_alarm = timers.alarm(self._retry)
+        self._closed = False
+        self.has_work = True
+        """Whether `advance_taking()` may have something to do."""
         self.newest: StoredSnapshot | None = None
         """The newest snapshot on this node's disk."""
         self.bytes_since = 0
@@ -49,9 +90,20 @@ class SnapshotWork:
         self._fit_log()
         return self.newest
 
-    def next_deadline(self) -> float | None:
-        """Return when `advance_sending()` has something to do at the latest."""
-        return min((sending.resend_at for sending in self._sending.values()), default=None)
+    def close(self) -> None:
+        """Give up the snapshot that is being taken, and take no other: this node ends."""
+        self._closed = True
+        self.stop_taking()
+
+    def applied(self, size_bytes: int) -> None:
+        """Count the bytes of commands that were applied."""
+        self.bytes_since += size_bytes
+        self.has_work = True
+
+    @property
+    def sending_to(self) -> tuple[NodeId, ...]:
+        """The members that a snapshot is being sent to."""
+        return tuple(self._sending)
 
     # Taking.
 
@@ -62,7 +114,7 @@ class SnapshotWork:
         """
         if self._taking is not None:
             return True
-        node = self._replica.node
+        node = self._node
         index = node.last_applied
         if (self.newest is not None and self.newest.index >= index) or index == 0:
             return False
@@ -71,12 +123,13 @@ class SnapshotWork:
             return False
         try:
             self._taking = SnapshotTaking(
-                self._store, self._replica.machine, index, node.term_at(index), node.configuration_at(index)
+                self._store, self._machine, index, node.term_at(index), node.configuration_at(index)
             )
         except NoSpaceError as error:
             self._taking_failed(error)
             return False
         self._bytes_covered = self.bytes_since
+        self.has_work = True
         return True
 
     def take_at(self, index: int) -> None:
@@ -84,18 +137,22 @@ class SnapshotWork:
 
         At the same indexes all nodes write the same bytes: what one of them began to send another can finish.
         """
-        self._replica.node.advance_applied(index)
+        self._node.advance_applied(index)
         if self._may_take():
             self.begin_taking()
 
     def advance_taking(self) -> bool:
         """Work on the snapshot that is being taken, or begin one that is due. Return whether one is under way."""
+        self.has_work = self._advance_taking()
+        return self.has_work
+
+    def _advance_taking(self) -> bool:
         if self._taking is None and (not self._is_due() or not self.begin_taking()):
             return False
         assert self._taking is not None
-        node = self._replica.node
+        node = self._node
         try:
-            stored = self._taking.step(self._replica.clock)
+            stored = self._taking.step(self._clock)
         except NoSpaceError as error:
             self._taking_failed(error)
             return False
@@ -105,24 +162,27 @@ class SnapshotWork:
         self._not_before = 0.0
         self.bytes_since -= self._bytes_covered
         self.newest = stored
-        keep_from = stored.index - self._replica.settings.snapshot_trailing
+        keep_from = stored.index - self._settings.snapshot_trailing
         if keep_from > node.log_snapshot_index:
             node.compact(keep_from)
-        self._tell(
-            "snapshot.taken", index=stored.index, size_bytes=stored.size_bytes, log_begins=node.log_snapshot_index + 1
-        )
-        self._replica.requests.snapshot_taken(stored)
+        begins = node.log_snapshot_index + 1
+        self._emit("snapshot.taken", index=stored.index, size_bytes=stored.size_bytes, log_begins=begins)
+        self._outcomes.snapshot_taken(stored)
         return True
 
     def _taking_failed(self, error: NoSpaceError) -> None:
         """Give up a snapshot that finds no room: the log goes on without it, and it is tried again later."""
         self.stop_taking()
-        self._not_before = self._replica.clock() + RETRY_SECONDS
-        self._tell("snapshot.failed", reason=str(error))
-        self._replica.requests.snapshot_failed(str(error))
+        self._not_before = self._clock() + RETRY_SECONDS
+        self._retry_alarm.set(self._not_before)
+        self._emit("snapshot.failed", reason=str(error))
+        self._outcomes.snapshot_failed(str(error))
+
+    def _retry(self, now: float) -> None:
+        self.has_work = True
 
     def _may_take(self) -> bool:
-        return not self._replica.stopping and self._replica.clock() >= self._not_before
+        return not self._closed and self._clock() >= self._not_before
 
     def _is_due(self) -> bool:
         """Whether to take a snapshot wherever the log is: after many bytes, or where `take_at` missed its turn.
@@ -131,9 +191,9 @@ class SnapshotWork:
         """
         if not self._may_take():
             return False
-        settings = self._replica.settings
+        settings = self._settings
         covered = 0 if self.newest is None else self.newest.index
-        entries = self._replica.node.last_applied - covered
+        entries = self._node.last_applied - covered
         periods = 1 if self._not_before else 2
         return bool(
             (settings.snapshot_entries and entries >= periods * settings.snapshot_entries)
@@ -150,7 +210,7 @@ class SnapshotWork:
 
     def handle_chunk(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
         """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
-        node = self._replica.node
+        node = self._node
         stored: StoredSnapshot | None = None
         if request.last_included_index <= node.commit_index:
             # The core forgets what has arrived of another one, too: both count from the same place.
@@ -168,7 +228,7 @@ class SnapshotWork:
 
     def _will_follow(self, request: InstallSnapshotRequest) -> bool:
         """Whether the core will follow the sender, so that its chunk may go to the disk."""
-        node = self._replica.node
+        node = self._node
         return (
             request.group_id == node.group_id
             and request.term >= node.current_term
@@ -183,25 +243,24 @@ class SnapshotWork:
             stored = self._receiving.take(request)
             if stored is None and request.done:
                 self._receiving.abort()
-                self._replica.node.abort_incoming_snapshot()
+                self._node.abort_incoming_snapshot()
                 stored = self._receiving.take(request)
         except InvalidRequest:
-            self._replica.node.abort_incoming_snapshot()
+            self._node.abort_incoming_snapshot()
             raise
         except NoSpaceError as error:
             # The chunk is not counted, so the leader is asked for the snapshot from its beginning again.
             self._receiving.abort()
-            self._replica.node.abort_incoming_snapshot()
+            self._node.abort_incoming_snapshot()
             raise InvalidRequest(f"there is no room for the snapshot of entry {request.last_included_index}") from error
         return stored
 
     def _install(self, stored: StoredSnapshot) -> None:
         self.stop_taking()
-        self._replica.load_machine(stored)
         self.newest = stored
         self.bytes_since = 0
-        self._replica.requests.snapshot_installed(stored.index)
-        self._tell("snapshot.installed", index=stored.index, size_bytes=stored.size_bytes)
+        self._outcomes.snapshot_installed(stored)
+        self._emit("snapshot.installed", index=stored.index, size_bytes=stored.size_bytes)
 
     # Sending.
 
@@ -212,51 +271,60 @@ class SnapshotWork:
         if self.newest is None:
             raise StorageError("the log was compacted, and there is no snapshot to send")
         self._store.pin(self.newest)
-        self._sending[peer] = SnapshotSending(peer, self.newest, self._replica.settings.snapshot_send_rate)
-        self._tell(
+        self._sending[peer] = SnapshotSending(peer, self.newest, self._settings.snapshot_send_rate)
+        self._send_alarm.set(self._clock())
+        self._emit(
             "snapshot.sending",
-            peer=self._replica.name_of(peer),
+            peer=self._directory.name_of(peer),
             index=self.newest.index,
             size_bytes=self.newest.size_bytes,
         )
 
     def stop_sending(self) -> None:
-        """Send to nobody any more: this node does not lead."""
+        """Stop sending to all members: this node no longer leads."""
         for peer in list(self._sending):
             self._end_sending(peer)
 
-    def advance_sending(self) -> None:
+    def members_changed(self) -> None:
+        """Stop sending to those who are no longer members."""
+        members = self._node.configuration.members()
+        for peer in [peer for peer in self._sending if peer not in members]:
+            self._end_sending(peer)
+
+    def _send_due(self, now: float) -> None:
         """Send the chunks that are due."""
-        now, node = self._replica.clock(), self._replica.node
+        node = self._node
         for peer, sending in list(self._sending.items()):
-            if peer not in node.configuration.members():
-                self._end_sending(peer)
-            elif sending.is_due(now):
+            if sending.is_due(now):
                 sending.sent(now)
                 self._transport.send_request(
                     peer, sending.request(self._store, node.current_term, node.node_id, node.group_id)
                 )
+        if self._sending:
+            self._send_alarm.set(min(sending.resend_at for sending in self._sending.values()))
 
     def handle_answer(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
         """Learn what a member has of the snapshot that is sent to it."""
-        self._replica.node.handle_install_snapshot_response(peer, response)
+        self._node.handle_install_snapshot_response(peer, response)
         sending = self._sending.get(peer)
         if sending is None or not sending.answered(response):
             return
         if response.installed:
-            self._tell(
+            self._emit(
                 "snapshot.sent",
-                peer=self._replica.name_of(peer),
+                peer=self._directory.name_of(peer),
                 index=sending.stored.index,
                 size_bytes=sending.stored.size_bytes,
             )
             self._end_sending(peer)
+        else:
+            self._send_alarm.set(sending.resend_at)
 
     def _end_sending(self, peer: NodeId) -> None:
         self._store.unpin(self._sending.pop(peer).stored)
 
-    def _tell(self, event: str, **data: EventValue) -> None:
-        self._replica.events.emit(event, self._replica.node.current_term, **data)
+    def _emit(self, event: str, **data: EventValue) -> None:
+        self._events.emit(event, self._node.current_term, **data)
 
     # A crash between the snapshot and the log.
 

@@ -73,7 +73,7 @@ def lonely_replica(folder: Path, settings: ReplicaSettings) -> tuple[Replica, No
         identity=identity,
         settings=settings,
         storage=Wal.open(folder / "wal"),
-        snapshots=SnapshotStore(folder / "snapshots"),
+        snapshot_store=SnapshotStore(folder / "snapshots"),
         machine=SessionMachine(KvMachine()),
         transport=transport,
         events=EventLog("n1", 1, 1, time.time),

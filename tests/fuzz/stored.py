@@ -157,7 +157,7 @@ def open_node(fs: SimulatedFilesystem) -> tuple[Replica, Wal]:
         identity=data_dir.identity,
         settings=SETTINGS,
         storage=wal,
-        snapshots=SnapshotStore(data_dir.snapshots_path, fs),
+        snapshot_store=SnapshotStore(data_dir.snapshots_path, fs),
         machine=SessionMachine(KvMachine()),
         transport=_Deaf(),
         events=EventLog("n1", 1, data_dir.next_boot(), lambda: 1.7e9),

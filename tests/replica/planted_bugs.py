@@ -15,10 +15,10 @@ from raftnode.replica import member_plan
 from raftnode.replica.admission import Admission
 from raftnode.replica.events import EventLog
 from raftnode.replica.member_plan import Tolerance
-from raftnode.replica.replica import Replica
 from raftnode.replica.requests.members import MemberRequests
-from raftnode.replica.requests.snapshot_files import SnapshotFiles
-from raftnode.replica.requests.waiting import EntryWaiters
+from raftnode.replica.requests.replies import Replies
+from raftnode.replica.requests.snapshots import SnapshotFiles
+from raftnode.replica.requests.writes import EntryWaiters
 from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, EventRecord, Failed
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from tests.support.planted import Patch, PlantedBugs, replace
@@ -110,9 +110,9 @@ def a_learner_is_promoted_before_it_caught_up(patch: Patch) -> None:
 
 def with_failures(patch: Patch, outcome: str, instead_of: str) -> None:
     """Tell a failed request's outcome wrong."""
-    real = Replica.answer
+    real = Replies.answer
 
-    def answer(self: Replica, client: Hashable, answer: Answer) -> None:
+    def answer(self: Replies, client: Hashable, answer: Answer) -> None:
         if isinstance(answer, Failed) and answer.outcome == instead_of:
             answer = changed(answer, outcome=outcome)
         real(self, client, answer)
@@ -143,7 +143,7 @@ def what_did_not_happen_is_called_unknown(patch: Patch) -> None:
 
 @noticed_by("replica_writes::test_a_leader_that_steps_down_lets_no_writer_wait_for_long")
 def the_writers_of_a_deposed_leader_wait_to_the_end(patch: Patch) -> None:
-    replace(patch, EntryWaiters.hasten, lambda self, deadline: None)
+    replace(patch, EntryWaiters.cap_deadlines, lambda self, deadline: None)
 
 
 @noticed_by("replica_members::test_a_dry_run_changes_nothing_and_says_what_would_be")
@@ -155,7 +155,7 @@ def a_dry_run_is_a_real_one(patch: Patch) -> None:
 @noticed_by("replica_members::test_the_successor_is_the_voter_that_is_the_furthest_along_and_up")
 def any_voter_is_named_as_the_successor(patch: Patch) -> None:
     def first(self: MemberRequests) -> NodeId | None:
-        return min(self._replica.node.peers)
+        return min(self._node.peers)
 
     replace(patch, MemberRequests.best_successor, first)
 
@@ -183,4 +183,4 @@ def lost_events_are_not_counted(patch: Patch) -> None:
 
 @noticed_by("snapshot_files::test_a_snapshot_stays_while_it_is_read_and_goes_afterwards")
 def a_snapshot_that_was_read_is_kept_for_ever(patch: Patch) -> None:
-    replace(patch, SnapshotFiles.expire, lambda self: None)
+    replace(patch, SnapshotFiles.expire, lambda self, now: None)

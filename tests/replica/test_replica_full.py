@@ -154,7 +154,7 @@ def test_a_snapshot_without_room_fails_and_leaves_the_node_as_it_is() -> None:
     fill(cluster, leader, room=500)
     answer = failed(client.ask(leader, TriggerSnapshot(client.next_id())))
     assert answer.code is ErrorCode.NO_SPACE
-    assert cluster.replica(leader).newest_snapshot is None
+    assert cluster.replica(leader).snapshots.newest is None
     assert parts(cluster, leader) == []
     assert "snapshot.failed" in cluster.nodes[leader].event_types()
     make_room(cluster, leader)

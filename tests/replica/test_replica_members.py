@@ -473,7 +473,7 @@ def test_a_snapshot_names_the_members_of_its_moment() -> None:
     taken = client.ask(leader, wire.TriggerSnapshot(client.next_id()), timeout=0.1)
     assert isinstance(taken, wire.SnapshotTaken)
     assert 4 not in cluster.replica(leader).node.configuration.members()
-    stored = cluster.replica(leader).newest_snapshot
+    stored = cluster.replica(leader).snapshots.newest
     assert stored is not None
     assert (stored.configuration.voters, stored.configuration.learners) == ((1, 2, 3), (4,))
 
@@ -619,9 +619,9 @@ def test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted() ->
     stay = [cluster.replica(kept), cluster.replica(other)]
     cluster.run_until(lambda: all(local_value(cluster, node, b"k19") for node in (kept, other)), what="the writes")
     for replica in stay:
-        assert replica.snapshot_work.begin_taking()
+        assert replica.snapshots.begin_taking()
         replica.turn()
-    assert all(replica.newest_snapshot for replica in stay)
+    assert all(replica.snapshots.newest for replica in stay)
     cluster.kill(old)
     cluster.network.drop = lambda packet: isinstance(packet.message, AppendEntriesRequest)
     cluster.run_until(lambda: any(replica.node.role is NodeRole.LEADER for replica in stay), what="another leader")

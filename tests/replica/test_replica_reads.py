@@ -159,7 +159,7 @@ def test_a_confirmed_read_that_is_not_applied_in_time_fails() -> None:
     replica = cluster.replica(leader)
     inbox, replica._client_inbox = replica._client_inbox, []
     replica.requests.handle(inbox)
-    (barrier,) = replica.requests.reads._barriers
+    (barrier,) = replica.requests.reads.barriers
     replica.requests.reads.confirmed([(barrier, replica.node.last_applied + 1)])
     cluster.run_for(cluster.settings.request_timeout - 0.01)
     assert client.answer(at) is None
@@ -227,7 +227,7 @@ def test_a_confirmed_read_waits_until_its_index_is_applied() -> None:
     replica = cluster.replica(leader)
     inbox, replica._client_inbox = replica._client_inbox, []
     waiting.handle(inbox)
-    (barrier,) = waiting.reads._barriers
+    (barrier,) = waiting.reads.barriers
     waiting.reads.confirmed([(barrier, replica.node.last_applied + 1)])
     assert client.answer(at) is None
     client.ask(leader, put(client, b"k", b"2"))

@@ -122,7 +122,7 @@ def test_all_nodes_take_the_same_snapshots(monkeypatch: pytest.MonkeyPatch) -> N
     cluster.run_for(1.0)
     for node in (1, 2, 3):
         assert cluster.nodes[node].event_types().count("snapshot.taken") == 5
-    stores = [cluster.replica(node).snapshots.list() for node in (1, 2, 3)]
+    stores = [cluster.replica(node).snapshot_store.list() for node in (1, 2, 3)]
     assert [[stored.index for stored in store] for store in stores] == [[200, 160]] * 3
     for copies in zip(*stores, strict=True):
         files = {cluster.nodes[node].fs.contents(stored.path)[:-32] for node, stored in enumerate(copies, 1)}
@@ -141,7 +141,7 @@ def test_a_snapshot_that_missed_its_turn_is_taken_later(monkeypatch: pytest.Monk
         fill(cluster, client, leader, 32)
         assert cluster.replica(1).status().snapshot_index == 0
     fill(cluster, client, leader, 3)
-    newest, *older = [stored.index for stored in cluster.replica(1).snapshots.list()]
+    newest, *older = [stored.index for stored in cluster.replica(1).snapshot_store.list()]
     assert older == [10]
     assert 33 <= newest < 36
     fill(cluster, client, leader, 5)
@@ -163,7 +163,7 @@ def test_snapshots_are_taken_by_bytes() -> None:
         assert cluster.replica(1).status().snapshot_index == count
 
 
-def test_writes_go_on_while_a_snapshot_is_taken() -> None:
+def test_writes_go_on_while_a_snapshot_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds the state at its index, and the turns in between answer requests."""
     cluster = Cluster(1)
     leader = cluster.leader()
@@ -171,7 +171,7 @@ def test_writes_go_on_while_a_snapshot_is_taken() -> None:
     for number in range(40):
         client.ask(leader, put(client, b"k%d" % number, bytes(20_000)))
     index = cluster.replica(1).node.last_applied
-    cluster.replica(1).clock = slowly(cluster)
+    monkeypatch.setattr(transfers, "STEP_SECONDS", 0.0)
     at = client.send(1, wire.TriggerSnapshot(client.next_id()))
     fill(cluster, client, leader, 3, first=100)
     assert client.answer(at) is None, "the snapshot was taken in one piece"
@@ -183,16 +183,6 @@ def test_writes_go_on_while_a_snapshot_is_taken() -> None:
     cluster.restart(1)
     cluster.leader()
     assert local_value(cluster, 1, b"k102") == b"v102"
-
-
-def slowly(cluster: Cluster) -> Callable[[], float]:
-    """Return a clock on which every look takes a millisecond."""
-
-    def clock() -> float:
-        cluster.scheduler.now += 0.001
-        return cluster.scheduler.now
-
-    return clock
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -311,7 +301,7 @@ class HalfATransfer:
 
     def newest_of(self, node: int) -> StoredSnapshot:
         """Return a node's newest snapshot."""
-        found = self.cluster.replica(node).newest_snapshot
+        found = self.cluster.replica(node).snapshots.newest
         assert found is not None
         return found
 
@@ -341,7 +331,7 @@ def test_a_transfer_goes_on_after_leadership_was_handed_over() -> None:
     assert isinstance(answer, wire.LeadershipTransferred)
     assert half.finish()[:2] == [(0, 50), (half.reached, 50)]
     assert local_value(half.cluster, half.victim, b"k49") == b"v49"
-    assert not half.cluster.replica(half.leader).snapshot_work._sending
+    assert not half.cluster.replica(half.leader).snapshots.sending_to
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -362,7 +352,7 @@ def test_a_mixture_of_two_snapshots_of_one_name_is_found_and_the_transfer_begins
     """Should a leader have another file than its checksum says, nothing of the mixture is put in force."""
     half = HalfATransfer()
     told = half.newest_of(half.other)
-    store = half.cluster.replica(half.other).snapshots
+    store = half.cluster.replica(half.other).snapshot_store
     chunks = [chunk.replace(b"v10", b"w10") for chunk in store.chunks(told)]
     half.cluster.nodes[half.other].fs.remove(told.path)
     writer = store.writer(told.index, told.term, told.configuration)
@@ -413,7 +403,7 @@ def test_the_snapshot_that_is_being_sent_stays_while_newer_ones_are_taken() -> N
     cluster.restart(victim)
     cluster.run_for(0.2)
     fill(cluster, client, leader, 70, first=100)
-    store = cluster.replica(leader).snapshots
+    store = cluster.replica(leader).snapshot_store
     assert len(store.list()) == 3
     cluster.network.heal()
     cluster.settle(60)
@@ -430,11 +420,11 @@ def test_a_member_that_is_removed_is_sent_no_more_of_a_snapshot() -> None:
     cluster.network.drop = lambda packet: bool((chunk := chunk_of(packet)) and chunk.offset >= 500)
     cluster.restart(victim)
     cluster.run_for(0.2)
-    assert cluster.replica(leader).snapshot_work._sending
+    assert cluster.replica(leader).snapshots.sending_to
     assert isinstance(client.ask(leader, change(client, remove(victim), force=True)), wire.MembersChanged)
     fill(cluster, client, leader, 70, first=100)
-    assert len(cluster.replica(leader).snapshots.list()) == 2
-    assert not cluster.replica(leader).snapshot_work._sending
+    assert len(cluster.replica(leader).snapshot_store.list()) == 2
+    assert not cluster.replica(leader).snapshots.sending_to
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -464,13 +454,13 @@ def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.M
     cluster.settle()
     victim, other = cluster.followers(leader)
     replica = cluster.replica(victim)
-    assert replica.snapshot_work.begin_taking()
+    assert replica.snapshots.begin_taking()
 
     def step(clock: Callable[[], float]) -> None:
         """It takes for ever."""
         cluster.scheduler.now += 0.001
 
-    monkeypatch.setattr(replica.snapshot_work._taking, "step", step)
+    monkeypatch.setattr(replica.snapshots._taking, "step", step)
     at = client.send(victim, wire.TriggerSnapshot(client.next_id()))
     cluster.nodes[victim].turn()
     cluster.network.cut(victim, leader, other)
@@ -482,8 +472,8 @@ def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.M
     assert isinstance(answer, wire.Failed)
     assert answer.code is wire.ErrorCode.BUSY
     cluster.settle()
-    assert replica.newest_snapshot is not None
-    assert replica.newest_snapshot.index >= 20
+    assert replica.snapshots.newest is not None
+    assert replica.snapshots.newest.index >= 20
     assert not [path for path in cluster.nodes[victim].fs.files() if path.endswith(".part")]
 
 
@@ -539,7 +529,7 @@ def test_a_final_chunk_without_the_others_is_never_put_in_force() -> None:
     cluster.run_for(0.3)
     # The disk's part is lost behind the core's back.
     replica = cluster.replica(victim)
-    replica.snapshot_work._receiving.abort()
+    replica.snapshots._receiving.abort()
     first = held[0].message
     assert isinstance(first, InstallSnapshotRequest)
     last = msgspec.structs.replace(first, offset=600, data=b"rest", done=True, configuration=replica.node.configuration)
@@ -617,10 +607,10 @@ def test_a_conflicting_log_gives_way_to_the_snapshot_at_the_start() -> None:
     fill(cluster, client, cluster.leader(), 4)
     taken = trigger(client, 1)
     replica = cluster.replica(1)
-    stored = replica.newest_snapshot
+    stored = replica.snapshots.newest
     assert stored is not None
-    writer = replica.snapshots.writer(stored.index, stored.term + 1, stored.configuration)
-    for chunk in replica.snapshots.chunks(stored):
+    writer = replica.snapshot_store.writer(stored.index, stored.term + 1, stored.configuration)
+    for chunk in replica.snapshot_store.chunks(stored):
         writer.write(chunk)
     writer.finish()
     cluster.kill(1)

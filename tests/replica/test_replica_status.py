@@ -3,7 +3,7 @@
 import pytest
 
 from raftnode.core.types import NodeRole
-from raftnode.replica import replica as replica_module
+from raftnode.replica.core_config import READY_BYTES_MAX
 from raftnode.wire.client import MemberStatus, NodeStatus
 from tests.support.replicas import Cluster, add_learner, address_of, change, promote, put, remove
 
@@ -48,7 +48,7 @@ def test_what_is_applied_is_told_apart_from_what_is_committed() -> None:
     cluster.leader()
     client = cluster.client()
     for number in range(3):
-        client.ask(1, put(client, b"k%d" % number, bytes(replica_module.READY_BYTES_MAX)))
+        client.ask(1, put(client, b"k%d" % number, bytes(READY_BYTES_MAX)))
     cluster.kill(1)
     cluster.restart(1)
     cluster.run_until(lambda: status(cluster, 1).commit_index >= 4)

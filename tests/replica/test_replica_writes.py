@@ -4,7 +4,8 @@ from raftnode.config.settings import ReplicaSettings
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.types import NodeRole
 from raftnode.machine.sessions.machine import RESULTS_MAX
-from raftnode.replica.requests import router as requests
+from raftnode.replica.requests.router import PARKED_BYTES_MAX
+from raftnode.replica.requests.writes import UNCOMMITTED_BYTES_MAX
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, UNKNOWN, ErrorCode
 from raftnode.wire.kv import Put, encode
@@ -309,7 +310,7 @@ def test_too_much_under_way_is_refused_as_busy() -> None:
     client = cluster.client()
     isolate(cluster, leader)
     megabyte = bytes(1024 * 1024)
-    limit = requests.UNCOMMITTED_BYTES_MAX // len(megabyte)
+    limit = UNCOMMITTED_BYTES_MAX // len(megabyte)
     sent = [
         client.send(leader, wire.Write(client.next_id(), 0, 1, 0, encode(Put(b"k", megabyte))))
         for _ in range(limit + 8)
@@ -334,7 +335,7 @@ def test_requests_that_wait_for_a_leader_are_bounded() -> None:
     megabyte = bytes(1024 * 1024)
     sent = [
         client.send(1, wire.Write(client.next_id(), 0, 1, 0, encode(Put(b"k", megabyte))))
-        for _ in range(requests.HELD_BYTES_MAX // len(megabyte) + 4)
+        for _ in range(PARKED_BYTES_MAX // len(megabyte) + 4)
     ]
     cluster.run_for(0.1)
     busy = [at for at in sent if (answer := client.answer(at)) and failed(answer).code is ErrorCode.BUSY]

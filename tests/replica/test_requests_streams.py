@@ -3,7 +3,7 @@
 import pytest
 
 from raftnode.config.settings import ReplicaSettings
-from raftnode.replica.requests import router as requests
+from raftnode.replica.requests import polls
 from raftnode.wire import client as wire
 from raftnode.wire.client import ErrorCode
 from raftnode.wire.kv import Changes, ChangesResult, decode_result, encode
@@ -78,13 +78,13 @@ def test_one_answer_is_bounded_whatever_was_asked_for() -> None:
         client.ask(1, put(client, b"k%d" % number, big))
     answer = client.ask(1, log(client, 1, 2**63 - 1, entries_max=2**63 - 1, bytes_max=2**63 - 1))
     assert isinstance(answer, wire.LogResult)
-    assert sum(len(view.entry.data) for view in answer.entries) <= requests.LOG_BYTES_MAX + len(big) + 1000
+    assert sum(len(view.entry.data) for view in answer.entries) <= polls.LOG_BYTES_MAX + len(big) + 1000
     assert cluster.replica(1).node.commit_index > len(answer.entries)
 
 
 def test_one_answer_has_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small ones are many: each is described."""
-    monkeypatch.setattr(requests, "LOG_ENTRIES_MAX", 3)
+    monkeypatch.setattr(polls, "LOG_ENTRIES_MAX", 3)
     _, client = filled(10)
     assert indexes(client.ask(1, log(client, 2, 9))) == [2, 3, 4]
 
@@ -171,9 +171,9 @@ def test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns() -> None:
         client.send(1, watch(client, 99, 1000))
     cluster.run_for(0.01)
     waiting = cluster.replica(1).requests
-    assert waiting.waiting_count == 10
+    assert len(waiting) == 10
     client.hang_up()
-    assert waiting.waiting_count == 0
+    assert len(waiting) == 0
     before = cluster.events
     cluster.run_for(3.0)
     assert cluster.events - before < 200, "it spins"
@@ -188,4 +188,4 @@ def test_polls_that_were_answered_early_leave_nothing_behind() -> None:
         at = client.send(1, log(client, cluster.replica(1).node.commit_index + 1, 10**9, wait_ms=60_000))
         client.ask(1, put(client, b"k%d" % number))
         cluster.run_until(lambda at=at: client.answer(at), 0.1)  # type: ignore[misc]
-    assert len(cluster.replica(1).requests._polls._deadlines) < 100
+    assert cluster.replica(1).requests.polls.remembered_deadlines < 100

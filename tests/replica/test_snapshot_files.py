@@ -3,7 +3,8 @@
 import zlib
 
 from raftnode.core.membership import make_configuration
-from raftnode.replica.requests.snapshot_files import SnapshotFiles
+from raftnode.replica.requests.snapshots import SnapshotFiles
+from raftnode.replica.timers import Timers
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.wire.client import (
     SNAPSHOT_LEASE_S,
@@ -28,7 +29,7 @@ class Clock:
 
 def setup() -> tuple[SnapshotStore, SnapshotFiles, Clock]:
     store, clock = SnapshotStore("/snapshots", SimulatedFilesystem(0), keep=1, wall_clock=lambda: 1.0), Clock()
-    return store, SnapshotFiles(store, clock), clock
+    return store, SnapshotFiles(store, clock, Timers()), clock
 
 
 def take(store: SnapshotStore, index: int, size: int = 3000) -> None:
@@ -88,11 +89,11 @@ def test_a_snapshot_stays_while_it_is_read_and_goes_afterwards() -> None:
     take(store, 6)
     for _ in range(3):
         clock.now += SNAPSHOT_LEASE_S * 0.9
-        files.expire()
+        files.expire(clock())
         piece(files, 5, 1000)
     assert [stored.index for stored in store.list()] == [6, 5]
     clock.now += SNAPSHOT_LEASE_S
-    files.expire()
+    files.expire(clock())
     assert [stored.index for stored in store.list()] == [6]
     assert failure(files, ReadSnapshot(1, 5, 1)) is ErrorCode.NOT_FOUND
     assert piece(files, 6).snapshot.index == 6

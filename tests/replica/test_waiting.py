@@ -4,7 +4,9 @@ from collections.abc import Hashable
 
 import pytest
 
-from raftnode.replica.requests.waiting import EntryWaiters, Held, HeldRequests, Poll, Polls, UncommittedBytes, Waiter
+from raftnode.replica.requests.polls import Poll, PollQueue
+from raftnode.replica.requests.router import Parked, ParkedRequests
+from raftnode.replica.requests.writes import EntryWaiters, UncommittedBytes, Waiter
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer
 
@@ -35,10 +37,10 @@ def test_overdue_waiters_come_in_order_and_the_rest_stay() -> None:
     assert found.next_deadline() is None
 
 
-def test_hastened_waiters_keep_their_own_deadline_where_it_is_earlier() -> None:
+def test_capped_waiters_keep_their_own_deadline_where_it_is_earlier() -> None:
     """Nobody waits longer than before."""
     found = waiters(1, 5, 9)
-    found.hasten(4.0)
+    found.cap_deadlines(4.0)
     assert [waiter.index for waiter in found.pop_overdue(3.9)] == [1]
     assert [waiter.index for waiter in found.pop_overdue(4.0)] == [5, 9]
 
@@ -66,9 +68,9 @@ def test_uncommitted_bytes_go_with_the_commit_index() -> None:
 
 def test_held_requests_count_their_bytes_until_they_leave() -> None:
     """By a leader, or by their deadline."""
-    held = HeldRequests()
+    held = ParkedRequests()
     for number in range(3):
-        held.add(Held("client", wire.GetStatus(number), 0.0, float(number), 10))
+        held.add(Parked("client", wire.GetStatus(number), 0.0, float(number), 10))
     assert [one.request.id for one in held.pop_overdue(1.0)] == [0, 1]
     assert (held.size_bytes, held.next_deadline()) == (10, 2.0)
     assert len(held.pop_all()) == 1
@@ -88,13 +90,13 @@ class Change:
         return Poll(client, attempt, lambda: wire.SessionOpened(number, 0), deadline)
 
 
-def settle(polls: Polls, now: float, *, changed: bool) -> list[tuple[Hashable, Answer]]:
-    return list(polls.settle(now, changed=changed))
+def settle(polls: PollQueue, now: float, *, changed: bool) -> list[tuple[Hashable, Answer]]:
+    return [*(polls.answered() if changed else ()), *polls.overdue(now)]
 
 
 def test_a_poll_is_answered_on_a_change_or_at_its_deadline_and_never_twice() -> None:
     """Where nothing changed it is not even tried."""
-    polls, change = Polls(), Change()
+    polls, change = PollQueue(), Change()
     polls.add(change.poll("a", 1, 5.0))
     polls.add(change.poll("b", 2, 3.0))
     change.happened = True
@@ -108,7 +110,7 @@ def test_a_poll_is_answered_on_a_change_or_at_its_deadline_and_never_twice() -> 
 
 def test_a_poll_that_is_gone_has_no_deadline_any_more() -> None:
     """Otherwise the node would wake for it, again and again."""
-    polls, change = Polls(), Change()
+    polls, change = PollQueue(), Change()
     polls.add(change.poll("a", 1, 5.0))
     polls.add(change.poll("b", 2, 7.0))
     polls.forget("a")
@@ -121,11 +123,11 @@ def test_a_poll_that_is_gone_has_no_deadline_any_more() -> None:
 @pytest.mark.parametrize("count", [1000])
 def test_answered_polls_with_late_deadlines_take_no_room(count: int) -> None:
     """One that stays in front does not keep the others' deadlines."""
-    polls, never, soon = Polls(), Change(), Change()
+    polls, never, soon = PollQueue(), Change(), Change()
     polls.add(never.poll("front", 0, 1.0))
     for number in range(count):
         soon.happened = False
         polls.add(soon.poll("a", number, 60.0))
         soon.happened = True
         assert len(settle(polls, 0.0, changed=True)) == 1
-    assert len(polls._deadlines) < 100
+    assert polls.remembered_deadlines < 100

@@ -36,12 +36,16 @@ from raftnode.machine.sessions.snapshot import SessionSnapshot, session_records
 from raftnode.replica.durability import Durability
 from raftnode.replica.events import EVENTS_PER_BOOT, EventLog
 from raftnode.replica.replica import Replica
-from raftnode.replica.requests import snapshot_files
+from raftnode.replica.requests import snapshots as snapshot_requests
 from raftnode.replica.requests.members import MemberRequests
-from raftnode.replica.requests.router import Requests
-from raftnode.replica.requests.snapshot_files import SnapshotFiles
-from raftnode.replica.requests.waiting import EntryWaiters, Polls, Waiter
+from raftnode.replica.requests.polls import PollQueue
+from raftnode.replica.requests.reads import Reads
+from raftnode.replica.requests.replies import Replies
+from raftnode.replica.requests.router import Router
+from raftnode.replica.requests.snapshots import SnapshotFiles
+from raftnode.replica.requests.writes import EntryWaiters, Waiter, Writes
 from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending
+from raftnode.replica.status import StatusReport
 from raftnode.storage.segment import SegmentScan
 from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, StoredSnapshot
 from raftnode.wire import client as wire
@@ -361,11 +365,10 @@ def a_snapshot_of_which_the_first_chunk_is_sent_again_and_again(patch: Patch) ->
 
 @noticed_by(r"a linearizable read at \d+, after a write was acknowledged at \d+")
 def a_read_without_a_barrier(patch: Patch) -> None:
-    def serve_at_once(self: Requests, client: Hashable, request: wire.Read, since: float) -> None:
-        if request.consistency is wire.Consistency.LOCAL or self.leads(client, request):
-            self.serve(client, request)
+    def serve_at_once(self: Reads, client: Hashable, request: wire.Read, since: float) -> None:
+        self.serve(client, request)
 
-    patch.setattr(Requests, "_read", serve_at_once)
+    patch.setattr(Reads, "add", serve_at_once)
 
 
 @noticed_by(r"a read at \d+ is GetResult.*; the log says")
@@ -381,75 +384,75 @@ def a_read_of_an_older_state(patch: Patch) -> None:
 
 @noticed_by(r"is told twice|another command is at|a client hears Told")
 def a_waiter_matched_by_its_index_only(patch: Patch) -> None:
-    real = Requests.applied
+    real = Writes.applied
 
-    def applied(self: Requests, entry: LogEntry, outcome: Applied | None) -> None:
-        if outcome is not None and (waiter := self._writes._by_index.get(entry.index)) is not None:
+    def applied(self: Writes, entry: LogEntry, outcome: Applied | None) -> None:
+        if outcome is not None and (waiter := self._waiters._by_index.get(entry.index)) is not None:
             waiter.term = entry.term
         real(self, entry, outcome)
 
-    patch.setattr(Requests, "applied", applied)
-    patch.setattr(EntryWaiters, "hasten", lambda self, deadline: None)
+    patch.setattr(Writes, "applied", applied)
+    patch.setattr(EntryWaiters, "cap_deadlines", lambda self, deadline: None)
     let_only(patch, "leader cut off", "heal")
 
 
 @noticed_by(r"a client hears Told.* of entry \d+, which comes to Told")
 def the_result_of_the_write_before(patch: Patch) -> None:
-    real = Requests.applied
-    last: dict[Requests, Result] = {}
+    real = Writes.applied
+    last: dict[Writes, Result] = {}
 
-    def applied(self: Requests, entry: LogEntry, outcome: Applied | None) -> None:
+    def applied(self: Writes, entry: LogEntry, outcome: Applied | None) -> None:
         if isinstance(outcome, Result):
             outcome, last[self] = last.get(self, outcome), outcome
         real(self, entry, outcome)
 
-    patch.setattr(Requests, "applied", applied)
+    patch.setattr(Writes, "applied", applied)
 
 
 @noticed_by(r"request \d+ is answered twice")
 def a_read_that_is_answered_twice(patch: Patch) -> None:
-    real = Requests.serve
+    real = Reads.serve
 
-    def serve(self: Requests, client: Hashable, request: wire.Read) -> None:
+    def serve(self: Reads, client: Hashable, request: wire.Read) -> None:
         real(self, client, request)
         real(self, client, request)
 
-    patch.setattr(Requests, "serve", serve)
+    patch.setattr(Reads, "serve", serve)
 
 
 @noticed_by(r"entry \d+ is told twice")
 def an_entry_that_two_requests_hear_of(patch: Patch) -> None:
-    real = Requests.applied
+    real = Writes.applied
 
-    def applied(self: Requests, entry: LogEntry, outcome: Applied | None) -> None:
-        later = self._writes._by_index.get(entry.index + 1)
+    def applied(self: Writes, entry: LogEntry, outcome: Applied | None) -> None:
+        later = self._waiters._by_index.get(entry.index + 1)
         real(self, entry, outcome)
         if later is not None and isinstance(outcome, Result):
-            self._replica.answer(later.client, wire.Written(later.request_id, entry.index, outcome.result))
+            self._replies.answer(later.client, wire.Written(later.request_id, entry.index, outcome.result))
 
-    patch.setattr(Requests, "applied", applied)
+    patch.setattr(Writes, "applied", applied)
 
 
 @noticed_by(r"to nobody's request")
 def an_answer_under_another_id(patch: Patch) -> None:
-    real = Replica.answer
+    real = Replies.answer
 
-    def answer(self: Replica, client: Hashable, answer: Answer) -> None:
+    def answer(self: Replies, client: Hashable, answer: Answer) -> None:
         real(self, client, msgspec.structs.replace(answer, id=answer.id + 1000))
 
-    patch.setattr(Replica, "answer", answer)
+    patch.setattr(Replies, "answer", answer)
 
 
 @noticed_by(r"key '\w+' is not linearizable")
 def a_write_called_undone_that_happened(patch: Patch) -> None:
-    real = Requests.applied
+    real = Writes.applied
 
-    def applied(self: Requests, entry: LogEntry, outcome: Applied | None) -> None:
-        if entry.index % 10 == 0 and (waiter := self._writes.pop(entry.index)) is not None:
-            self.fail(waiter.client, waiter.request_id, ErrorCode.BUSY, "come back later")
+    def applied(self: Writes, entry: LogEntry, outcome: Applied | None) -> None:
+        if entry.index % 10 == 0 and (waiter := self._waiters.pop(entry.index)) is not None:
+            self._replies.fail(waiter.client, waiter.request_id, ErrorCode.BUSY, "come back later")
         real(self, entry, outcome)
 
-    patch.setattr(Requests, "applied", applied)
+    patch.setattr(Writes, "applied", applied)
 
 
 @noticed_by(r"the clients' end did not come within")
@@ -470,7 +473,7 @@ def a_membership_change_that_is_never_answered(patch: Patch) -> None:
 
 @noticed_by(r"a node spins: time stands still")
 def a_turn_that_always_wants_another(patch: Patch) -> None:
-    patch.setattr(Requests, "wants_turn", property(lambda self: True))
+    patch.setattr(Router, "has_work", property(lambda self: True))
 
 
 # What onlookers are told.
@@ -512,7 +515,7 @@ def a_loss_without_a_reason(patch: Patch) -> None:
 
 @noticed_by(r"the clients' end did not come within")
 def a_watch_that_is_never_answered(patch: Patch) -> None:
-    patch.setattr(Polls, "add", lambda self, poll: None)
+    patch.setattr(PollQueue, "add", lambda self, poll: None)
 
 
 @noticed_by(r"auditor: List\(.* at \d+ is ListResult", 44)
@@ -549,12 +552,12 @@ def an_event_that_is_left_out(patch: Patch) -> None:
 
 @noticed_by(r"NodeStatus")
 def a_status_that_names_another_leader(patch: Patch) -> None:
-    real = Replica.status
+    real = StatusReport.__call__
 
-    def status(self: Replica) -> wire.NodeStatus:
+    def status(self: StatusReport) -> wire.NodeStatus:
         return msgspec.structs.replace(real(self), leader_id=min(self.node.configuration.members()))
 
-    patch.setattr(Replica, "status", status)
+    patch.setattr(StatusReport, "__call__", status)
 
 
 @noticed_by(r"a snapshot of node \d+ is damaged")
@@ -572,7 +575,7 @@ def a_piece_of_a_snapshot_with_another_byte(patch: Patch) -> None:
 
 @noticed_by(r"SnapshotPiece.* does not match its checksum")
 def a_piece_of_a_snapshot_without_its_checksum(patch: Patch) -> None:
-    patch.setattr(snapshot_files, "zlib", SimpleNamespace(crc32=lambda data: 0))
+    patch.setattr(snapshot_requests, "zlib", SimpleNamespace(crc32=lambda data: 0))
 
 
 @noticed_by(r"node 1 differs from its log")

@@ -77,7 +77,7 @@ class Checks(Observer):
         """A state out of a snapshot is what the log says for the last entry that it covers."""
         replica, run = node.running, self.runs[node.id]
         # At a start the core has nothing applied yet; later on it has taken over the snapshot before the machine has.
-        at_start = 0 if replica.newest_snapshot is None else replica.newest_snapshot.index
+        at_start = 0 if replica.snapshots.newest is None else replica.snapshots.newest.index
         run.machine_index = run.restored_index = max(at_start, run.core.last_applied)
         self.check_machine(replica.machine, run.restored_index, f"node {node.id}, from a snapshot,")
 
@@ -125,9 +125,9 @@ class Checks(Observer):
         if core.last_applied != run.applied_index:
             self._check_applied(node, run)
         self._check_new_leader(node, run)
-        if replica.newest_snapshot is not run.snapshot and replica.newest_snapshot is not None:
-            run.snapshot = replica.newest_snapshot
-            self.check_head(replica.newest_snapshot, f"node {node.id}'s snapshot")
+        if replica.snapshots.newest is not run.snapshot and replica.snapshots.newest is not None:
+            run.snapshot = replica.snapshots.newest
+            self.check_head(replica.snapshots.newest, f"node {node.id}'s snapshot")
 
     def ends(self, node: Node) -> None:
         """Also who leads for a moment only, and dies, has to have what was committed: its entries may have left."""

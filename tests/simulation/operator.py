@@ -22,7 +22,7 @@ CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "o
 def _unread(replica: Replica) -> Iterator[wire.AnyRequest]:
     """Give the requests that have arrived at a node and that it has not looked at, or holds until there is a leader."""
     yield from (request for _, request in replica._client_inbox)
-    yield from (held.request for held in replica.requests._held._held)
+    yield from (held.request for held in replica.requests.parked)
 
 
 class Operator:

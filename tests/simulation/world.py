@@ -155,7 +155,7 @@ class World:
         if not power:
             found.fs.crash_at = found.fs.changes + self.rng.randint(1, 12)
         found.start()
-        self.happened["start from a snapshot"] += found.running.newest_snapshot is not None
+        self.happened["start from a snapshot"] += found.running.snapshots.newest is not None
 
     def power_off(self, node: int) -> None:
         """Let a machine that lost power in the middle of a write, or whose disk failed, come to rest.

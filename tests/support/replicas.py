@@ -347,7 +347,9 @@ class Node:
             identity=data_dir.identity,
             settings=self.settings,
             storage=wal,
-            snapshots=SnapshotStore(data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock),
+            snapshot_store=SnapshotStore(
+                data_dir.snapshots_path, self.fs, self.snapshot_keep, wall_clock=self.wall_clock
+            ),
             machine=RecordingMachine(self),
             transport=transport,
             events=EventLog(f"n{self.id}", self.id, data_dir.next_boot(), self.wall_clock),

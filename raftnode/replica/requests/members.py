@@ -4,20 +4,21 @@ A membership change and a transfer of leadership take a few turns. Both end with
 unknown where this node cannot know any more.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import ProposalRejected
 from raftnode.core.membership import Configuration
+from raftnode.core.node import RaftNode
 from raftnode.core.types import LogEntry, NodeId
+from raftnode.replica.directory import Directory
+from raftnode.replica.durability import Durability
 from raftnode.replica.member_plan import ChangeRefused, MemberUnknown, Plan, member_statuses, plan_change
+from raftnode.replica.requests.replies import Replies
+from raftnode.replica.timers import Timers
 from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode
-
-if TYPE_CHECKING:
-    from raftnode.replica.replica import Replica
-    from raftnode.replica.requests.router import Requests
 
 
 @dataclass(slots=True)
@@ -52,34 +53,58 @@ class _Transfer:
 class MemberRequests:
     """The membership changes and transfers of leadership that are not answered yet."""
 
-    def __init__(self, requests: "Requests", replica: "Replica") -> None:
-        self._requests = requests
-        self._replica = replica
+    def __init__(
+        self,
+        *,
+        node: RaftNode,
+        durability: Durability,
+        settings: ReplicaSettings,
+        clock: Callable[[], float],
+        replies: Replies,
+        directory: Directory,
+        timers: Timers,
+    ) -> None:
+        self._node = node
+        self._durability = durability
+        self._settings = settings
+        self._clock = clock
+        self._replies = replies
+        self._directory = directory
+        self._alarm = timers.alarm(self.expire)
         self._changes: list[_Change] = []
         self._transfers: list[_Transfer] = []
 
-    @property
-    def waiting_count(self) -> int:
-        """How many are not answered yet."""
+    def __len__(self) -> int:
         return len(self._changes) + len(self._transfers)
+
+    @property
+    def changing(self) -> bool:
+        """Whether a membership change is under way."""
+        return bool(self._changes)
+
+    @property
+    def transferring(self) -> bool:
+        """Whether a transfer of leadership is under way."""
+        return bool(self._transfers)
 
     # Changes.
 
     def change(self, client: Hashable, request: wire.ChangeMembers) -> None:
         """Change the members, or tell why not; the answer comes when the change is committed."""
-        if not self._requests.leads(client, request) or self._requests.is_full(client, request):
+        if self._durability.full:
+            self._replies.fail_no_space(client, request.id)
             return
-        node, status = self._replica.node, self._replica.node.status()
-        limit = self._replica.settings.election_timeout_max
+        node, status = self._node, self._node.status()
+        limit = self._settings.election_timeout_max
         try:
             plan = plan_change(request.operations, status, limit, force=request.force)
         except MemberUnknown as error:
-            self._requests.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
+            self._replies.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
             return
         except (ChangeRefused, ProposalRejected) as error:
             # A change makes no sense to the core now: later perhaps, while the last one is in its joint phase.
             later = isinstance(error, ProposalRejected) and error.temporary
-            self._requests.fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
+            self._replies.fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
             return
         if request.dry_run or (not plan.changes and status.configuration_committed and not plan.target.joint):
             self._answer_change(client, request.id, plan, plan.target, node.commit_index, changed=bool(plan.changes))
@@ -89,26 +114,25 @@ class MemberRequests:
             try:
                 index = node.propose_conf_change(plan.changes)
             except ProposalRejected as error:
-                self._requests.fail(client, request.id, ErrorCode.BUSY, error.reason)
+                self._replies.fail(client, request.id, ErrorCode.BUSY, error.reason)
                 return
-        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        deadline = self._clock() + self._settings.request_timeout
         committed_joint = not plan.changes and status.configuration_committed
         # The entry of a committed one may be compacted already; only its end is waited for.
         term = node.current_term if committed_joint else node.term_at(index)
+        self._alarm.set(deadline)
         self._changes.append(
             _Change(client, request.id, index, term, deadline, plan, bool(plan.changes), committed_joint)
         )
 
     def entry_applied(self, entry: LogEntry) -> None:
         """Tell those whose membership change stood where another leader's `entry` stands now, for good."""
-        if not self._changes:
-            return
         waiting: list[_Change] = []
         for change in self._changes:
             if change.joint or change.index != entry.index or change.term == entry.term:
                 waiting.append(change)
             else:
-                self._requests.fail(
+                self._replies.fail(
                     change.client,
                     change.request_id,
                     ErrorCode.OVERWRITTEN,
@@ -138,8 +162,8 @@ class MemberRequests:
     def _answer_change(
         self, client: Hashable, request_id: int, plan: Plan, configuration: Configuration, index: int, *, changed: bool
     ) -> None:
-        members = member_statuses(self._replica.node.status(), configuration)
-        self._replica.answer(
+        members = member_statuses(self._node.status(), configuration)
+        self._replies.answer(
             client,
             wire.MembersChanged(
                 request_id,
@@ -159,9 +183,9 @@ class MemberRequests:
 
     def best_successor(self) -> NodeId | None:
         """Return the voter that is the furthest along and was heard from lately; None where there is none."""
-        status = self._replica.node.status()
+        status = self._node.status()
         voters = set(status.configuration.voters)
-        limit = self._replica.settings.election_timeout_max
+        limit = self._settings.election_timeout_max
         up = [
             peer
             for peer in status.peers
@@ -173,33 +197,32 @@ class MemberRequests:
 
     def transfer(self, client: Hashable, request: wire.TransferLeadership) -> None:
         """Hand the leadership over; the answer comes when another node leads, or this one still does."""
-        if not self._requests.leads(client, request):
-            return
-        node = self._replica.node
+        node = self._node
         target = request.target or self.best_successor()
         if target is None:
-            self._requests.fail(client, request.id, ErrorCode.REFUSED, "no other voter was heard from lately")
+            self._replies.fail(client, request.id, ErrorCode.REFUSED, "no other voter was heard from lately")
             return
         changed = target != node.node_id
         if changed and target not in node.configuration.members():
-            self._requests.fail(
+            self._replies.fail(
                 client, request.id, ErrorCode.NOT_FOUND, f"node {target} is not a member of this cluster"
             )
             return
         if changed and target not in node.configuration.voters:
-            self._requests.fail(
+            self._replies.fail(
                 client, request.id, ErrorCode.REFUSED, f"node {target} is not a voter, so it cannot lead"
             )
             return
         if request.dry_run or not changed:
-            self._replica.answer(client, wire.LeadershipTransferred(request.id, changed, target, node.current_term))
+            self._replies.answer(client, wire.LeadershipTransferred(request.id, changed, target, node.current_term))
             return
         try:
             node.transfer_leadership(target)
         except ProposalRejected as error:
-            self._requests.fail(client, request.id, ErrorCode.REFUSED, error.reason)
+            self._replies.fail(client, request.id, ErrorCode.REFUSED, error.reason)
             return
-        deadline = self._replica.clock() + self._replica.settings.request_timeout
+        deadline = self._clock() + self._settings.request_timeout
+        self._alarm.set(deadline)
         self._transfers.append(_Transfer(client, request.id, node.current_term, target, deadline))
 
     # Time and ends.
@@ -211,7 +234,7 @@ class MemberRequests:
             [c for c in self._changes if c.index > index],
         )
         for change in gone:
-            self._requests.fail(
+            self._replies.fail(
                 change.client,
                 change.request_id,
                 ErrorCode.TIMED_OUT,
@@ -219,20 +242,30 @@ class MemberRequests:
                 UNKNOWN,
             )
 
-    def hasten(self, deadline: float) -> None:
-        """Let no change wait beyond `deadline`."""
+    def leadership_lost(self, deadline: float) -> None:
+        """Cap the deadlines of changes whose entries the next leader may overwrite."""
         for change in self._changes:
             change.deadline = min(change.deadline, deadline)
+        self._set_alarm()
 
-    def settle(self, now: float) -> None:
-        """Answer the transfers that came to an end, and the changes whose deadline has passed."""
-        if self._transfers:
-            self._settle_transfers(now)
-        if self._changes:
-            self._settle_changes(now)
+    def expire(self, now: float) -> None:
+        """Answer the changes and the transfers whose deadline has passed."""
+        self._expire_changes(now)
+        self.look_at_transfers()
+        self._set_alarm()
 
-    def _settle_transfers(self, now: float) -> None:
-        node, me = self._replica.node, self._replica.identity.node_name
+    def _set_alarm(self) -> None:
+        now = self._clock()
+        waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
+        # A transfer that the core has not ended yet may outlive its deadline: the core's own comes then.
+        deadline = min((request.deadline for request in waiting if request.deadline > now), default=None)
+        if deadline is not None:
+            self._alarm.set(deadline)
+
+    def look_at_transfers(self) -> None:
+        """Answer the transfers that came to an end. Called at the end of each turn while one is under way."""
+        now = self._clock()
+        node, me = self._node, self._directory.own_name
         waiting: list[_Transfer] = []
         for transfer in self._transfers:
             client, request_id, leader = transfer.client, transfer.request_id, node.leader_id
@@ -240,7 +273,7 @@ class MemberRequests:
             if under_way or (leader is None and now < transfer.deadline):
                 waiting.append(transfer)
             elif leader is None:
-                self._requests.fail(
+                self._replies.fail(
                     client,
                     request_id,
                     ErrorCode.TIMED_OUT,
@@ -248,21 +281,21 @@ class MemberRequests:
                     UNKNOWN,
                 )
             elif leader == node.node_id:
-                self._requests.fail(
+                self._replies.fail(
                     client,
                     request_id,
                     ErrorCode.TIMED_OUT,
                     f"node {transfer.target} did not take over in time; {me} still leads",
                 )
             else:
-                self._replica.answer(client, wire.LeadershipTransferred(request_id, True, leader, node.current_term))
+                self._replies.answer(client, wire.LeadershipTransferred(request_id, True, leader, node.current_term))
         self._transfers = waiting
 
-    def _settle_changes(self, now: float) -> None:
+    def _expire_changes(self, now: float) -> None:
         overdue = [change for change in self._changes if change.deadline <= now]
         for change in overdue:
             self._changes.remove(change)
-            self._requests.fail(
+            self._replies.fail(
                 change.client,
                 change.request_id,
                 ErrorCode.TIMED_OUT,
@@ -270,14 +303,9 @@ class MemberRequests:
                 UNKNOWN,
             )
 
-    def next_deadline(self) -> float | None:
-        """Return when `settle()` has something to do at the latest."""
-        waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
-        return min((request.deadline for request in waiting), default=None)
-
-    def abandon(self) -> None:
+    def fail_all(self) -> None:
         """Answer everything that still waits: this node ends."""
         waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
         self._changes, self._transfers = [], []
         for request in waiting:
-            self._requests.fail_stopping(request.client, request.request_id, UNKNOWN)
+            self._replies.fail_stopping(request.client, request.request_id, UNKNOWN)

@@ -8,16 +8,17 @@ A node that loses and gains the leadership again and again sends a read round an
 its arrival, stays the same.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from raftnode.config.settings import ReplicaSettings
+from raftnode.core.node import RaftNode
 from raftnode.core.types import NodeRole
-from raftnode.wire.client import ErrorCode, Read
-
-if TYPE_CHECKING:
-    from raftnode.replica.replica import Replica
-    from raftnode.replica.requests.router import Requests
+from raftnode.machine.protocol import CommandRefused
+from raftnode.machine.sessions.machine import SessionMachine
+from raftnode.replica.requests.replies import Replies, no_leader_reason
+from raftnode.replica.timers import Timers
+from raftnode.wire.client import ErrorCode, Read, ReadResult
 
 
 @dataclass(slots=True)
@@ -36,17 +37,29 @@ class Reads:
     those that are confirmed first, then those in barriers, then those in no barrier.
     """
 
-    def __init__(self, requests: "Requests", replica: "Replica") -> None:
-        self._requests = requests
-        self._replica = replica
+    def __init__(
+        self,
+        *,
+        node: RaftNode,
+        machine: SessionMachine,
+        settings: ReplicaSettings,
+        clock: Callable[[], float],
+        replies: Replies,
+        timers: Timers,
+    ) -> None:
+        self._node = node
+        self._machine = machine
+        self._settings = settings
+        self._clock = clock
+        self._replies = replies
+        self._alarm = timers.alarm(self.expire)
+        self._closed = False
         self._confirmed: list[tuple[int, list[WaitingRead]]] = []
         """With the log index that must be applied first."""
         self._barriers: dict[int, list[WaitingRead]] = {}
         self._waiting: list[WaitingRead] = []
 
-    @property
-    def waiting_count(self) -> int:
-        """How many are not answered yet."""
+    def __len__(self) -> int:
         return sum(map(len, self._groups()))
 
     @property
@@ -54,25 +67,37 @@ class Reads:
         """Whether some are in no barrier: `open_barrier()` does something as soon as a leader is known."""
         return bool(self._waiting)
 
+    @property
+    def wait_for_entries(self) -> bool:
+        """Whether some are confirmed and wait until their entry is applied."""
+        return bool(self._confirmed)
+
+    @property
+    def barriers(self) -> tuple[int, ...]:
+        """The barriers under way, oldest first."""
+        return tuple(self._barriers)
+
     def add(self, client: Hashable, request: Read, since: float) -> None:
         """Take a read that arrived at `since`."""
-        self._waiting.append(WaitingRead(client, request, since + self._replica.settings.request_timeout))
+        deadline = since + self._settings.request_timeout
+        self._waiting.append(WaitingRead(client, request, deadline))
+        self._alarm.set(deadline)
 
     def open_barrier(self) -> None:
         """Put what waits under one barrier where this node leads; else send it to whoever does, if that is known."""
         if not self._waiting:
             return
-        node = self._replica.node
+        node = self._node
         if node.role is NodeRole.LEADER:
             self._barriers[node.read_index()] = self._waiting
             self._waiting = []
-        elif node.leader_id is not None or self._requests.closed:
+        elif node.leader_id is not None or self._closed:
             waiting, self._waiting = self._waiting, []
             for read in waiting:
                 if node.leader_id is None:
-                    self._requests.fail_stopping(read.client, read.request.id)
+                    self._replies.fail_stopping(read.client, read.request.id)
                 else:
-                    self._requests.redirect(read.client, read.request.id, node.leader_id)
+                    self._replies.redirect(read.client, read.request.id, node.leader_id)
 
     def confirmed(self, confirmed: Iterable[tuple[int, int]]) -> None:
         """Serve the reads whose barrier a quorum confirmed, once their index is applied."""
@@ -88,16 +113,33 @@ class Reads:
         for barrier in barriers:
             self._waiting += self._barriers.pop(barrier, [])
 
-    def hasten(self, deadline: float) -> None:
-        """Let nobody wait beyond `deadline`."""
+    def serve(self, client: Hashable, request: Read) -> None:
+        """Answer a read from what is applied here."""
+        try:
+            result = self._machine.query(request.query)
+        except CommandRefused as error:
+            self._replies.refuse_command(client, request.id, error)
+            return
+        self._replies.answer(client, ReadResult(request.id, self._node.last_applied, result))
+
+    def close(self) -> None:
+        """Let no read wait for another leader: this node ends."""
+        self._closed = True
+
+    def leadership_lost(self) -> None:
+        """Cap the deadlines: another leader has to be found in time."""
+        deadline = self._clock() + self._settings.no_leader_timeout
         for reads in self._groups():
             for read in reads:
                 read.deadline = min(read.deadline, deadline)
+        self._alarm.set(deadline)
 
-    def settle(self, now: float) -> None:
+    def expire(self, now: float) -> None:
         """Answer those whose deadline has passed. A read changes nothing: it may be sent again."""
-        first = self.next_deadline()
+        first = self._next_deadline()
         if first is None or first > now:
+            if first is not None:
+                self._alarm.set(first)
             return
         for index, reads in self._confirmed:
             self._fail_overdue(reads, now, ErrorCode.TIMED_OUT, f"entry {index} was not applied here in time")
@@ -108,19 +150,20 @@ class Reads:
             )
             if not reads:
                 del self._barriers[barrier]
-        self._fail_overdue(self._waiting, now, ErrorCode.NO_LEADER, self._requests.no_leader_message())
+        self._fail_overdue(self._waiting, now, ErrorCode.NO_LEADER, no_leader_reason(self._node))
+        if (deadline := self._next_deadline()) is not None:
+            self._alarm.set(deadline)
 
-    def next_deadline(self) -> float | None:
-        """Return when `settle()` has something to do at the latest."""
+    def _next_deadline(self) -> float | None:
         first = next((reads for reads in self._groups() if reads), None)
         return None if first is None else first[0].deadline
 
-    def abandon(self) -> None:
+    def fail_all(self) -> None:
         """Answer everything that still waits: this node ends."""
         waiting = [read for reads in self._groups() for read in reads]
         self._confirmed, self._barriers, self._waiting = [], {}, []
         for read in waiting:
-            self._requests.fail_stopping(read.client, read.request.id)
+            self._replies.fail_stopping(read.client, read.request.id)
 
     def _groups(self) -> Iterator[list[WaitingRead]]:
         yield from (reads for _, reads in self._confirmed)
@@ -128,12 +171,12 @@ class Reads:
         yield self._waiting
 
     def _serve_confirmed(self) -> None:
-        applied = self._replica.node.last_applied
+        applied = self._node.last_applied
         waiting: list[tuple[int, list[WaitingRead]]] = []
         for index, reads in self._confirmed:
             if index <= applied:
                 for read in reads:
-                    self._requests.serve(read.client, read.request)
+                    self.serve(read.client, read.request)
             else:
                 waiting.append((index, reads))
         self._confirmed = waiting
@@ -144,4 +187,4 @@ class Reads:
         overdue = reads[:count]
         del reads[:count]
         for read in overdue:
-            self._requests.fail(read.client, read.request.id, code, message)
+            self._replies.fail(read.client, read.request.id, code, message)
