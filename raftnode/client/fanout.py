@@ -1,14 +1,14 @@
 """One request to many nodes at once, under one deadline: all that do not answer cost one timeout together.
 
-`Round` decides whom to ask and when to stop waiting; it does no I/O. `ask_all` drives it with a selector.
+`Round` decides whom to ask and when to stop waiting; it does no I/O. `ask_all` drives it over sockets.
 """
 
 from __future__ import annotations
 
 import errno
-import selectors
+import select
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Final, Generic, TypeVar, cast
 
 from raftnode.client.connection import Connection
 from raftnode.client.errors import ConnectionFailed
@@ -177,14 +177,11 @@ def ask_all(
     round_ = Round(
         addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
     )
-    with selectors.DefaultSelector() as selector:
-        if pipe is not None:
-            selector.register(pipe, selectors.EVENT_READ)
-        driver = _Driver(round_, selector, guard or ClusterGuard(any_cluster=True), kept)
-        try:
-            driver.run(request)
-        finally:
-            driver.close()
+    driver = _Driver(round_, guard or ClusterGuard(any_cluster=True), kept, pipe)
+    try:
+        driver.run(request)
+    finally:
+        driver.close()
     return round_.end()
 
 
@@ -192,17 +189,18 @@ class _Driver(Generic[T]):
     """The connections of one round."""
 
     def __init__(
-        self,
-        round_: Round[T],
-        selector: selectors.BaseSelector,
-        guard: ClusterGuard,
-        kept: dict[str, Connection] | None,
+        self, round_: Round[T], guard: ClusterGuard, kept: dict[str, Connection] | None, pipe: int | None
     ) -> None:
         self._round = round_
-        self._selector = selector
         self._guard = guard
         self._kept = kept
+        self._pipe = pipe
         self._open: dict[str, Connection] = {}
+        # Not a selector: that module takes longer to load than many a round.
+        self._poll = select.poll()
+        self._watched: dict[int, Connection] = {}
+        if pipe is not None:
+            self._poll.register(pipe, 0)
 
     def run(self, request: Request[T] | Callable[[str], Request[T]]) -> None:
         """Ask until the round is over."""
@@ -214,11 +212,11 @@ class _Driver(Generic[T]):
             if due:
                 # One that could not be dialled at all may have ended the round.
                 continue
-            for key, _ in self._selector.select(round_.wait_s):
-                if key.data is None:
+            for descriptor, _ in self._poll.poll(round_.wait_s * 1000):
+                if descriptor == self._pipe:
                     raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
-                connection: Connection = key.data
-                if connection.address in round_.active:
+                connection = self._watched.get(descriptor)
+                if connection is not None:
                     self._advance(connection)
 
     def _ask(self, address: str, request: Request[T]) -> None:
@@ -242,27 +240,23 @@ class _Driver(Generic[T]):
             self._watch(connection)
 
     def _advance(self, connection: Connection) -> None:
-        before = connection.socket
+        self._forget(connection)
         try:
             answers = connection.advance()
         except ConnectionFailed as error:
-            self._forget(before)
             self._fail(error)
             return
         if connection.is_welcomed:
             self._round.welcomed.add(connection.address)
-        if answers:
-            self._forget(before)
-            del self._open[connection.address]
-            if self._kept is not None:
-                self._kept[connection.address] = connection
-            else:
-                connection.close()
-            self._round.on_answer(connection.address, cast("T | Failed", answers[0]))
+        if not answers:
+            self._watch(connection)
             return
-        if connection.socket is not before:
-            self._forget(before)
-        self._watch(connection)
+        del self._open[connection.address]
+        if self._kept is not None:
+            self._kept[connection.address] = connection
+        else:
+            connection.close()
+        self._round.on_answer(connection.address, cast("T | Failed", answers[0]))
 
     def _fail(self, error: ConnectionFailed) -> None:
         self._open.pop(error.address).close()
@@ -270,17 +264,16 @@ class _Driver(Generic[T]):
 
     def _watch(self, connection: Connection) -> None:
         assert connection.socket is not None, "a connection that was started has a socket"
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.wants_to_write else 0)
-        try:
-            self._selector.modify(connection.socket, events, connection)
-        except KeyError:
-            self._selector.register(connection.socket, events, connection)
+        descriptor = connection.socket.fileno()
+        self._watched[descriptor] = connection
+        self._poll.register(descriptor, select.POLLIN | (select.POLLOUT if connection.wants_to_write else 0))
 
-    def _forget(self, sock: Any) -> None:
-        """Watch a socket no more, also where it is closed by now."""
-        for key in list(self._selector.get_map().values()):
-            if key.fileobj is sock:
-                self._selector.unregister(sock)
+    def _forget(self, connection: Connection) -> None:
+        """Watch a connection no more, before its socket may change."""
+        assert connection.socket is not None, "a connection that was started has a socket"
+        descriptor = connection.socket.fileno()
+        del self._watched[descriptor]
+        self._poll.unregister(descriptor)
 
     def close(self) -> None:
         """Hang up on every node that has not answered."""

@@ -59,7 +59,8 @@ class ClientProtocol:
             frame = encode_frame(request)
         except FrameError as error:
             raise Refused(str(error), ErrorCode.TOO_LARGE) from error
-        self._last_id = max(self._last_id, number)
+        if number > self._last_id:
+            self._last_id = number
         self._in_flight[number] = type(request)
         (self._held if self.welcome is None else self._outgoing).append(frame)
         return number
@@ -85,28 +86,30 @@ class ClientProtocol:
         answers: list[Answer] = []
         try:
             for body in self._decoder.feed(data):
-                if self.welcome is not None:
-                    self._take(decode_answer(body), answers)
-                else:
+                if self.welcome is None:
                     self.welcome = self._guard.admit(self.address, body)
                     self._outgoing += self._held
                     self._held.clear()
+                    continue
+                answer = decode_answer(body)
+                request = self._in_flight.pop(answer.id, None)
+                if request is not None and (type(answer) is ANSWERED_BY[request] or type(answer) is Failed):
+                    answers.append(answer)
+                else:
+                    self._drop(answer, request)
         except FrameError as error:
             raise self.failure(f"does not speak this protocol: {error}") from error
         return answers
 
-    def _take(self, answer: Answer, answers: list[Answer]) -> None:
-        request = self._in_flight.pop(answer.id, None)
-        if request is None:
-            if answer.id not in self._forgotten:
-                raise self.failure(f"does not speak this protocol: it answers request {answer.id}, which is not open")
-            self._forgotten.remove(answer.id)
-        elif type(answer) is not ANSWERED_BY[request] and type(answer) is not Failed:
+    def _drop(self, answer: Answer, request: type[Request[Any]] | None) -> None:
+        """Drop the answer to a request that was forgotten. Raises ConnectionFailed for any other."""
+        if request is not None:
             raise self.failure(
                 f"does not speak this protocol: it answers a {request.__name__} with a {type(answer).__name__}"
             )
-        else:
-            answers.append(answer)
+        if answer.id not in self._forgotten:
+            raise self.failure(f"does not speak this protocol: it answers request {answer.id}, which is not open")
+        self._forgotten.remove(answer.id)
 
     def failure(self, reason: str, *, refused: bool = False) -> ConnectionFailed:
         """Return the error for a connection that failed for this reason."""
