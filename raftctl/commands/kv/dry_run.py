@@ -1,7 +1,7 @@
 """What a write would do: the store's rules, applied to a key as a linearizable read shows it."""
 
 import re
-from typing import Final
+from typing import Final, TypeVar
 
 from raftctl.cli.context import Invocation
 from raftctl.commands.kv.read import read
@@ -12,13 +12,14 @@ INTEGER: Final = re.compile(rb"-?[0-9]{1,19}\Z")
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
 
+R = TypeVar("R")
 
-def would(run: Invocation, change: kv.KvCommand) -> kv.KvResult:
+
+def would(run: Invocation, change: kv.KvCommand, expected: type[R]) -> R:
     """Return what `change` would give now; its revision is the one that was read. Raises as the write would."""
     with run.cluster() as cluster:
-        found = read(cluster, kv.Get(change.key), "linearizable")
-    assert isinstance(found, kv.GetResult), "Get is answered by GetResult"
-    return kv_result(kv.encode(evaluate(change, found.item, found.revision)), change.key)
+        found = read(cluster, kv.Get(change.key), kv.GetResult, "linearizable")
+    return kv_result(kv.encode(evaluate(change, found.item, found.revision)), expected, change.key)
 
 
 def evaluate(change: kv.KvCommand, item: kv.KeyValue | None, revision: int) -> kv.KvResult:

@@ -1,7 +1,7 @@
 """raftctl kv get and kv list."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
@@ -21,6 +21,8 @@ from raftctl.output.text import escape_bytes
 from raftnode.config.errors import NotFound
 from raftnode.wire import kv
 from raftnode.wire.client import Consistency, Read
+
+R = TypeVar("R")
 
 CONSISTENCY = Opt(
     "--consistency",
@@ -48,8 +50,7 @@ def get(
     read_only_one_of(raw=raw, hex_=hex_)
     wanted = decode_key(key, hex_=hex_)
     with run.cluster() as cluster:
-        result = read(cluster, kv.Get(wanted), consistency)
-    assert isinstance(result, kv.GetResult), "Get is answered by GetResult"
+        result = read(cluster, kv.Get(wanted), kv.GetResult, consistency)
     item = result.item
     if item is None:
         raise NotFound(
@@ -155,8 +156,7 @@ def _pages(
     start, left = b"", limit
     while left is None or left > 0:
         query = kv.List(prefix, start, min(1000, left) if left is not None else 1000, keys_only)
-        result = read(cluster, query, consistency)
-        assert isinstance(result, kv.ListResult), "List is answered by ListResult"
+        result = read(cluster, query, kv.ListResult, consistency)
         yield from result.items
         if not result.more or not result.items:
             return
@@ -164,6 +164,6 @@ def _pages(
         left = None if left is None else left - len(result.items)
 
 
-def read(cluster: Cluster, query: kv.KvQuery, consistency: str) -> kv.KvResult:
+def read(cluster: Cluster, query: kv.KvQuery, expected: type[R], consistency: str) -> R:
     """Ask the store. Raises CliError."""
-    return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result)
+    return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result, expected)

@@ -1,12 +1,14 @@
 """Keys and values between the command line and bytes: shared by the kv commands."""
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from raftctl.cli.command import Opt
 from raftctl.output.text import bytes_field, escape_bytes
-from raftnode.config.errors import Conflict, UsageError
+from raftnode.config.errors import Conflict, InternalError, UsageError
 from raftnode.wire import kv
+
+R = TypeVar("R")
 
 RAW = Opt("--raw", "Write the value's bytes as they are, without a line end.")
 HEX = Opt("--hex", "Keys and values are hexadecimal, given and printed.")
@@ -101,12 +103,14 @@ def pair_record(item: kv.KeyValue) -> dict[str, Any]:
     }
 
 
-def kv_result(data: bytes, key: bytes = b"") -> kv.KvResult:
+def kv_result(data: bytes, expected: type[R], key: bytes = b"") -> R:
     """Return the store's result. Raises what a result that is a refusal means: Conflict or UsageError.
 
     `key` is the one that was written, which the error's next step names.
     """
     result = kv.decode_result(data)
+    if isinstance(result, expected):
+        return result
     if isinstance(result, kv.Conflict):
         raise Conflict(result.reason, current_text(result.current), f"read it again: {get_command(key)}")
     if isinstance(result, kv.BadCommand):
@@ -115,7 +119,11 @@ def kv_result(data: bytes, key: bytes = b"") -> kv.KvResult:
             "the store refused the command, and nothing changed",
             f"see what is there: {get_command(key)}" if key else "see the keys: raftctl kv list",
         )
-    return result
+    raise InternalError(
+        f"the store answers with a {type(result).__name__} instead of a {expected.__name__}",
+        "the node does not speak this protocol",
+        "check that all nodes and this program are of the same version: raftctl status -o wide",
+    )
 
 
 def get_command(key: bytes) -> str:

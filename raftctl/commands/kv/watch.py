@@ -34,8 +34,7 @@ def watch(
     with run.cluster() as cluster:
         cluster.end_with(run.output.pipe)
         if after is None:
-            now = read(cluster, kv.List(wanted, limit=1, keys_only=True), "linearizable")
-            assert isinstance(now, kv.ListResult), "List is answered by ListResult"
+            now = read(cluster, kv.List(wanted, limit=1, keys_only=True), kv.ListResult, "linearizable")
             after = now.revision
         while True:
             after = _next(run, cluster, wanted, after, hex_=hex_)
@@ -45,8 +44,7 @@ def _next(run: Invocation, cluster: Cluster, prefix: bytes, after: int, *, hex_:
     """Wait for changes, print them, and return the revision to go on from."""
     cluster.deadline = Deadline(run.timeout + LONG_POLL_S)
     request = Watch(0, kv.encode(kv.Changes(prefix, after)), round(LONG_POLL_S * 1000))
-    result = kv_result(cluster.call_any(request).result)
-    assert isinstance(result, kv.ChangesResult), "Changes is answered by ChangesResult"
+    result = kv_result(cluster.call_any(request).result, kv.ChangesResult)
     if result.lost_before > after:
         run.output.emit_record(
             "gap",

@@ -1,6 +1,6 @@
 """raftctl kv put, delete, cas and incr: writes, each applied once however often it has to be sent."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
@@ -17,6 +17,8 @@ from raftctl.output.report import Report
 from raftctl.output.text import escape_bytes
 from raftnode.config.errors import NotFound, UsageError
 from raftnode.wire import kv
+
+R = TypeVar("R")
 
 DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable read shows it, and write nothing.")
 EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
@@ -41,8 +43,7 @@ def put(
     """
     name = decode_key(key, hex_=hex_)
     content = take_value(value, file, hex_=hex_)
-    result = _write(run, kv.Put(name, content, expected_revision), dry_run=dry_run)
-    assert isinstance(result, kv.PutResult), "Put is answered by PutResult"
+    result = _write(run, kv.Put(name, content, expected_revision), kv.PutResult, dry_run=dry_run)
     _emit(
         run,
         "kv.put",
@@ -86,8 +87,7 @@ def cas(
         )
     content = take_value(value, file, hex_=hex_)
     wanted = None if expected is None else decode_text(expected, hex_=hex_, what="expected value")
-    result = _write(run, kv.CompareAndSet(name, wanted, content), dry_run=dry_run)
-    assert isinstance(result, kv.PutResult), "CompareAndSet is answered by PutResult"
+    result = _write(run, kv.CompareAndSet(name, wanted, content), kv.PutResult, dry_run=dry_run)
     _emit(
         run,
         "kv.cas",
@@ -114,8 +114,7 @@ def delete(
     Example: raftctl kv delete greeting --if-exists
     """
     name = decode_key(key, hex_=hex_)
-    result = _write(run, kv.Delete(name, expected_revision), dry_run=dry_run)
-    assert isinstance(result, kv.DeleteResult), "Delete is answered by DeleteResult"
+    result = _write(run, kv.Delete(name, expected_revision), kv.DeleteResult, dry_run=dry_run)
     if not result.deleted and not if_exists:
         raise NotFound(
             f"there is no key {escape_bytes(name)!r}",
@@ -139,8 +138,7 @@ def incr(
     Example: raftctl kv incr visits --by 5
     """
     name = decode_key(key, hex_=hex_)
-    result = _write(run, kv.Increment(name, by), dry_run=dry_run)
-    assert isinstance(result, kv.IncrementResult), "Increment is answered by IncrementResult"
+    result = _write(run, kv.Increment(name, by), kv.IncrementResult, dry_run=dry_run)
     text = f"; the number would be {result.value}" if dry_run else ""
     record, title = _outcome(name, changes=True, dry_run=dry_run, revision=result.revision, text=text)
     run.output.emit(
@@ -153,13 +151,13 @@ def incr(
     )
 
 
-def _write(run: Invocation, change: kv.KvCommand, *, dry_run: bool) -> kv.KvResult:
+def _write(run: Invocation, change: kv.KvCommand, expected: type[R], *, dry_run: bool) -> R:
     if dry_run:
         from raftctl.commands.kv.dry_run import would
 
-        return would(run, change)
+        return would(run, change, expected)
     with run.cluster() as cluster:
-        return kv_result(cluster.write(kv.encode(change)).result, change.key)
+        return kv_result(cluster.write(kv.encode(change)).result, expected, change.key)
 
 
 def _outcome(
