@@ -35,6 +35,7 @@ from raftnode.wire.client import (
 )
 from raftnode.wire.frame import FrameDecoder, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Welcome
+from tests.support import fake_node
 
 ROOT = Path(__file__).parents[2]
 
@@ -537,6 +538,17 @@ def test_join_refuses_a_directory_of_another_node_or_cluster(
     fake_cluster.cluster_id = "c2"
     assert join() == 8
     assert_problem(raftnode, "E_DATA_DIR", "c1", "c2")
+
+
+def test_join_refuses_endpoints_of_two_clusters(raftnode: Command, tmp_path: Path) -> None:
+    """Neither of them is asked to take the node in."""
+    with fake_node.FakeCluster() as one, fake_node.FakeCluster(cluster_id="beef") as other:
+        endpoints = f"{one.endpoints},{other.endpoints}"
+        where = ("--name", "n9", "--address", "127.0.0.1:7009", "--data-dir", tmp_path / "d9")
+        assert raftnode("join", "--cluster", endpoints, *where) == 2
+        assert_problem(raftnode, "E_USAGE", "c0ffee", "beef")
+        assert one.count(ChangeMembers) == other.count(ChangeMembers) == 0
+    assert not (tmp_path / "d9").exists()
 
 
 def test_join_without_a_leader_fails_in_time(
