@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from raftnode.core.membership import ChangeKind as ChangeKind
     from raftnode.core.membership import ConfChange as ConfChange
     from raftnode.core.membership import Configuration as Configuration
+    from raftnode.core.membership import SnapshotMeta as SnapshotMeta
     from raftnode.core.messages import AppendEntriesRequest as AppendEntriesRequest
     from raftnode.core.messages import AppendEntriesResponse as AppendEntriesResponse
     from raftnode.core.messages import InstallSnapshotRequest as InstallSnapshotRequest
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from raftnode.core.types import HardState as HardState
     from raftnode.core.types import LogEntry as LogEntry
     from raftnode.core.types import NodeRole as NodeRole
-    from raftnode.core.types import SnapshotMeta as SnapshotMeta
 
 __version__ = "0.1.0"
 
@@ -60,7 +60,7 @@ _HOMES = {
         "StorageError",
         "TransportError",
     ),
-    "raftnode.core.membership": ("ChangeKind", "ConfChange", "Configuration"),
+    "raftnode.core.membership": ("ChangeKind", "ConfChange", "Configuration", "SnapshotMeta"),
     "raftnode.core.messages": (
         "AppendEntriesRequest",
         "AppendEntriesResponse",
@@ -76,7 +76,7 @@ _HOMES = {
     "raftnode.core.ready": ("PromotionOutcome", "Ready", "TransferOutcome"),
     "raftnode.core.status": ("RaftStatus",),
     "raftnode.core.storage": ("LogStorage", "MemStorage"),
-    "raftnode.core.types": ("EntryKind", "HardState", "LogEntry", "NodeRole", "SnapshotMeta"),
+    "raftnode.core.types": ("EntryKind", "HardState", "LogEntry", "NodeRole"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -53,6 +53,17 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         return _encoder.encode(self)
 
 
+class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True):
+    """What a machine's snapshot covers: the last entry in it, and the members in force there.
+
+    (0, 0) is a machine that has applied nothing. Without `configuration` the members come from the log.
+    """
+
+    index: int = 0
+    term: int = 0
+    configuration: Configuration | None = None
+
+
 class ChangeKind(enum.Enum):
     """What a `ConfChange` does to one node."""
 

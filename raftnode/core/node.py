@@ -19,6 +19,7 @@ from raftnode.core import (
     membership_changes,
     promotion,
     reads,
+    recovery,
     replication,
     snapshot,
     status,
@@ -32,11 +33,10 @@ from raftnode.core.errors import (
     LogCompacted,
     NotLeader,
     ProposalRejected,
-    SerializationError,
     ShutdownError,
     StorageError,
 )
-from raftnode.core.membership import ConfChange, Configuration, apply_change, decode_configuration
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, apply_change
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -49,7 +49,6 @@ from raftnode.core.messages import (
     TimeoutNowRequest,
 )
 from raftnode.core.ready import Ready
-from raftnode.core.roles import become_follower
 from raftnode.core.state import RaftState
 from raftnode.core.storage import LogStorage
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeId, NodeRole
@@ -263,52 +262,18 @@ class RaftNode:
     # Life.
 
     @_guarded
-    def restore(
-        self,
-        applied_index: int | None = None,
-        configuration: Configuration | None = None,
-        applied_term: int | None = None,
-    ) -> None:
+    def restore(self, snapshot: SnapshotMeta | None = None) -> None:
         """Load hard state, log and snapshot metadata. Required before the first `tick()`.
 
-        `applied_index`, `applied_term` and `configuration` come from the machine's snapshot where the caller has
-        loaded one; the log may begin before it. With `applied_term`, a log that ends before the snapshot or
-        conflicts with it restarts there: a crash came between the snapshot and the log (figure 13). Without them
-        the log's snapshot point counts as applied. The first later commit delivers every committed entry after
-        that. Raises StorageError; InvariantError where entries are missing between the machine and the log.
+        `snapshot` is the durable snapshot from which the caller has loaded, or will load, its machine;
+        `SnapshotMeta()` is a machine that has applied nothing. The log may begin before it. A log that ends before
+        it, or conflicts with it, starts again there: a crash came between the snapshot and the log (figure 13).
+        Without `snapshot` the log's snapshot point counts as applied. The first later commit delivers every
+        committed entry after that.
+
+        Raises StorageError, also where entries are missing between the snapshot and the log; InvariantError.
         """
-        state = self._state
-        configurations = state.log.load()
-        if applied_index is not None and applied_index < state.log.snapshot_index:
-            raise InvariantError(
-                f"the machine's snapshot is at {applied_index} and the log begins after {state.log.snapshot_index}"
-            )
-        if applied_index and applied_term is not None and state.log.term_at(applied_index) != applied_term:
-            state.log.install(applied_index, applied_term)
-            configurations = []
-        if applied_index is not None and applied_index > state.log.last_index:
-            raise InvariantError(f"a snapshot at {applied_index} is beyond the log's end {state.log.last_index}")
-        applied = max(state.log.snapshot_index, applied_index or 0)
-        state.commit_index = state.applied_index = state.delivered_index = applied
-        hard_state = self._storage.load_hard_state()
-        state.last_hard_state = hard_state
-        state.current_term, state.voted_for = hard_state.current_term, hard_state.voted_for
-        if state.log.last_term > state.current_term:
-            # Entries of a term became durable and the term itself did not: nothing was answered in it.
-            state.current_term, state.voted_for = state.log.last_term, None
-        base = configuration or state.configuration
-        state.base_known = configuration is not None or not state.config.joined
-        state.configurations = [(applied, base)]
-        for entry in configurations:
-            if entry.index > applied:
-                state.configurations.append((entry.index, _stored_configuration(entry)))
-            elif configuration is None:
-                state.configurations = [(applied, _stored_configuration(entry))]
-                state.base_known = True
-        if state.config.lease_reads:
-            # Before the restart this node may have promised a leader's lease (thesis 6.4.1).
-            state.leader_contact = state.clock()
-        become_follower(state, state.current_term, None)
+        recovery.restore(self._state, self._storage, snapshot)
         self._restored = True
 
     @_guarded
@@ -626,10 +591,3 @@ class RaftNode:
             raise InvalidRequest(f"{type(request).__name__} of term {request.term} from this node itself")
         if request.term < 0 or request.last_log_index < 0 or request.last_log_term < 0:
             raise InvalidRequest(f"{type(request).__name__} with a negative term or index")
-
-
-def _stored_configuration(entry: LogEntry) -> Configuration:
-    try:
-        return decode_configuration(entry.data)
-    except SerializationError as error:
-        raise StorageError(f"the stored entry {entry.index}: {error}") from error

@@ -1,4 +1,4 @@
-"""The nouns of Raft: entries, the hard state, roles and snapshot metadata."""
+"""The nouns of Raft: entries, the hard state, roles and the snapshot point."""
 
 import enum
 
@@ -51,8 +51,8 @@ class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     voted_for: NodeId | None = None
 
 
-class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last log entry that a snapshot covers; (0, 0) is the empty log's beginning."""
+class SnapshotPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The last discarded log entry, which a snapshot covers; (0, 0) is the empty log's beginning."""
 
     index: int = 0
     term: int = 0

@@ -14,7 +14,7 @@ from typing import Final
 
 from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import SerializationError, StorageError
-from raftnode.core.membership import Configuration
+from raftnode.core.membership import Configuration, SnapshotMeta
 from raftnode.core.node import RaftNode
 from raftnode.core.ready import Ready
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
@@ -84,7 +84,6 @@ class Replica:
             node=node,
             machine=machine,
             store=snapshot_store,
-            storage=storage,
             transport=transport,
             settings=settings,
             clock=clock,
@@ -143,10 +142,10 @@ class Replica:
         """Load what the disk holds. Called once, before anything else. Raises StorageError where it is damaged."""
         newest = self.snapshots.open()
         if newest is None:
-            self.node.restore()
+            self.node.restore(SnapshotMeta())
         else:
+            self.node.restore(SnapshotMeta(newest.index, newest.term, newest.configuration))
             self._load_machine(newest)
-            self.node.restore(newest.index, newest.configuration)
         self._members_changed()
         self.events.emit(
             "node.started",

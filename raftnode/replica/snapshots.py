@@ -21,7 +21,6 @@ from raftnode.replica.timers import Timers
 from raftnode.replica.transport import Transport
 from raftnode.storage.filesystem import NoSpaceError
 from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
-from raftnode.storage.wal import Wal
 
 RETRY_SECONDS: Final = 10.0
 """How long after a snapshot that found no room the next one is due at the earliest."""
@@ -49,7 +48,6 @@ class Snapshots:
         node: RaftNode,
         machine: SessionMachine,
         store: SnapshotStore,
-        storage: Wal,
         transport: Transport,
         settings: ReplicaSettings,
         clock: Callable[[], float],
@@ -61,7 +59,6 @@ class Snapshots:
         self._node = node
         self._machine = machine
         self._store = store
-        self._storage = storage
         self._transport = transport
         self._settings = settings
         self._clock = clock
@@ -85,9 +82,8 @@ class Snapshots:
         self._receiving = SnapshotReceiving(self._store)
 
     def open(self) -> StoredSnapshot | None:
-        """Find the newest snapshot, and bring the log together with it. Called once, before anything else."""
+        """Find the newest snapshot. Called once, before anything else."""
         self.newest = self._store.latest()
-        self._fit_log()
         return self.newest
 
     def close(self) -> None:
@@ -325,27 +321,3 @@ class Snapshots:
 
     def _emit(self, event: str, **data: EventValue) -> None:
         self._events.emit(event, self._node.current_term, **data)
-
-    # A crash between the snapshot and the log.
-
-    def _fit_log(self) -> None:
-        """Bring log and snapshot together after a crash between writing the one and cutting the other."""
-        storage, newest = self._storage, self.newest
-        log_index, _ = storage.snapshot_metadata()
-        snapshot_index = 0 if newest is None else newest.index
-        if log_index > snapshot_index:
-            raise StorageError(
-                f"the log begins after entry {log_index}, and the newest snapshot covers only entry "
-                f"{snapshot_index}: the snapshot that stood between is missing. Remove this node from the "
-                "cluster and add it again with a new data directory"
-            )
-        if newest is None or newest.index <= log_index:
-            return
-        if storage.last_index >= newest.index:
-            entry = storage.load_entries(newest.index, newest.index)[0]
-            if entry.term == newest.term:
-                return
-        if storage.last_index > log_index:
-            storage.truncate(log_index + 1)
-        storage.compact(newest.index, newest.term)
-        storage.sync()

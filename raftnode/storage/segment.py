@@ -30,7 +30,7 @@ from typing import Final
 import msgspec
 
 from raftnode.core.errors import StorageError
-from raftnode.core.types import HardState, LogEntry, SnapshotMeta
+from raftnode.core.types import HardState, LogEntry, SnapshotPoint
 from raftnode.storage.filesystem import File
 
 FORMAT_VERSION: Final = 1
@@ -80,7 +80,7 @@ class SegmentHead(msgspec.Struct, frozen=True, array_like=True):
     salt: bytes
     sync: int
     last_index: int
-    snapshot: SnapshotMeta
+    snapshot: SnapshotPoint
     hard_state: HardState
 
 
@@ -90,7 +90,7 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     hard_state: HardState | None
     truncate: int
     """The first index to discard; 0 discards nothing."""
-    snapshot: SnapshotMeta | None
+    snapshot: SnapshotPoint | None
     entries: list[LogEntry]
 
 
@@ -149,7 +149,7 @@ def decode_head(data: bytes, file: str) -> SegmentHead:
     return head
 
 
-def impossible(hard_state: HardState | None, snapshot: SnapshotMeta | None, *numbers: int) -> str | None:
+def impossible(hard_state: HardState | None, snapshot: SnapshotPoint | None, *numbers: int) -> str | None:
     """Return why these cannot be a log's terms and indexes, whose checksum is right; None where they can."""
     if hard_state is not None:
         numbers += (hard_state.current_term, hard_state.voted_for or 0)

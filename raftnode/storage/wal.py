@@ -24,7 +24,7 @@ import msgspec
 
 from raftnode.core.errors import LogCompacted, StorageError
 from raftnode.core.storage import count_within
-from raftnode.core.types import HardState, LogEntry, SnapshotMeta
+from raftnode.core.types import HardState, LogEntry, SnapshotPoint
 from raftnode.storage.entry_index import EntryIndex
 from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
 from raftnode.storage.segment import (
@@ -83,13 +83,13 @@ class Wal:
         self._segments: dict[int, _Segment] = {}
         self._index = EntryIndex()
         # The state as the caller sees it, with what is staged.
-        self._snapshot = SnapshotMeta()
+        self._snapshot = SnapshotPoint()
         self._hard_state = HardState()
         self._last = 0
         self._stable = 0
         self._staged_hard_state: HardState | None = None
         self._staged_truncate = 0
-        self._staged_snapshot: SnapshotMeta | None = None
+        self._staged_snapshot: SnapshotPoint | None = None
         self._staged_entries: list[LogEntry] = []
         self._sync_count = 0
         self._written_bytes = 0
@@ -267,7 +267,7 @@ class Wal:
             self._last = max(self._last, index)
         else:
             self._index.compact(index)
-        self._snapshot = self._staged_snapshot = SnapshotMeta(index, term)
+        self._snapshot = self._staged_snapshot = SnapshotPoint(index, term)
         # The snapshot vouches for everything up to here, whether these entries were written or not.
         self._stable = max(self._stable, index)
 

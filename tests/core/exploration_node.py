@@ -11,7 +11,7 @@ from typing import Any
 from raftnode.core.config import RaftConfig
 from raftnode.core.invariants import check, observe
 from raftnode.core.log import RaftLog
-from raftnode.core.membership import ConfChange, Configuration
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -184,10 +184,7 @@ class NodeRunner:
 
     def _boot(self, node: NodeId, disk: Disk, snapshot: tuple[int, int, Configuration] | None) -> Host:
         raft = RaftNode(self.configs[node], disk, clock=self.clock, rng=random.Random(0))
-        if snapshot is None:
-            raft.restore()
-        else:
-            raft.restore(snapshot[0], snapshot[2], applied_term=snapshot[1])
+        raft.restore(SnapshotMeta() if snapshot is None else SnapshotMeta(*snapshot))
         host = Host(raft, disk, snapshot)
         settle_times(host.state, NOW, keep_rounds=False)
         return host

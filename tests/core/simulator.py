@@ -26,7 +26,7 @@ from typing import Any
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import NotLeader, ProposalRejected
 from raftnode.core.invariants import Observation, check, observe
-from raftnode.core.membership import ConfChange, Configuration, make_configuration
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, make_configuration
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -191,10 +191,7 @@ class Simulator:
             rng=random.Random(self.rng.getrandbits(32)),
         )
         snapshot = host.snapshot
-        if snapshot.index:
-            node.restore(snapshot.index, snapshot.configuration, applied_term=snapshot.term)
-        else:
-            node.restore()
+        node.restore(SnapshotMeta(snapshot.index, snapshot.term, snapshot.configuration))
         host.node, host.applied, host.seen = node, snapshot.index, None
         host.reads.clear()
         if self.tracing:

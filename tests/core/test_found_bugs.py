@@ -2,8 +2,8 @@
 
 import pytest
 
-from raftnode.core.errors import InvalidRequest, InvariantError, ProposalRejected
-from raftnode.core.membership import ConfChange, Configuration, apply_changes, make_configuration
+from raftnode.core.errors import InvalidRequest, ProposalRejected, StorageError
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, apply_changes, make_configuration
 from raftnode.core.messages import AppendEntriesResponse, TimeoutNowRequest
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
 from tests.support.cluster import Bench, Cluster, SlowStorage, configuration_entry
@@ -77,7 +77,7 @@ def test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_
     """Figure 13: the snapshot is durable first. A log that ends before it, or conflicts with it, restarts there."""
     for terms in ([1, 1], [1, 1, 1, 1, 2, 2]):
         bench = Bench(terms, restore=False)
-        bench.node.restore(4, make_configuration([1, 2, 3]), applied_term=3)
+        bench.node.restore(SnapshotMeta(4, 3, make_configuration([1, 2, 3])))
         assert (bench.node.log_snapshot_index, bench.node.log_snapshot_term) == (4, 3)
         assert (bench.node.last_log_index, bench.node.commit_index) == (4, 4)
         assert bench.node.current_term == 3
@@ -87,15 +87,25 @@ def test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_
 def test_a_log_that_holds_the_snapshots_last_entry_is_kept_at_the_next_start() -> None:
     """Figure 13, step 6: the entries after a matching one are kept."""
     bench = Bench([1, 1, 1, 1, 2, 2], restore=False)
-    bench.node.restore(4, make_configuration([1, 2, 3]), applied_term=1)
+    bench.node.restore(SnapshotMeta(4, 1, make_configuration([1, 2, 3])))
     assert (bench.node.last_log_index, bench.node.commit_index) == (6, 4)
 
 
 def test_a_machine_older_than_the_logs_beginning_refuses_to_start() -> None:
     """The entries between are nowhere: to go on would make this replica differ from the others."""
     bench = Bench([2, 2], snapshot=(10, 2), restore=False)
-    with pytest.raises(InvariantError):
-        bench.node.restore(5)
+    with pytest.raises(StorageError, match="begins after entry 10, and the newest snapshot covers only entry 5"):
+        bench.node.restore(SnapshotMeta(5, 2))
+    empty = Bench([2, 2], snapshot=(10, 2), restore=False)
+    with pytest.raises(StorageError, match="begins after entry 10"):
+        empty.node.restore(SnapshotMeta())
+
+
+def test_a_snapshot_of_another_history_than_the_logs_refuses_to_start() -> None:
+    """Two committed entries of one index have one term: otherwise the files are of two clusters."""
+    bench = Bench([2, 2], snapshot=(10, 2), restore=False)
+    with pytest.raises(StorageError, match="they do not belong together"):
+        bench.node.restore(SnapshotMeta(10, 1))
 
 
 def test_a_lease_in_a_joint_configuration_needs_the_outgoing_half_too() -> None:
@@ -242,7 +252,7 @@ def test_a_node_that_joined_knows_no_members_before_it_received_some() -> None:
     restarted = bench.restart()
     assert not restarted.knows_configuration_at(3)
     bench.node = bench.boot()
-    bench.node.restore(3, make_configuration((1, 2, 3), (4,)))
+    bench.node.restore(SnapshotMeta(3, 1, make_configuration((1, 2, 3), (4,))))
     assert bench.node.configuration_at(3).learners == (4,)
 
 

@@ -11,6 +11,7 @@ from raftnode.core.errors import NotLeader, ProposalRejected, SerializationError
 from raftnode.core.membership import (
     ConfChange,
     Configuration,
+    SnapshotMeta,
     apply_change,
     apply_changes,
     decode_configuration,
@@ -214,20 +215,20 @@ def test_a_restarted_node_takes_its_configuration_from_the_snapshot_next() -> No
     """Membership: else the snapshot; an entry behind it wins."""
     configuration = make_configuration([1, 2, 7])
     bench = Bench([1], snapshot=(5, 1), restore=False)
-    bench.node.restore(5, configuration)
+    bench.node.restore(SnapshotMeta(5, 1, configuration))
     assert bench.node.peers == (2, 7)
     later = Bench(log=[configuration_entry(1, 6, [1, 8])], snapshot=(5, 1), restore=False)
-    later.node.restore(5, configuration)
+    later.node.restore(SnapshotMeta(5, 1, configuration))
     assert later.node.peers == (8,)
     earlier = Bench(log=[configuration_entry(1, 1, [1, 8]), LogEntry(1, 2, b"")], restore=False)
-    earlier.node.restore(2, configuration)
+    earlier.node.restore(SnapshotMeta(2, 1, configuration))
     assert earlier.node.peers == (2, 7)
 
 
 def test_a_restarted_node_takes_its_configuration_from_entries_that_its_machine_has_applied() -> None:
     """Membership: the log first, where the machine was loaded without a configuration."""
     bench = Bench(log=[configuration_entry(1, 1, [1, 8]), LogEntry(1, 2, b"")], restore=False)
-    bench.node.restore(2)
+    bench.node.restore(SnapshotMeta(2, 1))
     assert bench.node.peers == (8,)
 
 
@@ -239,7 +240,7 @@ def test_a_restarted_node_takes_its_configuration_from_its_format_at_last() -> N
 def test_a_node_that_was_removed_does_not_campaign_after_a_restart() -> None:
     """Membership: it has no vote in the configuration that is committed."""
     bench = Bench(snapshot=(5, 1), restore=False)
-    bench.node.restore(5, make_configuration([2, 3]))
+    bench.node.restore(SnapshotMeta(5, 1, make_configuration([2, 3])))
     bench.time_out()
     bench.time_out()
     assert bench.node.role is NodeRole.FOLLOWER

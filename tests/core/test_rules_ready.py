@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftnode.core.membership import SnapshotMeta
 from raftnode.core.ready import Ready
 from raftnode.core.types import HardState
 from tests.support.cluster import Bench, Cluster
@@ -52,9 +53,9 @@ def test_after_a_restart_the_first_later_commit_delivers_every_entry_after_the_s
 
 
 def test_a_machine_that_was_loaded_further_is_not_given_old_entries() -> None:
-    """`restore(applied_index)`: the log may begin before the machine's snapshot."""
+    """`restore(snapshot)`: the log may begin before the machine's snapshot."""
     bench = Bench([1] * 6, restore=False)
-    bench.node.restore(4)
+    bench.node.restore(SnapshotMeta(4, 1))
     bench.append(6, 1, [], commit=6)
     assert delivered(bench.ready()) == [5, 6]
 

@@ -6,7 +6,7 @@
 import pytest
 
 from raftnode.core.errors import GroupNotFound, InvalidRequest
-from raftnode.core.membership import ConfChange, Configuration
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta
 from raftnode.core.messages import PreVoteResponse, RequestVoteRequest, RequestVoteResponse, TimeoutNowRequest
 from raftnode.core.types import HardState, NodeRole
 from tests.support.cluster import Bench, Cluster, option
@@ -421,7 +421,7 @@ def test_a_joint_election_needs_both_halves() -> None:
     joint = Configuration(voters=(1, 4, 5), voters_outgoing=(1, 2, 3))
     for half, other in (((2, 3), 4), ((4, 5), 2)):
         bench = Bench(snapshot=(5, 1), restore=False, pre_vote=False)
-        bench.node.restore(5, joint)
+        bench.node.restore(SnapshotMeta(5, 1, joint))
         bench.time_out()
         for peer in half:
             bench.vote(peer)

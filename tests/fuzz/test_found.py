@@ -21,7 +21,7 @@ from raftnode.core.errors import InvariantError, StorageError
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.node import RaftNode
 from raftnode.core.storage import MemStorage
-from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotMeta
+from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotPoint
 from raftnode.storage.data_dir import DataDirError, format_data_dir, read_identity
 from raftnode.storage.segment import HEAD_BYTES, Batch, Placed, SegmentHead, encode_group, encode_head
 from raftnode.storage.wal import Wal, WalDamaged
@@ -33,7 +33,7 @@ from tests.fuzz.sealing import SealedBatch
 from tests.support.filesystem import SimulatedFile, SimulatedFilesystem
 
 NOBODY = HardState()
-HEAD = SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(), NOBODY)
+HEAD = SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(), NOBODY)
 TOO_MUCH = 2**63
 
 
@@ -48,14 +48,14 @@ def open_log(head: SegmentHead, *batches: Batch) -> Wal:
 @pytest.mark.parametrize(
     "head",
     [
-        SegmentHead(1, bytes(8), -1, 0, SnapshotMeta(), NOBODY),
-        SegmentHead(1, bytes(8), 0, -1, SnapshotMeta(), NOBODY),
-        SegmentHead(1, bytes(8), 0, TOO_MUCH, SnapshotMeta(), NOBODY),
-        SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(-1, 0), NOBODY),
-        SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(0, -1), NOBODY),
-        SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(), HardState(-1, None)),
-        SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(), HardState(1, TOO_MUCH)),
-        SegmentHead(1, bytes(8), 0, 0, SnapshotMeta(1, 1), NOBODY),
+        SegmentHead(1, bytes(8), -1, 0, SnapshotPoint(), NOBODY),
+        SegmentHead(1, bytes(8), 0, -1, SnapshotPoint(), NOBODY),
+        SegmentHead(1, bytes(8), 0, TOO_MUCH, SnapshotPoint(), NOBODY),
+        SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(-1, 0), NOBODY),
+        SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(0, -1), NOBODY),
+        SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(), HardState(-1, None)),
+        SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(), HardState(1, TOO_MUCH)),
+        SegmentHead(1, bytes(8), 0, 0, SnapshotPoint(1, 1), NOBODY),
     ],
 )
 def test_a_segment_head_with_impossible_numbers_is_damage(head: SegmentHead) -> None:
@@ -70,8 +70,8 @@ def test_a_segment_head_with_impossible_numbers_is_damage(head: SegmentHead) -> 
         Batch(HardState(-1, None), 0, None, []),
         Batch(HardState(TOO_MUCH, None), 0, None, []),
         Batch(HardState(1, -1), 0, None, []),
-        Batch(None, 0, SnapshotMeta(TOO_MUCH, 1), []),
-        Batch(None, 0, SnapshotMeta(1, -1), []),
+        Batch(None, 0, SnapshotPoint(TOO_MUCH, 1), []),
+        Batch(None, 0, SnapshotPoint(1, -1), []),
     ],
 )
 def test_a_record_with_impossible_numbers_is_damage(batch: Batch) -> None:

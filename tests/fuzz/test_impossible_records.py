@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from raftnode.core.errors import InvariantError, StorageError
-from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotMeta
+from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotPoint
 from raftnode.storage.inspect import DataDirLook
 from raftnode.storage.segment import Batch
 from tests.fuzz.sealing import sealed_batches
@@ -56,12 +56,12 @@ def test_the_place_takes_what_a_node_could_have_written() -> None:
         (entry(BEFORE), f"entry {BEFORE} was found where {LAST} belongs"),
         (Batch(None, LAST + 1, None, []), f"a truncation at {LAST + 1} is outside"),
         (Batch(None, COMPACTED_TO, None, []), f"a truncation at {COMPACTED_TO} is outside"),
-        (Batch(None, 0, SnapshotMeta(COMPACTED_TO - 1, 1), []), f"a compaction to {COMPACTED_TO - 1} is below"),
+        (Batch(None, 0, SnapshotPoint(COMPACTED_TO - 1, 1), []), f"a compaction to {COMPACTED_TO - 1} is below"),
         (Batch(HardState(-1, None), 0, None, []), "the impossible number -1"),
-        (Batch(None, 0, SnapshotMeta(2**63, 3), []), "the impossible number"),
+        (Batch(None, 0, SnapshotPoint(2**63, 3), []), "the impossible number"),
         (entry(LAST, 2**63), f"the impossible number {2**63}"),
         # A compaction says that a snapshot covers what it takes away: here none does.
-        (Batch(None, 0, SnapshotMeta(LAST + 5, 3), []), f"the log begins after entry {LAST + 5}, and the newest"),
+        (Batch(None, 0, SnapshotPoint(LAST + 5, 3), []), f"the log begins after entry {LAST + 5}, and the newest"),
         (entry(LAST, 3, b"\xc1", EntryKind.CONFIGURATION), f"entry {LAST}: not a configuration"),
     ],
 )

@@ -231,7 +231,7 @@ def test_a_reader_written_from_the_page_reads_the_json_files(tmp_path: Path) -> 
 FILE_STRUCTS: list[tuple[str, type[msgspec.Struct]]] = [
     *((struct.__name__, struct) for module in (entries, contents) for struct in structs_of(module)),
     *((struct.__name__, struct) for struct in (segment.SegmentHead, segment.Batch, types.HardState)),
-    *((struct.__name__, struct) for struct in (types.SnapshotMeta, types.LogEntry, Configuration, kv.KeyValue)),
+    *((struct.__name__, struct) for struct in (types.SnapshotPoint, types.LogEntry, Configuration, kv.KeyValue)),
     ("SnapshotHead", snapshots._Head),
 ]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from raftnode.core.config import RaftConfig
-from raftnode.core.membership import Configuration, make_configuration
+from raftnode.core.membership import Configuration, SnapshotMeta, make_configuration
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -304,7 +304,7 @@ class Cluster:
             raft.restore()
             self.applied[node] = []
         else:
-            raft.restore(snapshot[0], snapshot[3])
+            raft.restore(SnapshotMeta(snapshot[0], snapshot[1], snapshot[3]))
             self.applied[node] = list(snapshot[2])
         self.nodes[node] = raft
         self.reads[node], self.aborted[node] = {}, []

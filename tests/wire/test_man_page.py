@@ -16,7 +16,7 @@ from raftnode.wire import client, frame, hello, kv
 from tests.wire.strategies import wire_structs
 
 PAGE = Path(raftnode.__file__).parent.parent / "man" / "raftnode-protocol.7"
-NOT_ON_THE_WIRE = {"HardState", "SnapshotMeta", "ConfChange", "Request"}
+NOT_ON_THE_WIRE = {"HardState", "SnapshotMeta", "SnapshotPoint", "ConfChange", "Request"}
 
 
 def _text() -> str:

@@ -1,6 +1,6 @@
 """Bugs in snapshots and compaction."""
 
-from raftnode.core import snapshot
+from raftnode.core import recovery, snapshot
 from raftnode.core.log import RaftLog
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.node import RaftNode
@@ -64,6 +64,15 @@ def the_entry_after_a_snapshot_is_skipped(patch: Patch) -> None:
         state.delivered_index += response.installed
 
     with_install(patch, after=skip)
+
+
+@noticed_by(
+    "found_bugs::test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_start",
+    "found_bugs::test_a_machine_older_than_the_logs_beginning_refuses_to_start",
+    "simulator::test_no_sequence_of_faults_breaks_a_property_or_stops_progress",
+)
+def a_log_is_not_cut_to_a_snapshot_after_a_crash(patch: Patch) -> None:
+    replace(patch, recovery._fit_log, lambda state, snapshot: False)
 
 
 @noticed_by("rules_snapshot::test_compaction_discards_only_what_is_applied")
