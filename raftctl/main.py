@@ -66,7 +66,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     if found is None:
         from raftctl.cli.typer_app import run_typer
 
-        run_typer([*leading, *rest])
+        run_typer([*leading, *rest], run_raw)
         return
     path, words = found
     command = registry.load(path)
@@ -75,7 +75,7 @@ def dispatch(arguments: Sequence[str]) -> None:
     if raw is None:
         from raftctl.cli.typer_app import run_typer
 
-        run_typer([*path.split(), *words])
+        run_typer([*path.split(), *words], run_raw)
         return
     run_raw(command, raw)
 

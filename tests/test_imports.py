@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import raftnode
+from raftctl.cli import registry
 
 ROOT = Path(raftnode.__file__).parent.parent
 
@@ -175,6 +176,91 @@ def violations(root: Path) -> list[str]:
             module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
             found += _check_module(module, ast.parse(path.read_bytes(), str(path)))
     return found
+
+
+def _module_names(root: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for package in ("raftnode", "raftctl"):
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _arrows(root: Path) -> dict[str, set[str]]:
+    """Return what each module imports of this project: at the top, inside functions, and for types only."""
+    modules = _module_names(root)
+    arrows: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        targets: set[str] = set()
+        for found in _imports(ast.parse(path.read_bytes(), str(path))):
+            module = found.module
+            while module and module not in modules:
+                module = module.rpartition(".")[0]
+            targets.add(module)
+        # A package's __init__ names its modules for whoever imports the package; nobody inside imports it.
+        arrows[name] = targets - {name, "", "raftnode", "raftctl"}
+    return arrows
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """Return every group of modules that import each other, directly or through others (Tarjan's algorithm)."""
+    numbers: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        numbers[module] = lowest[module] = len(numbers)
+        stack.append(module)
+        for target in sorted(arrows.get(module, ())):
+            if target not in numbers:
+                visit(target)
+                lowest[module] = min(lowest[module], lowest[target])
+            elif target in stack:
+                lowest[module] = min(lowest[module], numbers[target])
+        if lowest[module] == numbers[module]:
+            at = stack.index(module)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for module in sorted(arrows):
+        if module not in numbers:
+            visit(module)
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Arrows point down only, those inside functions and behind TYPE_CHECKING included."""
+    assert circles(_arrows(ROOT)) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("from raftctl.b import x", "from raftctl.a import y"),
+        ("from raftctl import b", "def f():\n    import raftctl.a"),
+        ("from raftctl.b import x", "if TYPE_CHECKING:\n    from raftctl.c import y"),
+    ],
+)
+def test_a_planted_circle_is_found(tmp_path: Path, first: str, second: str) -> None:
+    """At the top, inside a function, behind TYPE_CHECKING, and through a third module."""
+    (tmp_path / "raftctl").mkdir()
+    (tmp_path / "raftnode").mkdir()
+    for name, source in (("a", first), ("b", second), ("c", "from raftctl.a import z"), ("d", "import raftctl.a")):
+        (tmp_path / "raftctl" / f"{name}.py").write_text(source)
+    (found,) = circles(_arrows(tmp_path))
+    assert {"raftctl.a", "raftctl.b"} <= set(found)
+    assert "raftctl.d" not in found
+
+
+def test_command_modules_do_not_import_each_other() -> None:
+    """A verb's module is nobody's library: what two verbs need stands in their group's shared module or in a street."""
+    commands = {f"raftctl.commands.{entry.partition(':')[0]}" for entry in registry.COMMANDS.values()}
+    arrows = _arrows(ROOT)
+    found = {(name, target) for name in arrows for target in arrows[name] if target in commands}
+    assert found == set()
 
 
 def test_every_module_imports_only_what_its_room_may() -> None:

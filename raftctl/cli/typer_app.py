@@ -100,11 +100,9 @@ def _declared(declaration: Arg | Opt, *, is_flag: bool) -> Any:
     return typer.Option(*names, metavar=metavar, help=text, show_default=False)
 
 
-def run_typer(arguments: Sequence[str]) -> None:
+def run_typer(arguments: Sequence[str], runner: Callable[[Command, dict[str, RawValue]], None]) -> None:
     """Run a command line through typer. Raises UsageError where it makes no sense."""
-    from raftctl.main import run_raw
-
-    group = typer.main.get_command(build(run_raw))
+    group = typer.main.get_command(build(runner))
     try:
         group.main(list(arguments), prog_name="raftctl", standalone_mode=False)
     except TyperException as error:

@@ -9,7 +9,7 @@ from raftctl.cli.context import Invocation
 from raftctl.output.report import Report, note
 from raftctl.output.text import duration
 from raftctl.view.cluster_view import View, status_report
-from raftctl.view.survey import view_of
+from raftctl.view.take import view_of
 from raftnode.config.errors import Unreachable, UsageError
 
 

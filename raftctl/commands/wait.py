@@ -10,7 +10,7 @@ from raftctl.cli.context import Invocation
 from raftctl.output.report import Report
 from raftctl.output.text import format_duration
 from raftctl.view.cluster_view import View, count_up
-from raftctl.view.survey import take_view
+from raftctl.view.take import take_view
 from raftnode.config.errors import CliError, ConditionFalse, NoLeader, Unreachable, UsageError
 
 POLL_S: Final = 0.1

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Final
 
+from raftctl.cli.command import Opt
 from raftnode.config.cluster_file import ClusterFile
 from raftnode.config.errors import UsageError
 from raftnode.config.settings import SettingsError
@@ -16,3 +17,9 @@ def load_cluster_file(path: str, *, data_dirs: bool = True) -> ClusterFile:
         return ClusterFile.load(Path(path), data_dirs=data_dirs)
     except SettingsError as error:
         raise UsageError(error.what, error.why, EXAMPLE) from error
+
+
+CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
+
+
+NODE: Final = Opt("--node", "Only this node; may be repeated.", "NAME")

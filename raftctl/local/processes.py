@@ -150,3 +150,6 @@ def start_node(name: str, data_dir: str, command: Sequence[str]) -> Child:
     finally:
         os.close(descriptor)
     return Child(name, pid, log_path, offset)
+
+
+POLL_S: Final = 0.05

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text, format_duration
+from raftnode.config.errors import NotFound, UsageError
 from raftnode.wire.client import MemberStatus, NodeStatus
 
 FRESH_MS: Final = 3000
@@ -311,3 +312,14 @@ def _row(member: Member) -> list[str | None]:
 
 def _number(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def find_one_member(view: View, which: str) -> Member:
+    """Return the one member that `which` names. Raises NotFound, or UsageError where it names several."""
+    found = find_member(view.members, which)
+    if not found:
+        names = ", ".join(m.name for m in view.members)
+        raise NotFound(f"there is no member {which!r}", f"the cluster has: {names}", "see: raftctl member list")
+    if len(found) > 1:
+        raise UsageError(f"{which!r} names {len(found)} members", ", ".join(f"id {m.id}" for m in found), "give the id")
+    return found[0]

@@ -6,6 +6,7 @@ from typing import Any
 from raftnode.wire.client import (
     ChangeMembers,
     Consistency,
+    EvaluateWrite,
     GetEvents,
     GetLog,
     OpenSession,
@@ -45,7 +46,7 @@ def is_for_leader(request: Request[Any]) -> bool:
     match request:
         case Read(consistency=consistency):
             return consistency is Consistency.LINEARIZABLE
-        case OpenSession() | Write() | ChangeMembers() | TransferLeadership():
+        case OpenSession() | Write() | EvaluateWrite() | ChangeMembers() | TransferLeadership():
             return True
         case _:
             return False

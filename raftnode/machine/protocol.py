@@ -30,6 +30,9 @@ class StateMachine(Protocol):
         It never raises for bad input.
         """
 
+    def evaluate(self, command: bytes) -> bytes:
+        """Return the result that `apply` would give now, and change nothing. Raises CommandRefused as `check` does."""
+
     def query(self, query: bytes) -> bytes:
         """Answer a read from the present state. Raises CommandRefused."""
 

@@ -125,6 +125,15 @@ class Watch(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=2
     wait_ms: Number
 
 
+class EvaluateWrite(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=24):
+    """Ask what the state machine would answer to `command` now, and write nothing. Leader only, linearizable.
+
+    A request of its own, and not a flag of Write, which an older node would overlook and write.
+    """
+
+    command: bytes
+
+
 class GetStatus(Request["StatusResult"], frozen=True, array_like=True, gc=False, tag=30):
     """Ask for this node's `NodeStatus`. Any node, also without a leader."""
 
@@ -226,6 +235,7 @@ AnyRequest = (
     | Write
     | Read
     | Watch
+    | EvaluateWrite
     | GetStatus
     | GetLog
     | GetEvents

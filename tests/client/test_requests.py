@@ -10,6 +10,7 @@ from raftnode.wire.client import (
     ChangeMembers,
     Consistency,
     ErrorCode,
+    EvaluateWrite,
     GetEvents,
     GetLog,
     GetStatus,
@@ -34,6 +35,7 @@ FIXED: list[tuple[Request[Any], str]] = [
     (Read(7, b"query"), "941607c4057175657279ac6c696e656172697a61626c65"),
     (Read(7, b"query", Consistency.LOCAL), "941607c4057175657279a56c6f63616c"),
     (Watch(7, b"query", 10_000), "941707c4057175657279cd2710"),
+    (EvaluateWrite(7, b"command"), "931807c407636f6d6d616e64"),
     (GetStatus(7), "921e07"),
     (GetLog(7, 1, 9), "971f07010900cd03e8ce00100000"),
     (GetLog(7, 1, 9, 5, 10, 100), "971f070109050a64"),
@@ -54,7 +56,7 @@ FIXED: list[tuple[Request[Any], str]] = [
 
 
 @pytest.mark.parametrize(("request_", "body"), FIXED)
-def test_a_request_has_the_bytes_that_version_0_1_0_wrote(request_: Request[Any], body: str) -> None:
+def test_a_request_has_the_bytes_that_it_always_had(request_: Request[Any], body: str) -> None:
     """The wire format is fixed: an old node reads what a new client writes, and the other way round."""
     assert encode_frame(request_)[4:].hex() == body
     assert decode_request(bytes.fromhex(body)) == request_

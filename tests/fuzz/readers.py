@@ -94,7 +94,7 @@ READERS = {
 NO_READERS = {
     "raftctl.cli.manual:page": "reads a template that comes with the program, when the page is made",
     "raftctl.commands.kv.values:decode_text": "reads a word of the command line",
-    "raftctl.commands.member.change:ask": "reads a person's yes or no",
+    "raftctl.cli.options:confirm": "reads a person's yes or no",
 }
 """Functions that only look like readers, or that read what the person says who runs them."""
 

@@ -1,6 +1,5 @@
 """Rule 6: every command that changes something says with --dry-run what it would do, and does nothing."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,7 @@ import msgspec
 import pytest
 
 from raftctl.cli import registry
-from raftctl.commands.kv.dry_run import evaluate
-from raftnode.machine.kv.machine import KvMachine
 from raftnode.wire import client as wire
-from raftnode.wire import kv
 from tests.raftctl.conftest import Cli
 from tests.raftctl.data_dirs import tree
 from tests.support.fake_node import FakeCluster
@@ -81,8 +77,7 @@ def test_a_write_is_evaluated_against_a_linearizable_read(
     got = cli(f"{words} --dry-run -o json").json
     assert got | record | {"changed": False, "dry_run": True, "revision": 2} == got
     assert cluster.count(wire.Write) == written
-    asked = [r for r in cluster.nodes[1].requests if isinstance(r, wire.Read)]
-    assert [r.consistency for r in asked] == [wire.Consistency.LINEARIZABLE]
+    assert cluster.count(wire.EvaluateWrite) == 1
     first, second = cli(f"{words} --dry-run").out.splitlines()
     assert first.startswith(f"changed: false  would change: {'true' if record['would_change'] else 'false'}")
     assert second == "  by a linearizable read at revision 2; another write may still come first"
@@ -114,34 +109,6 @@ def test_what_a_write_would_be_refused_is_refused_in_a_dry_run(cluster: FakeClus
     dry, real = cli(f"{words} --dry-run"), cli(words)
     assert (dry.code, dry.out, dry.err) == (real.code, real.out, real.err)
     assert dry.code in (2, 3, 8)
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_the_evaluation_has_the_rules_of_the_store(seed: int) -> None:
-    """Whatever the store answers to a command, the evaluation has said before, but for the new revision."""
-    chance = random.Random(seed)
-    machine = KvMachine()
-    values = [b"", b"1", b"-3", b"abc", b"9223372036854775807", b"99999999999999999999"]
-    for index in range(1, 120):
-        key, value = b"k%d" % chance.randrange(3), chance.choice(values)
-        expected = chance.choice([None, 0, chance.randrange(index)])
-        commands: list[kv.KvCommand] = [
-            kv.Put(key, value, expected),
-            kv.Delete(key, expected),
-            kv.Increment(key, chance.choice([0, 1, -5, 2**62])),
-            kv.CompareAndSet(key, chance.choice([None, *values]), value),
-        ]
-        command = chance.choice(commands)
-        found = kv.decode_result(machine.query(kv.encode(kv.Get(key))))
-        assert isinstance(found, kv.GetResult)
-        said = evaluate(command, found.item, found.revision)
-        real = kv.decode_result(machine.apply(index, kv.encode(command)))
-        assert without_revision(said) == without_revision(real)
-
-
-def without_revision(result: kv.KvResult) -> dict[str, Any]:
-    """Return what a result says, but for the store's revision."""
-    return {"type": type(result)} | {k: v for k, v in msgspec.structs.asdict(result).items() if k != "revision"}
 
 
 def test_the_contexts_stay_as_they_are(cli: Cli, tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ def test_a_change_gives_a_cluster_without_a_leader_a_few_seconds_and_says_who_is
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not the change's own timeout of half a minute, and with the reason that status has."""
-    monkeypatch.setattr("raftctl.commands.member.membership.LEADER_S", 0.2)
+    monkeypatch.setattr("raftctl.view.take.LEADER_S", 0.2)
     cluster.leader = 0
     cluster.stop(2)
     cluster.stop(3)

@@ -206,7 +206,7 @@ def test_a_change_that_is_not_seen_everywhere_in_time_names_who_lacks_it(
     cluster: FakeCluster, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit 7, and never the text of a cluster that does not answer."""
-    monkeypatch.setattr("raftctl.commands.member.membership.ROUND_S", 0.2)
+    monkeypatch.setattr("raftctl.view.take.ROUND_S", 0.2)
     old = cluster.members
 
     def stay_behind(node: int, request: object) -> Reply | None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftctl.commands.events.events import parse_since
+from raftctl.commands.events.sources import parse_since
 from raftnode.config.errors import UsageError
 from raftnode.wire import client as wire
 from tests.raftctl.conftest import Cli, interrupt_the_command

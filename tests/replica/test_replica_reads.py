@@ -7,6 +7,7 @@ from raftnode.core.messages import AppendEntriesResponse, PreVoteRequest
 from raftnode.core.types import NodeRole
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, Consistency, ErrorCode
+from raftnode.wire.kv import Increment, IncrementResult, decode_result, encode
 from tests.support.replicas import SETTINGS, Cluster, Packet, failed, get, put, value_of
 
 
@@ -232,3 +233,25 @@ def test_a_confirmed_read_waits_until_its_index_is_applied() -> None:
     assert client.answer(at) is None
     client.ask(leader, put(client, b"k", b"2"))
     assert value_of(client.answer(at)) == b"2"
+
+
+def test_a_write_is_evaluated_by_the_leader_behind_a_barrier_and_not_done() -> None:
+    """A follower redirects; the answer is the write's, at the present revision, and nothing enters the log."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    client = cluster.client()
+    client.ask(leader, put(client, b"k", b"7"))
+    replica = cluster.replica(leader)
+    last, revision = replica.node.last_log_index, replica.node.last_applied
+    question = wire.EvaluateWrite(client.next_id(), encode(Increment(b"k", 3)))
+    answer = client.ask(leader, question)
+    assert isinstance(answer, wire.ReadResult)
+    assert decode_result(answer.result) == IncrementResult(revision, 10)
+    assert value_of(client.ask(leader, get(client, b"k"))) == b"7"
+    assert replica.node.last_log_index == last
+    other = wire.EvaluateWrite(client.next_id(), encode(Increment(b"k", 3)))
+    assert failed(client.ask(cluster.followers(leader)[0], other)).code is ErrorCode.NOT_LEADER
+    cluster.network.cut(leader, *cluster.followers(leader))
+    at = client.send(leader, wire.EvaluateWrite(client.next_id(), encode(Increment(b"k", 3))))
+    cluster.run_for(0.1)
+    assert client.answer(at) is None, "a leader that cannot prove that it leads has answered"

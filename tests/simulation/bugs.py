@@ -254,9 +254,9 @@ def an_entry_that_nobody_applies(patch: Patch) -> None:
 def a_doubled_increment(patch: Patch) -> None:
     real = KvMachine._increment
 
-    def increment(self: KvMachine, index: int, command: Increment) -> KvResult:
-        real(self, index, command)
-        return real(self, index, command)
+    def increment(self: KvMachine, index: int, command: Increment, commit: bool) -> KvResult:
+        real(self, index, command, commit)
+        return real(self, index, command, commit)
 
     patch.setattr(KvMachine, "_increment", increment)
 
@@ -268,8 +268,8 @@ def a_result_that_is_forgotten(patch: Patch) -> None:
 
 @noticed_by(r"makes Told.* of entry \d+, which comes to Told")
 def a_cas_that_always_succeeds(patch: Patch) -> None:
-    def put(self: KvMachine, index: int, command: CompareAndSet) -> KvResult:
-        return self._put(index, Put(command.key, command.value))
+    def put(self: KvMachine, index: int, command: CompareAndSet, commit: bool) -> KvResult:
+        return self._put(index, Put(command.key, command.value), commit)
 
     patch.setattr(KvMachine, "_compare_and_set", put)
 

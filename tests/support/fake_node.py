@@ -259,6 +259,8 @@ class FakeCluster:
                 return wire.SessionOpened(0, self.sessions)
             case wire.Write():
                 return self._write(request)
+            case wire.EvaluateWrite():
+                return wire.ReadResult(0, len(self.log), self.machine.evaluate(request.command))
             case wire.Read():
                 return wire.ReadResult(0, len(self.log), self.machine.query(request.query))
             case wire.ChangeMembers():

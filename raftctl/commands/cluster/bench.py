@@ -4,9 +4,9 @@ from typing import Annotated, Final
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.commands.member.membership import led_view
 from raftctl.output.report import Column, Report
 from raftctl.output.text import duration, escape_text
+from raftctl.view.take import view_with_leader
 from raftnode.config.errors import UsageError
 from raftnode.wire.kv import VALUE_BYTES_MAX
 
@@ -59,8 +59,8 @@ def bench(
     from raftnode.client.guard import ClusterGuard
 
     with run.cluster() as cluster:
-        view = led_view(cluster)
-    assert view.leader is not None, "led_view gives a view with a leader"
+        view = view_with_leader(cluster)
+    assert view.leader is not None, "view_with_leader gives a view with a leader"
     if dry_run:
         _would_run(run, view.leader.node_name, connections, depth)
         return

@@ -6,9 +6,8 @@ from typing import Annotated
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.commands.cluster.up import CLUSTER_FILE, NODE, POLL_S
-from raftctl.local.cluster_files import load_cluster_file
-from raftctl.local.processes import lock_held, running_pid, send_signal
+from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
+from raftctl.local.processes import POLL_S, lock_held, running_pid, send_signal
 from raftctl.output.report import Report, note
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode

@@ -4,7 +4,7 @@ from raftctl.cli.command import command
 from raftctl.cli.context import Invocation
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import HEALTHY
-from raftctl.view.survey import take_view
+from raftctl.view.take import take_view
 from raftnode.config.errors import ConditionFalse, NoLeader
 
 

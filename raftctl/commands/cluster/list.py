@@ -4,8 +4,7 @@ from typing import Annotated
 
 from raftctl.cli.command import command
 from raftctl.cli.context import Invocation
-from raftctl.commands.cluster.up import CLUSTER_FILE
-from raftctl.local.cluster_files import load_cluster_file
+from raftctl.local.cluster_files import CLUSTER_FILE, load_cluster_file
 from raftctl.local.processes import running_pid
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text

@@ -1,25 +1,21 @@
 """raftctl cluster up: start the nodes of a cluster file on this machine."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.local.cluster_files import load_cluster_file
-from raftctl.local.processes import Child, raftnode_command, running_pid, start_node
+from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
+from raftctl.local.processes import POLL_S, Child, raftnode_command, running_pid, start_node
 from raftctl.output.report import Report, note
 from raftctl.view.cluster_view import count_up, status_report
-from raftctl.view.survey import view_of
+from raftctl.view.take import view_of
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import CliError, InternalError, NoLeader, OutcomeUnknown
 from raftnode.wire.client import GetStatus, NodeStatus
-
-CLUSTER_FILE: Final = Opt("-f/--cluster-file", "The cluster file.", "FILE")
-NODE: Final = Opt("--node", "Only this node; may be repeated.", "NAME")
-POLL_S: Final = 0.05
 
 
 @command("cluster up", timed=True, timeout=30.0)

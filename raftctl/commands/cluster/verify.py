@@ -6,11 +6,11 @@ from typing import Any, Final
 from raftctl.cli.command import command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.commands.member.membership import led_view
 from raftctl.inspect.comparison import Comparison, Difference, Side
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
 from raftctl.view.cluster_view import FOREIGN, Member, View
+from raftctl.view.take import view_with_leader
 from raftnode.config.errors import CliError, ConditionFalse, NoLeader, Unreachable
 from raftnode.wire.client import NodeStatus
 
@@ -70,8 +70,8 @@ def verify(run: Invocation) -> None:
 
 def _settle(run: Invocation, cluster: Cluster) -> tuple[View, int]:
     """Ask until all members agree and have applied what is committed now, or the time is over."""
-    view = led_view(cluster)
-    assert view.leader is not None, "led_view returns a view with a leader"
+    view = view_with_leader(cluster)
+    assert view.leader is not None, "view_with_leader returns a view with a leader"
     target = view.leader.commit_index
     report = run.progress()
     while True:
@@ -81,7 +81,7 @@ def _settle(run: Invocation, cluster: Cluster) -> tuple[View, int]:
         report(f"still waiting: {'; '.join(waiting)}")
         if not cluster.deadline.pause(POLL_S):
             return view, target
-        view = led_view(cluster)
+        view = view_with_leader(cluster)
 
 
 def _with_own_names(view: View) -> View:
@@ -113,7 +113,7 @@ def _behind(member: Member, target: int) -> str:
 def _state_differences(view: View, member: Member) -> list[Difference]:
     """Return in what a member's own status differs from the leader's."""
     leader, status = view.leader, member.status
-    assert leader is not None, "led_view returns a view with a leader"
+    assert leader is not None, "view_with_leader returns a view with a leader"
     assert status is not None, "only members that answer are asked"
     found = []
     if status.term != leader.term:

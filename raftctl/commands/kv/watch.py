@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.commands.kv.read import read
+from raftctl.commands.kv.store import read
 from raftctl.commands.kv.values import HEX, decode_key, key_record, kv_result, show_value
 from raftctl.output.text import bytes_field, escape_bytes
 from raftnode.client.transport import Deadline

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from raftctl.cli.command import Opt
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
 from raftctl.commands.log.offline import check_first
-from raftctl.commands.member.membership import the_member
 from raftctl.inspect.data_dir import open_log
-from raftctl.view.cluster_view import Member, View
-from raftctl.view.survey import take_view
+from raftctl.view.cluster_view import Member, View, find_one_member
+from raftctl.view.take import take_view
 from raftnode.client.transport import Deadline
 from raftnode.config.errors import CliError, InternalError, NotFound, Unreachable, UsageError
 from raftnode.wire.client import GetLog, ListSnapshots, LogEntryView, LogResult
@@ -122,7 +122,7 @@ def _segments(directory: str) -> Iterator[tuple[str, int]]:
 
 def _chosen(view: View, node: str | None) -> Member:
     if node is not None:
-        return the_member(view, node)
+        return find_one_member(view, node)
     answering = [m for m in view.members if m.status is not None]
     leading = [m for m in answering if m.role == "leader"]
     if not answering:
@@ -151,3 +151,23 @@ def _page(cluster: Cluster, address: str, first: int, last: int) -> LogResult:
 def discarded(error: NotFound) -> bool:
     """Return whether entries are missing because a snapshot has taken their place."""
     return error.code == "E_COMPACTED"
+
+
+NODE: Final = Opt("--node", "Ask this member; without it, the leader, or whoever answers.", "MEMBER")
+
+
+def address_to_ask(cluster: Cluster, node: str | None) -> str:
+    """Return the address_to_ask of the member to ask; "" for whoever answers, the leader first."""
+    view = take_view(cluster, 1.0)
+    if node is not None:
+        return find_one_member(view, node).address
+    if view.leader is not None:
+        cluster.start_at(view.leader.address)
+    return ""
+
+
+def refuse_node_offline(node: str | None) -> None:
+    if node is not None:
+        raise UsageError(
+            "--data-dir and --node exclude each other", "no node is asked for a data directory", "leave one of them out"
+        )

@@ -4,7 +4,7 @@ from raftctl.cli.command import command
 from raftctl.cli.context import Invocation
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
-from raftctl.view.survey import take_view
+from raftctl.view.take import take_view
 
 
 @command("member list", connects=True, timeout=2.0)

@@ -7,49 +7,14 @@ from raftctl.cli.command import Opt
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
 from raftctl.output.report import Report
-from raftctl.view.cluster_view import Member, View, build_view, find_member
-from raftctl.view.survey import take_view, view_of
-from raftnode.config.errors import CliError, NoLeader, NotFound, OutcomeUnknown, Unreachable, UsageError
+from raftctl.view.cluster_view import View
+from raftctl.view.take import POLL_S, ROUND_S, view_of, view_with_leader
+from raftnode.config.errors import CliError, NoLeader, OutcomeUnknown, Unreachable
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
 WAIT: Final = Opt("--wait", "Wait until it is true on every member that is up (the default).", negative="--no-wait")
 FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never those that Raft needs.")
-POLL_S: Final = 0.1
-ROUND_S: Final = 1.0
-LEADER_S: Final = 5.0
-"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
-
-
-def led_view(cluster: Cluster) -> View:
-    """Return the cluster as its leader sees it. Raises NoLeader where none leads within LEADER_S, or the deadline."""
-    patience = cluster.deadline.capped(LEADER_S)
-    while True:
-        view = take_view(cluster, ROUND_S)
-        if view.leader is not None:
-            return view
-        if not patience.pause(POLL_S):
-            raise NoLeader(
-                f"no leader within {patience.seconds:.3g} s",
-                "; ".join(view.reasons),
-                "see who is up: raftctl status; wait for one: raftctl wait --leader",
-            )
-
-
-def as_leader_sees(cluster: Cluster) -> View:
-    """Return the cluster as its leader alone shows it: one request, for what is asked again and again."""
-    return build_view([cluster.leader_status()])
-
-
-def the_member(view: View, which: str) -> Member:
-    """Return the one member that `which` names. Raises NotFound, or UsageError where it names several."""
-    found = find_member(view.members, which)
-    if not found:
-        names = ", ".join(m.name for m in view.members)
-        raise NotFound(f"there is no member {which!r}", f"the cluster has: {names}", "see: raftctl member list")
-    if len(found) > 1:
-        raise UsageError(f"{which!r} names {len(found)} members", ", ".join(f"id {m.id}" for m in found), "give the id")
-    return found[0]
 
 
 def propose(
@@ -75,7 +40,7 @@ def change_until(
     lost: OutcomeUnknown | None = None
     while True:
         try:
-            if holds(view if lost is None else led_view(cluster)):
+            if holds(view if lost is None else view_with_leader(cluster)):
                 return lost is not None
             return propose(cluster, operations, force=force).changed
         except OutcomeUnknown as error:
@@ -87,11 +52,6 @@ def change_until(
         if not cluster.deadline.pause(POLL_S):
             assert lost is not None, "every other way out has been taken"
             raise lost
-
-
-def in_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
-    """Return the same question, asked of what one node alone believes."""
-    return lambda status: holds(build_view([status]))
 
 
 def wait_everywhere(run: Invocation, cluster: Cluster, holds: Callable[[NodeStatus], bool], what: str) -> View:

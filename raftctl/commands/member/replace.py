@@ -5,22 +5,20 @@ from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
+from raftctl.cli.options import YES, confirm
 from raftctl.cluster import Cluster
-from raftctl.commands.member.add import await_catch_up, check_stranger, existing, progress_text, start_hint
-from raftctl.commands.member.change import YES, ask
+from raftctl.commands.member.catch_up import await_catch_up, check_stranger, existing, progress_text, start_hint
 from raftctl.commands.member.membership import (
     DRY_RUN,
     change_until,
     emit_change,
     emit_evaluation,
-    in_each,
-    led_view,
     propose,
-    the_member,
     wait_everywhere,
 )
 from raftctl.local.contexts import split_address
-from raftctl.view.cluster_view import Member, View, find_member
+from raftctl.view.cluster_view import Member, View, find_member, find_one_member
+from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.client.transport import Deadline
 from raftnode.config.errors import Conflict, Refused, UsageError
 from raftnode.wire.client import MemberAction, MemberOperation
@@ -65,14 +63,14 @@ def replace(
             again,
         )
     with run.cluster() as cluster:
-        view = led_view(cluster)
+        view = view_with_leader(cluster)
         present = existing(view, new, address)
         leaver = _leaver(view, old, present)
         if dry_run:
             _evaluate(run, cluster, new, address, present, leaver)
             return
         if not yes and leaver is not None:
-            ask(
+            confirm(
                 f"replace {leaver.name} (id {leaver.id}, {leaver.role}) of cluster {view.name} by {new}: "
                 f"{view.voters} voters, {view.voters_up} up?"
             )
@@ -85,7 +83,7 @@ def replace(
         if wait:
             now, member = await_catch_up(run, cluster, new, address, again, added=added)
         else:
-            now = led_view(cluster)
+            now = view_with_leader(cluster)
             member = _joiner(now, new, address)
             if member.kind != "voter" and not member.promotable:
                 _emit_begun(run, now, member, leaver, again, added=added)
@@ -96,7 +94,7 @@ def replace(
 
         changed = change_until(cluster, now, _exchange(member, leaver), holds) or added
         if wait:
-            wait_everywhere(run, cluster, in_each(holds), f"the exchange of {old} for {new}")
+            wait_everywhere(run, cluster, as_seen_by_each(holds), f"the exchange of {old} for {new}")
     text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
     emit_change(
         run,
@@ -150,7 +148,7 @@ def _leaver(view: View, old: str, present: Member | None) -> Member | None:
     """Return the voter to remove; None where it is gone already and the new member is there."""
     if present is not None and not find_member(view.members, old):
         return None
-    leaver = the_member(view, old)
+    leaver = find_one_member(view, old)
     if present is not None and present.id == leaver.id:
         raise UsageError(
             f"{leaver.name} cannot replace itself",

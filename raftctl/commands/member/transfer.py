@@ -4,15 +4,9 @@ from typing import Annotated
 
 from raftctl.cli.command import Arg, command
 from raftctl.cli.context import Invocation
-from raftctl.commands.member.membership import (
-    DRY_RUN,
-    POLL_S,
-    WAIT,
-    emit_change,
-    led_view,
-    the_member,
-    wait_everywhere,
-)
+from raftctl.commands.member.membership import DRY_RUN, WAIT, emit_change, wait_everywhere
+from raftctl.view.cluster_view import find_one_member
+from raftctl.view.take import POLL_S, view_with_leader
 from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
 from raftnode.wire.client import TransferLeadership
 
@@ -30,10 +24,10 @@ def transfer(
     Example: raftctl member transfer n2
     """
     with run.cluster() as cluster:
-        view = led_view(cluster)
-        assert view.leader is not None, "led_view returns a view with a leader"
+        view = view_with_leader(cluster)
+        assert view.leader is not None, "view_with_leader returns a view with a leader"
         before = view.leader
-        target = the_member(view, member) if member is not None else None
+        target = find_one_member(view, member) if member is not None else None
         if target is not None and target.kind != "voter":
             raise Refused(
                 f"{target.name} is a {target.kind}",
@@ -58,8 +52,8 @@ def transfer(
         except (OutcomeUnknown, NoLeader):
             # The old leader's answer is easily lost when it steps down: what counts is who leads now.
             cluster.deadline.pause(POLL_S)
-            leader = led_view(cluster).leader
-            assert leader is not None, "led_view returns a view with a leader"
+            leader = view_with_leader(cluster).leader
+            assert leader is not None, "view_with_leader returns a view with a leader"
             if leader.node_id == before.node_id or (target is not None and leader.node_id != target.id):
                 raise
             leader_id, term, changed = leader.node_id, leader.term, True

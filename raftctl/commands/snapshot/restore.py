@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.commands.snapshot.file import head_record, opened
+from raftctl.commands.snapshot.files import head_record, opened
 from raftctl.inspect.data_dir import storage_told
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.progress import Progress

@@ -11,14 +11,13 @@ from typing import Annotated, Final
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
-from raftctl.commands.member.membership import the_member
-from raftctl.commands.snapshot.snapshot import answering
+from raftctl.commands.snapshot.nodes import answering
 from raftctl.inspect.data_dir import storage_told
 from raftctl.output.progress import Progress
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
-from raftctl.view.cluster_view import View
-from raftctl.view.survey import take_view
+from raftctl.view.cluster_view import View, find_one_member
+from raftctl.view.take import take_view
 from raftnode.client.transport import Deadline
 from raftnode.config.errors import Conflict, InternalError, NoLeader, NotFound, Refused, Unreachable, UsageError
 from raftnode.wire.client import (
@@ -122,7 +121,7 @@ def _would_save(run: Invocation, cluster: Cluster, name: str, address: str, file
 
 def _source(view: View, which: str | None, file: str) -> tuple[str, str]:
     if which is not None:
-        member = the_member(view, which)
+        member = find_one_member(view, which)
         return member.name, member.address
     if view.leader is None:
         raise NoLeader(

@@ -70,7 +70,7 @@ class KvMachine:
         self._revision = 0
         self._history = ChangeHistory(changes_max, changes_bytes_max)
         self._snapshot: KvSnapshot | None = None
-        self._handlers: dict[type, Callable[[int, Any], KvResult]] = {
+        self._handlers: dict[type, Callable[[int, Any, bool], KvResult]] = {
             Put: self._put,
             CompareAndSet: self._compare_and_set,
             Delete: self._delete,
@@ -100,7 +100,13 @@ class KvMachine:
             parsed = decode_command(command)
         except SerializationError:
             return _NOT_A_COMMAND
-        return encode(self._handlers[type(parsed)](index, parsed))
+        return encode(self._handlers[type(parsed)](index, parsed, True))
+
+    def evaluate(self, command: bytes) -> bytes:
+        """Return the result that `apply` would give now, at the present revision. Raises CommandRefused."""
+        self.check(command)
+        parsed = decode_command(command)
+        return encode(self._handlers[type(parsed)](self._revision, parsed, False))
 
     def query(self, query: bytes) -> bytes:
         """Answer a Get, a List or, with what there is, a Changes. Raises CommandRefused."""
@@ -160,25 +166,27 @@ class KvMachine:
             state.update(chunk)
         return state.digest()
 
-    def _put(self, index: int, command: Put) -> KvResult:
+    # What each command comes to. Without `commit` nothing changes, and `index` is the present revision.
+
+    def _put(self, index: int, command: Put, commit: bool) -> KvResult:
         if reason := _over_limit(command):
             return BadCommand(reason)
         record = self._records.get(command.key)
         expected = command.expected_revision
         if expected is not None and (conflict := _revision_conflict(record, expected)):
             return conflict
-        return self._store(index, command.key, command.value, record)
+        return self._store(index, command.key, command.value, record, commit)
 
-    def _compare_and_set(self, index: int, command: CompareAndSet) -> KvResult:
+    def _compare_and_set(self, index: int, command: CompareAndSet, commit: bool) -> KvResult:
         if reason := _over_limit(command):
             return BadCommand(reason)
         record = self._records.get(command.key)
         if command.expected != (None if record is None else record.value):
             reason = "the key does not exist" if record is None else "the key has another value"
             return Conflict(reason, record)
-        return self._store(index, command.key, command.value, record)
+        return self._store(index, command.key, command.value, record, commit)
 
-    def _increment(self, index: int, command: Increment) -> KvResult:
+    def _increment(self, index: int, command: Increment, commit: bool) -> KvResult:
         if reason := _over_limit(command):
             return BadCommand(reason)
         record = self._records.get(command.key)
@@ -188,10 +196,10 @@ class KvMachine:
         number = int(text) + command.delta
         if not INTEGER_MIN <= number <= INTEGER_MAX:
             return BadCommand(f"the sum {number} is outside the range of a signed 64-bit integer")
-        self._store(index, command.key, b"%d" % number, record)
+        self._store(index, command.key, b"%d" % number, record, commit)
         return IncrementResult(index, number)
 
-    def _delete(self, index: int, command: Delete) -> KvResult:
+    def _delete(self, index: int, command: Delete, commit: bool) -> KvResult:
         key = command.key
         record = self._records.get(key)
         expected = command.expected_revision
@@ -199,6 +207,8 @@ class KvMachine:
             return conflict
         if record is None:
             return DeleteResult(self._revision, False)
+        if not commit:
+            return DeleteResult(index, True)
         self._tell_snapshot(key, record)
         del self._records[key]
         self._keys.remove(key)
@@ -206,7 +216,9 @@ class KvMachine:
         self._history.append(Change(index, key, None))
         return DeleteResult(index, True)
 
-    def _store(self, index: int, key: bytes, value: bytes, record: KeyValue | None) -> PutResult:
+    def _store(self, index: int, key: bytes, value: bytes, record: KeyValue | None, commit: bool) -> PutResult:
+        if not commit:
+            return PutResult(index, 0 if record is None else record.mod_revision)
         if self._snapshot is not None:
             self._tell_snapshot(key, record)
         previous = 0

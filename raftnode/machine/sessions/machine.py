@@ -157,6 +157,10 @@ class SessionMachine:
             return Result(self.inner.apply(index, entry.command))
         return self._write(index, entry)
 
+    def evaluate(self, command: bytes) -> bytes:
+        """Return what the inner machine would answer to `command` now. Raises CommandRefused."""
+        return self.inner.evaluate(command)
+
     def query(self, query: bytes) -> bytes:
         """Answer a read from the inner machine. Raises CommandRefused."""
         return self.inner.query(query)

@@ -18,7 +18,7 @@ from raftnode.machine.protocol import CommandRefused
 from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.replica.requests.replies import Replies, no_leader_reason
 from raftnode.replica.timers import Timers
-from raftnode.wire.client import ErrorCode, Read, ReadResult
+from raftnode.wire.client import ErrorCode, EvaluateWrite, Read, ReadResult
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class WaitingRead:
     """A read that is not answered yet."""
 
     client: Hashable
-    request: Read
+    request: Read | EvaluateWrite
     deadline: float
 
 
@@ -77,7 +77,7 @@ class Reads:
         """The barriers under way, oldest first."""
         return tuple(self._barriers)
 
-    def add(self, client: Hashable, request: Read, since: float) -> None:
+    def add(self, client: Hashable, request: Read | EvaluateWrite, since: float) -> None:
         """Take a read that arrived at `since`."""
         deadline = since + self._settings.request_timeout
         self._waiting.append(WaitingRead(client, request, deadline))
@@ -113,10 +113,13 @@ class Reads:
         for barrier in barriers:
             self._waiting += self._barriers.pop(barrier, [])
 
-    def serve(self, client: Hashable, request: Read) -> None:
-        """Answer a read from what is applied here."""
+    def serve(self, client: Hashable, request: Read | EvaluateWrite) -> None:
+        """Answer a read, or what a write would come to, from what is applied here."""
         try:
-            result = self._machine.query(request.query)
+            if isinstance(request, EvaluateWrite):
+                result = self._machine.evaluate(request.command)
+            else:
+                result = self._machine.query(request.query)
         except CommandRefused as error:
             self._replies.refuse_command(client, request.id, error)
             return

@@ -171,6 +171,9 @@ class Router:
                     self.writes.write(client, request)
             case wire.Read():
                 self._read(client, request, since)
+            case wire.EvaluateWrite():
+                if self._leads(client, request):
+                    self.reads.add(client, request, since)
             case wire.OpenSession():
                 if self._leads(client, request):
                     self.writes.open_session(client, request)
@@ -273,7 +276,7 @@ class Router:
 def _size_of(request: AnyRequest) -> int:
     """Return about what a request weighs while it waits."""
     match request:
-        case wire.Write(command=data) | wire.Read(query=data):
+        case wire.Write(command=data) | wire.EvaluateWrite(command=data) | wire.Read(query=data):
             return len(data) + ENTRY_OVERHEAD_BYTES
         case wire.ChangeMembers(operations=operations):
             return (len(operations) + 1) * ENTRY_OVERHEAD_BYTES

@@ -1,93 +1,22 @@
-"""raftctl kv get and kv list."""
+"""raftctl kv list."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import Invocation
 from raftctl.cluster import Cluster
+from raftctl.commands.kv.store import CONSISTENCY, read
 from raftctl.commands.kv.values import (
     HEX,
-    RAW,
     decode_key,
     key_record,
-    kv_result,
     pair_record,
-    read_only_one_of,
     show_value,
 )
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_bytes
-from raftnode.config.errors import NotFound
 from raftnode.wire import kv
-from raftnode.wire.client import Consistency, Read
-
-R = TypeVar("R")
-
-CONSISTENCY = Opt(
-    "--consistency",
-    "linearizable (never stale) or local (any node's own state).",
-    "WORD",
-    ("linearizable", "local"),
-)
-
-
-@command("kv get", connects=True)
-def get(
-    run: Invocation,
-    key: Annotated[str, Arg("KEY", "The key.")],
-    *,
-    raw: Annotated[bool, RAW] = False,
-    hex_: Annotated[bool, HEX] = False,
-    consistency: Annotated[str, CONSISTENCY] = "linearizable",
-) -> None:
-    """Print a key's value. A missing key is exit code 3.
-
-    The value is escaped, so that it is one line; --raw writes its bytes and nothing else.
-
-    Example: raftctl kv get greeting --raw >file
-    """
-    read_only_one_of(raw=raw, hex_=hex_)
-    wanted = decode_key(key, hex_=hex_)
-    with run.cluster() as cluster:
-        result = read(cluster, kv.Get(wanted), kv.GetResult, consistency)
-    item = result.item
-    if item is None:
-        raise NotFound(
-            f"there is no key {escape_bytes(wanted)!r}",
-            f"at revision {result.revision}",
-            "see which there are: raftctl kv list --keys-only",
-        )
-    if raw:
-        run.output.emit_bytes(item.value)
-        return
-    shown = item.value.hex() if hex_ else escape_bytes(item.value)
-    if run.output.format == "table":
-        run.output.emit_text(shown)
-        return
-    run.output.emit(
-        Report(
-            "kv.get",
-            pair_record(item),
-            columns=[
-                Column("KEY"),
-                Column("VALUE"),
-                Column("REVISION"),
-                Column("CREATED"),
-                Column("VERSION"),
-            ],
-            rows=[
-                [
-                    escape_bytes(item.key),
-                    shown,
-                    str(item.mod_revision),
-                    str(item.create_revision),
-                    str(item.version),
-                ]
-            ],
-            names=[escape_bytes(item.key)],
-        )
-    )
 
 
 @command("kv list", connects=True)
@@ -162,8 +91,3 @@ def _pages(
             return
         start = result.items[-1].key + b"\0"
         left = None if left is None else left - len(result.items)
-
-
-def read(cluster: Cluster, query: kv.KvQuery, expected: type[R], consistency: str) -> R:
-    """Ask the store. Raises CliError."""
-    return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result, expected)

@@ -1,20 +1,15 @@
-"""raftctl snapshot inspect and verify: of a saved file, or of a data directory's newest snapshot."""
+"""raftctl snapshot inspect."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
-from raftctl.cli.command import Arg, Opt, command
+from raftctl.cli.command import Opt, command
 from raftctl.cli.context import Invocation
-from raftctl.inspect.data_dir import DATA_DIR, damaged, members_record, storage_told
-from raftctl.inspect.snapshot_contents import Contents, Weight, read_contents
-from raftctl.output.progress import Progress
+from raftctl.commands.snapshot.files import FILE, head_record, opened, read
+from raftctl.inspect.data_dir import DATA_DIR, members_record
+from raftctl.inspect.snapshot_contents import Weight
 from raftctl.output.report import Column, Report
 from raftctl.output.text import bytes_field, escape_bytes, escape_text, format_bytes
-from raftnode.config.errors import NotFound, UsageError
-from raftnode.wire.frame import FrameError
-
-FILE: Final = Arg("FILE", "A file that snapshot save wrote, or one of a data directory's.")
+from raftnode.config.errors import UsageError
 
 
 @command("snapshot inspect")
@@ -41,7 +36,7 @@ def inspect(
             "leave them out for 1, 50 and '/'",
         )
     with opened(file, data_dir) as (stored, chunks):
-        contents = _read(run, stored, chunks, depth, separator)
+        contents = read(run, stored, chunks, depth, separator)
         heaviest = sorted(contents.prefixes.items(), key=lambda item: (-item[1].total_bytes, item[0]))
         others = Weight()
         for _, weight in heaviest[limit:]:
@@ -72,76 +67,6 @@ def inspect(
             names=[escape_bytes(p) for p, _ in heaviest[:limit]],
         )
     )
-
-
-@command("snapshot verify")
-def verify(run: Invocation, file: Annotated[str, FILE]) -> None:
-    """Read all of a snapshot file and say whether it is whole. Damage is exit code 3, with the byte.
-
-    Example: raftctl snapshot verify backup.snap
-    """
-    with opened(file, None) as (stored, chunks):
-        contents = _read(run, stored, chunks, 0, "/")
-        record = {"ok": True, **head_record(stored), "keys": contents.total.keys, "sessions": contents.sessions}
-    run.output.emit(
-        Report(
-            "snapshot.verify",
-            record,
-            f"{escape_text(file)}  whole: index {record['index']}, term {record['term']}, "
-            f"{format_bytes(record['size_bytes'])}, {record['keys']} keys",
-            names=["whole"],
-        )
-    )
-
-
-@contextmanager
-def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterator[bytes]]]:
-    """Give a snapshot's head (a StoredSnapshot) and its checked chunks. Raises CliError."""
-    if (file is None) == (data_dir is None):
-        raise UsageError(
-            "give FILE or --data-dir",
-            "neither was given" if file is None else "both were given",
-            "write: raftctl snapshot inspect FILE, or: raftctl snapshot inspect --data-dir DIR",
-        )
-    with storage_told():
-        from raftnode.storage.filesystem import RealFilesystem
-        from raftnode.storage.snapshots import SnapshotStore, read_chunks, read_head
-
-        fs = RealFilesystem()
-        if file is not None:
-            stored = read_head(file, fs)
-        else:
-            latest = SnapshotStore(f"{data_dir}/snapshots", fs, read_only=True).latest()
-            if latest is None:
-                raise NotFound(
-                    f"{data_dir} holds no snapshot", "none was taken there yet", "take one: raftctl snapshot trigger"
-                )
-            stored = latest
-        yield stored, read_chunks(stored, fs)
-
-
-def _read(run: Invocation, stored: Any, chunks: Iterator[bytes], depth: int, separator: str) -> Contents:
-    with Progress("reading", stored.size_bytes, quiet=run.output.structured) as progress:
-        try:
-            return read_contents(chunks, depth, separator.encode(), progress.at)
-        except FrameError as error:
-            # Its checksums may be right: then it is of another machine, or of a program with a bug.
-            raise damaged(
-                stored.path, 0, f"it is no snapshot of the key-value store: {error}", "use another copy of the snapshot"
-            ) from error
-
-
-def head_record(stored: Any) -> dict[str, Any]:
-    """Return the head of a StoredSnapshot as JSON."""
-    return {
-        "file": stored.path,
-        "format_version": stored.format_version,
-        "cluster_id": stored.cluster_id or None,
-        "index": stored.index,
-        "term": stored.term,
-        "created_at": stored.created_at,
-        "size_bytes": stored.size_bytes,
-    }
 
 
 def _title(record: dict[str, Any]) -> str:

@@ -1,0 +1,20 @@
+"""Options that commands of several groups have."""
+
+import sys
+from typing import Final
+
+from raftctl.cli.command import Opt
+from raftnode.config.errors import UsageError
+
+FOLLOW: Final = Opt("-f/--follow", "Go on with what comes.")
+
+
+YES: Final = Opt("-y/--yes", "Do not ask.")
+
+
+def confirm(question: str) -> None:
+    """Ask the person at the terminal. Raises UsageError unless the answer is yes."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("not confirmed", "nothing was changed", "answer y, or give --yes")

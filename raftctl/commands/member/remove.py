@@ -1,0 +1,95 @@
+"""raftctl member remove."""
+
+import sys
+from typing import Annotated
+
+from raftctl.cli.command import Opt, command
+from raftctl.cli.context import Invocation
+from raftctl.cli.options import YES, confirm
+from raftctl.commands.member.membership import (
+    DRY_RUN,
+    FORCE,
+    WAIT,
+    change_until,
+    emit_change,
+    emit_evaluation,
+    propose,
+    wait_everywhere,
+)
+from raftctl.commands.member.turning import MEMBER
+from raftctl.view.cluster_view import View, find_member, find_one_member
+from raftctl.view.take import as_seen_by_each, view_with_leader
+from raftnode.client.transport import Deadline
+from raftnode.config.errors import NotFound, UsageError
+from raftnode.wire.client import MemberAction, MemberOperation, MembersChanged
+
+
+@command("member remove", connects=True, timeout=30.0)
+def remove(
+    run: Invocation,
+    member: Annotated[str, MEMBER],
+    *,
+    yes: Annotated[bool, YES] = False,
+    if_exists: Annotated[bool, Opt("--if-exists", "A member that is not there is no error.")] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
+    force: Annotated[bool, FORCE] = False,
+    wait: Annotated[bool, WAIT] = True,
+) -> None:
+    """Remove a member. Its id is never used again; its data stays on its disk.
+
+    It asks first on a terminal, with what follows for quorum and tolerance; without a terminal it needs --yes.
+    What would cost the cluster its quorum is refused (exit code 6).
+
+    Example: raftctl member remove n4 --yes
+    """
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise UsageError(
+            "removing a member needs --yes where nobody can be asked",
+            "standard input is not a terminal",
+            f"raftctl member remove {member} --yes",
+        )
+    with run.cluster() as cluster:
+        view = view_with_leader(cluster)
+        if if_exists and not find_member(view.members, member):
+            emit_change(
+                run,
+                "member.remove",
+                member,
+                changed=False,
+                text=f"there is no member {member}",
+                **({"dry_run": True, "would_change": False} if dry_run else {}),
+            )
+            return
+        found = find_one_member(view, member)
+        operation = MemberOperation(MemberAction.REMOVE, node_id=found.id)
+        if dry_run:
+            emit_evaluation(run, "member.remove", found.name, propose(cluster, [operation], dry_run=True, force=force))
+            return
+        if not yes:
+            effect = propose(cluster, [operation], dry_run=True, force=force)
+            confirm(
+                f"remove {found.name} (id {found.id}, {found.role}) from cluster {view.name}: "
+                f"{effect_text(effect, leads=found.role == 'leader')}?"
+            )
+            cluster.deadline = Deadline(run.timeout)
+
+        def gone(now: View) -> bool:
+            return not now.joint and all(m.id != found.id for m in now.members)
+
+        try:
+            changed = change_until(cluster, view, [operation], gone, force=force)
+        except NotFound:
+            # Someone else removed it between our look and our proposal.
+            changed = False
+        if wait:
+            wait_everywhere(run, cluster, as_seen_by_each(gone), f"the removal of {found.name}")
+    emit_change(run, "member.remove", found.name, changed=changed, text=f"{found.name} is not a member", id=found.id)
+
+
+def effect_text(effect: MembersChanged, *, leads: bool) -> str:
+    """Return what a removal does to the voters, from what the leader says of it."""
+    text = (
+        f"voters {effect.voters_before} -> {effect.voters_after}, quorum {effect.quorum_before} -> "
+        f"{effect.quorum_after}, tolerates {effect.tolerates_before} -> {effect.tolerates_after} more failures"
+    )
+    return f"{text}; it leads, so another voter takes over" if leads else text

@@ -1,0 +1,55 @@
+"""From a cluster to its view: ask every node, then build what the operator sees."""
+
+from collections.abc import Callable
+from typing import Final
+
+from raftctl.cluster import Cluster
+from raftctl.view.cluster_view import View, build_view
+from raftnode.client.fanout import Answers
+from raftnode.config.errors import NoLeader
+from raftnode.wire.client import NodeStatus, StatusResult
+
+
+def take_view(cluster: Cluster, patience: float | None = None, *, at_least: float = 0.0) -> View:
+    """Ask every node and return the cluster's view. Raises Unreachable where none answers in `patience` seconds."""
+    return view_of(*cluster.statuses(patience, at_least=at_least))
+
+
+def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
+    """Return the view that these answers, and what the silent addresses said instead, make."""
+    return build_view(statuses, answers.not_listening, answers.foreign)
+
+
+ROUND_S: Final = 1.0
+
+
+LEADER_S: Final = 5.0
+"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
+
+
+def view_with_leader(cluster: Cluster) -> View:
+    """Return the cluster as its leader sees it. Raises NoLeader where none leads within LEADER_S, or the deadline."""
+    patience = cluster.deadline.capped(LEADER_S)
+    while True:
+        view = take_view(cluster, ROUND_S)
+        if view.leader is not None:
+            return view
+        if not patience.pause(POLL_S):
+            raise NoLeader(
+                f"no leader within {patience.seconds:.3g} s",
+                "; ".join(view.reasons),
+                "see who is up: raftctl status; wait for one: raftctl wait --leader",
+            )
+
+
+def as_leader_sees(cluster: Cluster) -> View:
+    """Return the cluster as its leader alone shows it: one request, for what is asked again and again."""
+    return build_view([cluster.leader_status()])
+
+
+def as_seen_by_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
+    """Return the same question, asked of what one node alone believes."""
+    return lambda status: holds(build_view([status]))
+
+
+POLL_S: Final = 0.1
