@@ -481,6 +481,15 @@ class RaftNode:
         election.handle_pre_vote_response(self._state, peer, response)
 
     @_guarded
+    def wants_chunk(self, request: InstallSnapshotRequest) -> bool:
+        """Return whether to store this chunk before `handle_install_snapshot()`: it is the next one in its snapshot.
+
+        Changes nothing. Raises GroupNotFound, InvalidRequest.
+        """
+        self._check_group(request.group_id)
+        return snapshot.wants_chunk(self._state, request)
+
+    @_guarded
     def handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
         """Follow a snapshot's chunks and put it in force with the last one (figure 13): see `snapshot.py`.
 
@@ -494,6 +503,11 @@ class RaftNode:
         """Learn from a member's answer to a snapshot chunk."""
         self._check_peer(peer)
         snapshot.handle_install_response(self._state, peer, response)
+
+    @property
+    def snapshot_arriving(self) -> bool:
+        """Whether the first chunks of a snapshot have arrived, and the rest is still wanted."""
+        return self._state.incoming_snapshot is not None
 
     def abort_incoming_snapshot(self) -> None:
         """Forget the chunks that arrived: the caller lost them, so the transfer begins again at offset 0."""

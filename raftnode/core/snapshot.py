@@ -9,32 +9,28 @@ from raftnode.core.state import RaftState
 from raftnode.core.types import NodeId, NodeRole
 
 
+def wants_chunk(state: RaftState, request: InstallSnapshotRequest) -> bool:
+    """Return whether this chunk is the next one of a snapshot that this node would put in force.
+
+    Raises InvalidRequest. Changes nothing.
+    """
+    _check(request)
+    return (
+        _follows(state, request)
+        and request.last_included_index > state.commit_index
+        and request.offset == _expected_offset(state, request)
+    )
+
+
 def handle_install(state: RaftState, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
     """Follow the transfer chunk by chunk; with the last one, put the snapshot in force (figure 13).
 
-    The caller stores each chunk whose `offset` is the previous answer's `next_offset`, and has the whole
-    snapshot durable before it hands over the chunk that is `done`. When the answer says `installed` and the
-    commit index was lower before, the caller loads its machine from that snapshot.
+    The caller stores each chunk that `wants_chunk()`, and has the whole snapshot durable before it hands over the
+    chunk that is `done`. When the answer says `installed` and the commit index was lower before, the caller loads
+    its machine from that snapshot.
     """
-    if request.last_included_index < 1 or request.offset < 0 or request.last_included_term < 1:
-        raise InvalidRequest(
-            f"InstallSnapshot of entry {request.last_included_index}, term {request.last_included_term}, at "
-            f"offset {request.offset}"
-        )
-    if request.last_included_term > request.term:
-        raise InvalidRequest(
-            f"InstallSnapshot of term {request.term} with a last entry of term {request.last_included_term}"
-        )
-    if request.configuration is not None:
-        try:
-            check_configuration(request.configuration)
-        except SerializationError as error:
-            raise InvalidRequest(str(error)) from error
-    if request.term < state.current_term:
-        return InstallSnapshotResponse(state.current_term, group_id=state.config.group_id)
-    if request.leader_id == state.node_id:
-        raise InvalidRequest(f"InstallSnapshot of term {request.term} from this node itself")
-    if state.role is NodeRole.LEADER and request.term == state.current_term:
+    _check(request)
+    if not _follows(state, request):
         return InstallSnapshotResponse(state.current_term, group_id=state.config.group_id)
     replication.follow(state, request.term, request.leader_id)
     if request.last_included_index <= state.commit_index:
@@ -80,6 +76,32 @@ def compact(state: RaftState, index: int) -> None:
         raise ValueError(f"compact at {index}: only entries up to {state.applied_index} are applied")
     state.log.compact(index)
     commit.on_compact(state, index)
+
+
+def _check(request: InstallSnapshotRequest) -> None:
+    if request.last_included_index < 1 or request.offset < 0 or request.last_included_term < 1:
+        raise InvalidRequest(
+            f"InstallSnapshot of entry {request.last_included_index}, term {request.last_included_term}, at "
+            f"offset {request.offset}"
+        )
+    if request.last_included_term > request.term:
+        raise InvalidRequest(
+            f"InstallSnapshot of term {request.term} with a last entry of term {request.last_included_term}"
+        )
+    if request.configuration is not None:
+        try:
+            check_configuration(request.configuration)
+        except SerializationError as error:
+            raise InvalidRequest(str(error)) from error
+
+
+def _follows(state: RaftState, request: InstallSnapshotRequest) -> bool:
+    """Return whether the sender leads this node. Two leaders in one term cannot be: never obey."""
+    if request.term < state.current_term:
+        return False
+    if request.leader_id == state.node_id:
+        raise InvalidRequest(f"InstallSnapshot of term {request.term} from this node itself")
+    return state.role is not NodeRole.LEADER or request.term > state.current_term
 
 
 def _install(state: RaftState, request: InstallSnapshotRequest) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from raftnode.core.membership import Configuration
-from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse, SnapshotIdentity
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.types import NodeId
 from raftnode.machine.sessions.machine import SessionMachine
-from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, SnapshotWriter, StoredSnapshot
+from raftnode.storage.snapshots import SnapshotReceiver, SnapshotRejected, SnapshotStore, SnapshotWriter, StoredSnapshot
 
 CHUNK_BYTES: Final = 256 * 1024
 """What one InstallSnapshot message carries."""
@@ -102,33 +102,27 @@ class SnapshotSending:
 
 
 class SnapshotReceiving:
-    """The snapshot that is arriving, if any. Mirrors the core's own count of what has arrived."""
+    """The bytes of the snapshot that is arriving, if any. Which chunk is the next one is for the core to say."""
 
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
         self._receiver: SnapshotReceiver | None = None
-        self._identity: SnapshotIdentity = (0, 0, 0, 0)
 
-    def take(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
-        """Store a chunk that is the next one of its snapshot; return the snapshot when it is whole and durable.
+    def store(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
+        """Store a chunk that the core wants; return the snapshot when it is whole and durable.
 
-        A chunk out of order is not stored: the core's answer says which one is wanted. Raises SnapshotRejected
-        for bytes that are not a snapshot, after which it begins again at offset 0; StorageError.
+        Raises SnapshotRejected for bytes that are not a snapshot; StorageError. After either, nothing of it is left.
         """
-        if self._receiver is None or request.identity != self._identity:
-            if request.offset != 0:
-                return None
+        if request.offset == 0:
             self.abort()
             self._receiver = self._store.receiver(request.last_included_index, request.last_included_term)
-            self._identity = request.identity
-        if request.offset != self._receiver.next_offset:
-            return None
-        receiver = self._receiver
+        if self._receiver is None:
+            raise SnapshotRejected(f"snapshot bytes from {request.offset}: what stands before them is not here")
         try:
-            receiver.write(request.offset, request.data)
+            self._receiver.write(request.offset, request.data)
             if not request.done:
                 return None
-            stored = receiver.finish()
+            stored = self._receiver.finish()
         except BaseException:
             # What arrived would keep the room that the next try needs.
             self.abort()

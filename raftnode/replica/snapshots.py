@@ -12,7 +12,7 @@ from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import InvalidRequest, StorageError
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.node import RaftNode
-from raftnode.core.types import NodeId, NodeRole
+from raftnode.core.types import NodeId
 from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.replica.directory import Directory
 from raftnode.replica.events import EventLog, EventValue
@@ -207,49 +207,31 @@ class Snapshots:
     def handle_chunk(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
         """Store the chunk first: the core puts a snapshot in force only when it is durable here."""
         node = self._node
-        stored: StoredSnapshot | None = None
-        if request.last_included_index <= node.commit_index:
-            # The core forgets what has arrived of another one, too: both count from the same place.
-            self._receiving.abort()
-        elif self._will_follow(request):
-            stored = self._store_chunk(request)
+        stored = self._store_chunk(request) if node.wants_chunk(request) else None
         if stored is not None:
             # The bytes were checked, the message's own copy was not.
             request = replace(request, configuration=stored.configuration)
         before = node.commit_index
         response = node.handle_install_snapshot(request)
+        if not node.snapshot_arriving:
+            self._receiving.abort()
         if stored is not None and response.installed and stored.index > before:
             self._install(stored)
         return response
 
-    def _will_follow(self, request: InstallSnapshotRequest) -> bool:
-        """Whether the core will follow the sender, so that its chunk may go to the disk."""
-        node = self._node
-        return (
-            request.group_id == node.group_id
-            and request.term >= node.current_term
-            and request.leader_id != node.node_id
-            and not (node.role is NodeRole.LEADER and request.term == node.current_term)
-            and 1 <= request.last_included_term <= request.term
-        )
-
     def _store_chunk(self, request: InstallSnapshotRequest) -> StoredSnapshot | None:
-        """Store a chunk. The core must never see the last one of a snapshot that is not whole here."""
+        """Store the chunk; return the snapshot once it is whole. Raises InvalidRequest where that cannot be done.
+
+        A chunk that was not stored is not counted either: the leader is asked for the snapshot from its beginning.
+        """
         try:
-            stored = self._receiving.take(request)
-            if stored is None and request.done:
-                self._receiving.abort()
-                self._node.abort_incoming_snapshot()
-                stored = self._receiving.take(request)
+            return self._receiving.store(request)
         except InvalidRequest:
             self._node.abort_incoming_snapshot()
             raise
         except NoSpaceError as error:
-            # The chunk is not counted, so the leader is asked for the snapshot from its beginning again.
-            self._receiving.abort()
             self._node.abort_incoming_snapshot()
             raise InvalidRequest(f"there is no room for the snapshot of entry {request.last_included_index}") from error
-        return stored
 
     def _install(self, stored: StoredSnapshot) -> None:
         self.stop_taking()

@@ -3,6 +3,7 @@
 # mypy takes a property for the same after a call.
 # mypy: disable-error-code="comparison-overlap"
 
+import msgspec
 import pytest
 
 from raftnode.core.errors import GroupNotFound, InvalidRequest, LogCompacted
@@ -97,6 +98,44 @@ def test_chunks_that_the_caller_lost_are_sent_again() -> None:
     bench.install(7, 1, data=b"abc", done=False)
     bench.node.abort_incoming_snapshot()
     assert bench.install(7, 1, offset=3, data=b"d").next_offset == 0
+
+
+@pytest.mark.parametrize(
+    ("chunk", "wanted"),
+    [
+        ({}, True),
+        ({"offset": 4}, False),
+        ({"offset": 0}, False),
+        ({"checksum": 9}, False),
+        ({"checksum": 9, "offset": 0}, True),
+        ({"term": 4}, False),
+        ({"last_included_index": 2}, False),
+        ({"term": 6}, True),
+    ],
+)
+def test_only_the_next_chunk_of_a_snapshot_is_stored(chunk: dict[str, int], wanted: bool) -> None:
+    """`wants_chunk`: of a leader that this node follows, above the commit index, where the last chunk ended."""
+    bench = Bench([1, 1], term=5)
+    bench.append(2, 1, [], commit=2)
+    assert not bench.node.snapshot_arriving
+    bench.install(7, 3, data=b"abc", done=False, checksum=8)
+    assert bench.node.snapshot_arriving
+    request = msgspec.structs.replace(InstallSnapshotRequest(5, 2, 7, 3, 3, b"d", False, checksum=8), **chunk)
+    assert bench.node.wants_chunk(request) is wanted
+    assert bench.node.current_term == 5
+    answer = bench.node.handle_install_snapshot(request)
+    assert (answer.next_offset == request.offset + 1 and not answer.installed) is wanted
+
+
+def test_a_leader_stores_no_chunks() -> None:
+    """Another leader of its term cannot be."""
+    leader = Bench(term=1)
+    leader.lead()
+    assert not leader.node.wants_chunk(InstallSnapshotRequest(2, 3, 7, 1, 0, b"d", False))
+    with pytest.raises(InvalidRequest):
+        leader.node.wants_chunk(InstallSnapshotRequest(2, 1, 7, 1, 0, b"d", False))
+    with pytest.raises(GroupNotFound):
+        leader.node.wants_chunk(InstallSnapshotRequest(2, 3, 7, 1, 0, b"d", False, group_id=5))
 
 
 def test_the_suffix_is_kept_where_the_entry_at_the_snapshot_has_its_term() -> None:

@@ -1,9 +1,14 @@
 """A snapshot's chunks, one at a time: sent, answered, and stored in order."""
 
+import pytest
+
+from raftnode.core.config import RaftConfig
 from raftnode.core.membership import make_configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
+from raftnode.core.node import RaftNode
+from raftnode.core.storage import MemStorage
 from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore, StoredSnapshot
 from tests.support.filesystem import SimulatedFilesystem
 
 CHUNK = 40
@@ -40,15 +45,37 @@ def test_chunks_out_of_order_are_left_aside_and_cost_nothing() -> None:
     chunks = chunks_of(store, stored)
     own = SnapshotStore("/own", SimulatedFilesystem(1))
     receiving = SnapshotReceiving(own)
+    node = RaftNode(RaftConfig(2, peers=(1, 3)), MemStorage())
+    node.restore()
+
+    def receive(chunk: InstallSnapshotRequest) -> StoredSnapshot | None:
+        found = receiving.store(chunk) if node.wants_chunk(chunk) else None
+        node.handle_install_snapshot(chunk)
+        return found
+
     for number, chunk in enumerate(chunks[:-1]):
-        assert receiving.take(chunk) is None
-        assert receiving.take(chunks[number // 2]) is None
+        assert node.wants_chunk(chunk)
+        assert receive(chunk) is None
+        assert not node.wants_chunk(chunks[number // 2])
+        assert receive(chunks[number // 2]) is None
         if number + 2 < len(chunks):
-            assert receiving.take(chunks[number + 2]) is None
-    received = receiving.take(chunks[-1])
+            assert receive(chunks[number + 2]) is None
+    received = receive(chunks[-1])
     assert received is not None
     assert received.checksum == stored.checksum
     own.verify(received)
+
+
+def test_a_chunk_whose_beginning_is_lost_is_refused() -> None:
+    """Bytes are never put where others are missing."""
+    store, stored = a_snapshot()
+    own = SnapshotStore("/own", SimulatedFilesystem(1))
+    receiving = SnapshotReceiving(own)
+    first, second, *_ = chunks_of(store, stored)
+    receiving.store(first)
+    receiving.abort()
+    with pytest.raises(SnapshotRejected, match="not here"):
+        receiving.store(second)
 
 
 def test_an_answer_about_another_snapshot_moves_nothing() -> None:

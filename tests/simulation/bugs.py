@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from raftnode.core import commit, election, replication
+from raftnode.core import commit, election, replication, snapshot
 from raftnode.core.log import RaftLog
 from raftnode.core.membership import Configuration
 from raftnode.core.messages import (
@@ -334,7 +334,7 @@ def a_snapshot_named_after_the_next_entry(patch: Patch) -> None:
 
 @noticed_by(r"refuses to start, and nothing damaged its files|agreement did not come", 6)
 def chunks_of_a_snapshot_in_any_order(patch: Patch) -> None:
-    def take(self: SnapshotReceiving, request: InstallSnapshotRequest) -> StoredSnapshot | None:
+    def store(self: SnapshotReceiving, request: InstallSnapshotRequest) -> StoredSnapshot | None:
         if self._receiver is None:
             self._receiver = self._store.receiver(request.last_included_index, request.last_included_term)
         receiver = self._receiver
@@ -349,7 +349,8 @@ def chunks_of_a_snapshot_in_any_order(patch: Patch) -> None:
         self._file.pwrite(data, offset)
         self._next = offset + len(data)
 
-    patch.setattr(SnapshotReceiving, "take", take)
+    patch.setattr(snapshot, "_expected_offset", lambda state, request: request.offset)
+    patch.setattr(SnapshotReceiving, "store", store)
     patch.setattr(SnapshotReceiver, "write", write)
     patch.setattr("raftnode.storage.snapshots._BlockReader.finish", lambda self: None)
     let_only(patch, "duplicating", "slow network", "isolate", "add", "snapshot", "kill", "restart", "heal")
