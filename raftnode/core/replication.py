@@ -13,6 +13,8 @@ from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
 ROUND_TIMES_MAX = 4096
 
+_CONFIGURATION = EntryKind.CONFIGURATION
+
 
 def tick(state: RaftState, now: float) -> None:
     """Do a leader's periodic work: heartbeats, check-quorum, the transfer's deadline."""
@@ -148,8 +150,11 @@ def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
 
 
 def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuration]]:
-    """Raise InvalidRequest unless the entries follow `prev_log_index` without a gap, terms never fall and every
-    configuration can be read. Return the configurations, by index."""
+    """Return the configurations among the entries, by index.
+
+    Raises InvalidRequest unless the entries follow `prev_log_index` without a gap, terms never fall, and every
+    configuration can be read. Nothing else checks this.
+    """
     if request.term < 0 or request.prev_log_index < 0 or request.prev_log_term < 0 or request.leader_commit < 0:
         raise InvalidRequest(
             f"AppendEntries with a negative term or index: {request.term=}, "
@@ -168,7 +173,7 @@ def check_entries(request: AppendEntriesRequest) -> list[tuple[int, Configuratio
             f"entries of terms {terms[0]} to {terms[-1]}"
         )
     try:
-        return [(e.index, decode_configuration(e.data)) for e in entries if e.kind is EntryKind.CONFIGURATION]
+        return [(e.index, decode_configuration(e.data)) for e in entries if e.kind is _CONFIGURATION]
     except SerializationError as error:
         raise InvalidRequest(str(error)) from error
 

@@ -6,9 +6,12 @@
 import pytest
 
 from raftnode.core.errors import GroupNotFound, InvalidRequest, InvariantError, ShutdownError
+from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.messages import AppendEntriesRequest
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeRole
 from tests.support.cluster import Bench, entries
+
+NESTED = b"\xdc\x00\x08" + make_configuration([1, 2, 3]).encode()[1:] + b"\x91" * 100_000
 
 
 def test_entries_that_follow_the_log_are_stored_and_proved() -> None:
@@ -170,11 +173,17 @@ def test_the_answer_repeats_the_round_and_the_group() -> None:
         ((1, 1), [LogEntry(0, 2, b"")]),
         ((-1, 1), []),
         ((1, -1), []),
+        ((1, 1), [LogEntry(1, 1, b"")]),
         ((1, 1), [LogEntry(1, 2, b"junk", EntryKind.CONFIGURATION)]),
+        ((1, 1), [LogEntry(1, 2, NESTED, EntryKind.CONFIGURATION)]),
+        ((1, 1), [LogEntry(1, 2, Configuration().encode(), EntryKind.CONFIGURATION)]),
+        ((1, 1), [LogEntry(1, 2, Configuration((2, 1)).encode(), EntryKind.CONFIGURATION)]),
+        ((0, 0), [LogEntry(1, 0, b"")]),
     ],
 )
 def test_malformed_entries_are_refused_before_anything_changes(prev: tuple[int, int], log: list[LogEntry]) -> None:
-    """Peer input: gaps, disorder, falling terms, entries of a term above the leader's, negative numbers."""
+    """Peer input: gaps, disorder, falling terms, entries of a term above the leader's, negative numbers, and
+    configurations that cannot be read. Nothing before the core checks this."""
     bench = Bench([1])
     with pytest.raises(InvalidRequest):
         bench.append(*prev, log=log, term=3)

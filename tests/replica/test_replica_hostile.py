@@ -157,3 +157,25 @@ def test_a_refused_message_is_counted_and_told() -> None:
     assert replica.counters == {"peer_messages_refused": 1}
     assert "peer.refused" in cluster.nodes[victim].event_types()
     assert local_value(cluster, victim, b"k") is None
+
+
+@pytest.mark.parametrize(
+    ("terms", "first"), [((1, 1), 3), ((1, 0), 2), ((9,), 2), ((0,), 2)], ids=["a gap", "falling", "too new", "too old"]
+)
+def test_entries_that_cannot_be_a_log_pass_the_wire_and_are_refused_by_the_core(
+    terms: tuple[int, ...], first: int
+) -> None:
+    """The wire checks types and ranges. What no log holds is refused once, before anything changes."""
+    cluster = Cluster()
+    leader = cluster.leader()
+    cluster.settle()
+    victim = cluster.followers(leader)[0]
+    replica = cluster.replica(victim)
+    before = (replica.node.last_log_index, replica.node.current_term)
+    entries = [LogEntry(term, index, b"") for index, term in enumerate(terms, first)]
+    request = AppendEntriesRequest(before[1], leader, 1, 1, entries, 0)
+    replica.receive_peer(leader, decode_peer_message(unframe(encode_frame(request))))
+    cluster.nodes[victim].turn()
+    assert replica.counters == {"peer_messages_refused": 1}
+    assert "peer.refused" in cluster.nodes[victim].event_types()
+    assert (replica.node.last_log_index, replica.node.current_term) == before

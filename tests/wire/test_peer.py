@@ -21,14 +21,12 @@ from raftnode.wire.peer import (
     INDEX_MAX,
     MemberContext,
     PeerMessage,
-    check_entries,
     decode_member_context,
     decode_peer_message,
     encode_member_context,
 )
 
 CONFIGURATION = make_configuration([1, 2, 3], learners=[4], contexts={1: b"x"})
-NESTED = b"\xdc\x00\x08" + CONFIGURATION.encode()[1:] + b"\x91" * 100_000
 GOOD: list[PeerMessage] = [
     AppendEntriesRequest(5, 1, 0, 0, [], 0),
     AppendEntriesRequest(
@@ -91,34 +89,6 @@ def test_node_0_leads_and_asks_for_nothing(message: PeerMessage) -> None:
     """Node ids are positive."""
     with pytest.raises(FrameError, match="impossible"):
         _decode(message)
-
-
-@pytest.mark.parametrize(
-    ("entries", "reason"),
-    [
-        ([LogEntry(3, 12, b"")], "entry 12 stands where entry 11 belongs"),
-        ([LogEntry(3, 10, b"")], "entry 10 stands where entry 11 belongs"),
-        ([LogEntry(3, 11, b""), LogEntry(3, 13, b"")], "entry 13 stands where entry 12 belongs"),
-        ([LogEntry(2, 11, b"")], "entry 11 has term 2 after an entry of term 3"),
-        ([LogEntry(4, 11, b""), LogEntry(3, 12, b"")], "entry 12 has term 3 after an entry of term 4"),
-        ([LogEntry(6, 11, b"")], "an entry of term 6 in a request of term 5"),
-        ([LogEntry(4, 11, b"junk", EntryKind.CONFIGURATION)], "entry 11: not a configuration"),
-        ([LogEntry(4, 11, NESTED, EntryKind.CONFIGURATION)], "entry 11: not a configuration"),
-        ([LogEntry(4, 11, Configuration().encode(), EntryKind.CONFIGURATION)], "entry 11: a configuration has no"),
-        ([LogEntry(4, 11, Configuration((2, 1)).encode(), EntryKind.CONFIGURATION)], "unsorted or twice"),
-    ],
-)
-def test_entries_that_cannot_be_a_log_are_refused(entries: list[LogEntry], reason: str) -> None:
-    """Entries follow the previous one without a gap, terms never fall and never pass the request's."""
-    with pytest.raises(FrameError, match=reason):
-        _decode(AppendEntriesRequest(5, 1, 10, 3, entries, 0))
-
-
-def test_the_entries_of_an_empty_log_begin_at_1() -> None:
-    """Before the first entry is (0, 0)."""
-    check_entries(0, 0, [LogEntry(1, 1, b"")])
-    with pytest.raises(FrameError):
-        check_entries(0, 0, [LogEntry(1, 0, b"")])
 
 
 @pytest.mark.parametrize(
