@@ -49,6 +49,11 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     conflict_term: int = 0
     group_id: int = 0
 
+    @property
+    def promised_index(self) -> int | None:
+        """The entry up to which this node's log must be durable before this leaves; None: all that is staged."""
+        return self.last_log_index if self.success else 0
+
 
 class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
     """Candidate to voters. `leadership_transfer` passes the rule that protects a live leader (thesis 4.2.3).
@@ -74,6 +79,11 @@ class RequestVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False
     group_id: int = 0
     reason: str = ""
 
+    @property
+    def promised_index(self) -> int | None:
+        """None: a vote is given on the strength of the whole log."""
+        return None
+
 
 class PreVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=14):
     """Would you vote for me in `term`, which is one above my current term? Changes nothing (thesis 9.6)."""
@@ -94,6 +104,11 @@ class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     group_id: int = 0
     requested_term: int = 0
     reason: str = ""
+
+    @property
+    def promised_index(self) -> int | None:
+        """None, as for the vote that it announces."""
+        return None
 
 
 class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=16):
@@ -131,6 +146,11 @@ class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=F
     installed: bool = False
     group_id: int = 0
     round: int = 0
+
+    @property
+    def promised_index(self) -> int | None:
+        """None where the snapshot is in force: the log is cut durably first."""
+        return None if self.installed else 0
 
 
 class TimeoutNowRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=18):

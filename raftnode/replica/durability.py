@@ -7,7 +7,6 @@ serves reads; it takes no writes and stores no entries. Every other failure of t
 from collections.abc import Callable
 from typing import Final
 
-from raftnode.core.messages import AppendEntriesResponse, InstallSnapshotResponse
 from raftnode.core.types import HardState
 from raftnode.replica.timers import Timers
 from raftnode.storage.wal import LogFullError, Wal
@@ -26,7 +25,6 @@ class Durability:
         self._storage = storage
         self._clock = clock
         self._on_change = on_change
-        self._hard_state_staged = False
         self._retry_at = 0.0
         # The turn that it starts writes again: there is nothing to do when it rings.
         self._alarm = timers.alarm(lambda now: None)
@@ -36,7 +34,7 @@ class Durability:
     @property
     def hard_state_durable(self) -> bool:
         """Whether the term and the vote are on the disk: before that nothing of this term may leave."""
-        return not self._hard_state_staged
+        return self._storage.hard_state_durable
 
     @property
     def wants_sync(self) -> bool:
@@ -46,7 +44,6 @@ class Durability:
     def save_hard_state(self, state: HardState) -> None:
         """Stage the term and the vote."""
         self._storage.save_hard_state(state)
-        self._hard_state_staged = self._storage.has_unsynced
 
     def sync(self) -> bool:
         """Write and fsync once what is staged. Return whether all of it is durable.
@@ -64,25 +61,20 @@ class Durability:
                 self.full = True
                 self._on_change(True, str(error))
             return False
-        self._hard_state_staged = False
         if self.full:
             self.full = False
             self._on_change(False, "")
         return True
 
     def may_leave(self, response: PeerResponse) -> bool:
-        """Whether everything that `response` promises is on the disk. A node without room promises no vote.
+        """Return whether everything that `response` promises is on the disk. A node without room promises no vote.
 
-        Nor are entries acknowledged that a later request of the same turn replaced: only a later term's leader does.
+        Entries that a later request of the same turn replaced are not acknowledged: only the leader of a later term
+        replaces any, so no acknowledgement of a past term leaves.
         """
-        if self._hard_state_staged:
+        storage, promised = self._storage, response.promised_index
+        if not storage.hard_state_durable:
             return False
-        match response:
-            case AppendEntriesResponse(success=True, term=term, last_log_index=last):
-                if term < self._storage.load_hard_state().current_term:
-                    return False
-                return last <= self._storage.stable_index
-            case AppendEntriesResponse() | InstallSnapshotResponse(installed=False):
-                return True
-            case _:
-                return not self._storage.has_unsynced
+        if promised is None:
+            return not storage.has_unsynced
+        return promised <= storage.stable_index and response.term >= storage.load_hard_state().current_term

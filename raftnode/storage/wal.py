@@ -160,6 +160,11 @@ class Wal:
         return self._stable
 
     @property
+    def hard_state_durable(self) -> bool:
+        """Whether the term and the vote are on the disk as `load_hard_state()` gives them."""
+        return self._staged_hard_state is None
+
+    @property
     def has_unsynced(self) -> bool:
         """Whether `sync()` has anything to write."""
         return bool(
