@@ -4,7 +4,7 @@ from typing import Final
 
 from raftnode.client import errors as client
 from raftnode.config.errors import (
-    CliError,
+    CommandError,
     Conflict,
     InternalError,
     NoLeader,
@@ -22,7 +22,7 @@ WHICH: Final = "see which nodes do: raftctl status"
 VERSIONS: Final = "check that all nodes and this program are of the same version: raftctl status -o wide"
 
 
-def explain(error: client.ClientError, address: str = "") -> CliError:
+def explain(error: client.ClientError, address: str = "") -> CommandError:
     """Return what an error of the client means to the user; `address` is the one node that was asked."""
     match error:
         case client.NoNodeAnswers(failures=failures) if address in failures:
@@ -88,7 +88,7 @@ def _wrong_cluster(error: client.WrongCluster) -> UsageError:
     )
 
 
-def _refused(error: client.Refused) -> CliError:
+def _refused(error: client.Refused) -> CommandError:
     message = error.reason
     match error.code:
         case ErrorCode.NOT_FOUND:

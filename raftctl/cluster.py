@@ -9,14 +9,14 @@ from raftnode.client.errors import ClientError, NoNodeAnswers
 from raftnode.client.fanout import Answers
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import CliError
+from raftnode.config.errors import CommandError
 from raftnode.wire.client import NodeStatus, Request, StatusResult, Written
 
 T = TypeVar("T")
 
 
 class Cluster:
-    """A cluster, known by some of its addresses. Every call has until `deadline`, and raises CliError.
+    """A cluster, known by some of its addresses. Every call has until `deadline`, and raises CommandError.
 
     `cluster_id` is the id that the user gave; without it, the first node that answers decides.
     """
@@ -94,14 +94,14 @@ class Cluster:
 
 
 def _run(coroutine: Coroutine[Any, Any, T], address: str = "") -> T:
-    """Return the result of a call; `address` is the one node that was asked. Raises CliError."""
+    """Return the result of a call; `address` is the one node that was asked. Raises CommandError."""
     try:
         return run(coroutine)
     except ClientError as error:
         raise command_error(error, address) from error
 
 
-def command_error(error: ClientError, address: str = "") -> CliError:
+def command_error(error: ClientError, address: str = "") -> CommandError:
     """Return the error that the user is told; `address` is the one node that was asked."""
     from raftctl.client_errors import explain
 

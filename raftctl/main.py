@@ -12,7 +12,7 @@ from raftctl.cli import registry
 from raftctl.cli.command import Command, RawValue, leading_options
 from raftctl.cli.context import run_command
 from raftctl.output.report import flush
-from raftnode.config.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CliError, InternalError, OutputFailed
+from raftnode.config.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CommandError, InternalError, OutputFailed
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         dispatch(arguments)
         flush()
-    except CliError as error:
+    except CommandError as error:
         return report(error, as_json=_wants_json(arguments))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
@@ -60,7 +60,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def dispatch(arguments: Sequence[str]) -> None:
-    """Run one command line. Raises CliError."""
+    """Run one command line. Raises CommandError."""
     leading, rest = leading_options(asked_for_help(arguments))
     found = registry.find(rest)
     if found is None:
@@ -91,11 +91,11 @@ def asked_for_help(arguments: Sequence[str]) -> list[str]:
 
 
 def run_raw(command: Command, raw: dict[str, RawValue]) -> None:
-    """Run a command with its parameters as they stood on the command line. Raises CliError."""
+    """Run a command with its parameters as they stood on the command line. Raises CommandError."""
     run_command(command, command.bind(raw))
 
 
-def report(error: CliError, *, as_json: bool) -> int:
+def report(error: CommandError, *, as_json: bool) -> int:
     """Write an error to standard error and return its exit code."""
     if as_json:
         from raftctl.output.report import json_text

@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 
 import raftnode
 from raftnode.config.durations import parse_positive_duration
-from raftnode.config.errors import EXIT_INTERRUPTED, CliError, UsageError
+from raftnode.config.errors import EXIT_INTERRUPTED, CommandError, UsageError
 from raftnode.config.settings import (
     FILE_NAME,
     SETTINGS,
@@ -163,13 +163,13 @@ def main() -> None:
         sys.exit(command.main(prog_name="raftnode", standalone_mode=False))
     except TyperException as error:
         _fail(_usage_problem(error))
-    except CliError as problem:
+    except CommandError as problem:
         _fail(problem)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _usage_problem(error: TyperException) -> CliError:
+def _usage_problem(error: TyperException) -> CommandError:
     """Return what a command line that makes no sense is told."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "raftnode"
@@ -187,7 +187,7 @@ def _usage_problem(error: TyperException) -> CliError:
     )
 
 
-def _fail(problem: CliError) -> None:
+def _fail(problem: CommandError) -> None:
     typer.echo("\n".join(problem.lines()), err=True)
     sys.exit(problem.exit_code)
 

@@ -1,7 +1,7 @@
 """What a command is: a function whose parameters say their options. One table serves two parsers.
 
     @command("kv get", connects=True)
-    def get(run: Invocation, key: Annotated[str, Arg("KEY", "The key.")], *,
+    def get(ctx: CommandContext, key: Annotated[str, Arg("KEY", "The key.")], *,
             raw: Annotated[bool, Opt("--raw", "Write the bytes as they are.")] = False) -> None:
         '''Print a key's value.
 
@@ -124,7 +124,7 @@ class Command:
 
     @cached_property
     def common_params(self) -> tuple[Param, ...]:
-        """The parameters that it shares with other commands; they go to the Invocation."""
+        """The parameters that it shares with other commands; they go to the CommandContext."""
         connect = CONNECT_PARAMS if self.connects else ()
         timeout = (TIMEOUT_PARAM,) if self.connects or self.timed else ()
         return (*connect, *timeout, *(PRINT_PARAMS if self.prints else PRINT_PARAMS[1:]))
@@ -203,7 +203,7 @@ class Command:
 def command(
     path: str, *, connects: bool = False, timed: bool = False, prints: bool = True, timeout: float = 5.0
 ) -> "Callable[[Callable[..., None]], Command]":
-    """Make a function a command. It gets an Invocation, then its parameters by name."""
+    """Make a function a command. It gets an CommandContext, then its parameters by name."""
 
     def wrap(function: Callable[..., None]) -> Command:
         return Command(path, function, connects=connects, timed=timed, prints=prints, timeout=timeout)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PROGRESS_S = 5.0
 
 
-class Invocation:
+class CommandContext:
     """What a command's function gets besides its own parameters."""
 
     def __init__(self, command: Command, values: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class Invocation:
 
     @cached_property
     def source(self) -> Source:
-        """The addresses to ask first, and of which cluster they must be. Raises CliError."""
+        """The addresses to ask first, and of which cluster they must be. Raises CommandError."""
         found = endpoint_sources(self.common["endpoint"], self.common["context"])[0]
         given = self.common["cluster_id"]
         return found._replace(cluster_id=given) if given else found
@@ -55,10 +55,10 @@ class Invocation:
 
 
 def run_command(command: Command, values: dict[str, Any]) -> None:
-    """Run a command with its bound parameters. Raises CliError."""
+    """Run a command with its bound parameters. Raises CommandError."""
     if not gc.isenabled():
         # The program switched it off while modules were loaded; what they made is here to stay.
         gc.freeze()
         gc.enable()
     own = {p.name: values[p.name] for p in command.own_params}
-    command.function(Invocation(command, values), **own)
+    command.function(CommandContext(command, values), **own)

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from raftctl.cli import registry
 from raftctl.cli.command import Arg, Command, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 
 BASH: Final = """\
 _raftctl() {
@@ -36,7 +36,7 @@ SCRIPTS: Final = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 @command("completion", prints=False)
 def completion(
-    run: Invocation,
+    ctx: CommandContext,
     shell: Annotated[str, Arg("SHELL", "The shell; or `words`, which the scripts use.", (*SCRIPTS, "words"))],
     words: Annotated[tuple[str, ...], Arg("WORDS", "With `words`: the command line so far.")] = (),
 ) -> None:
@@ -45,10 +45,10 @@ def completion(
     Example: source <(raftctl completion bash)
     """
     if shell != "words":
-        run.output.emit_text(SCRIPTS[shell].rstrip("\n"))
+        ctx.output.emit_text(SCRIPTS[shell].rstrip("\n"))
         return
     for word in candidates(list(words)):
-        run.output.emit_text(word)
+        ctx.output.emit_text(word)
 
 
 def candidates(words: list[str]) -> list[str]:

@@ -3,14 +3,14 @@
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.local.contexts import config_path, endpoint_sources
 from raftctl.output.report import Column, Report
 
 
 @command("config explain")
 def explain(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     endpoint: Annotated[tuple[str, ...], Opt("-e/--endpoint", "As for another command.", "HOST:PORT")] = (),
     context: Annotated[str | None, Opt("--context", "As for another command.", "NAME")] = None,
@@ -23,7 +23,7 @@ def explain(
     Example: RAFTCTL_ENDPOINTS=10.0.0.1:7001 raftctl config explain
     """
     sources = endpoint_sources(endpoint, context)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "config.explain",
             {

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.local.contexts import config_path, context_endpoints, load_contexts, parse_endpoints, save_contexts
 from raftctl.output.report import Column, Report
 from raftnode.config.errors import NotFound, UsageError
@@ -13,14 +13,14 @@ DRY_RUN: Final = Opt("--dry-run", "Say whether anything would change, and save n
 
 
 @command("context list")
-def list_contexts(run: Invocation) -> None:
+def list_contexts(ctx: CommandContext) -> None:
     """List the saved contexts. The current one has a star.
 
     Example: raftctl context list
     """
     contexts = load_contexts(config_path())
     names = sorted(contexts.endpoints)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "context.list",
             {
@@ -41,7 +41,7 @@ def list_contexts(run: Invocation) -> None:
 
 @command("context set")
 def set_(
-    run: Invocation,
+    ctx: CommandContext,
     name: Annotated[str, NAME],
     *,
     endpoint: Annotated[tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")] = (),
@@ -72,11 +72,11 @@ def set_(
         contexts.cluster_ids = ids
         contexts.current = current
         save_contexts(path, contexts)
-    _emit(run, "context.set", name, changes=changed, dry_run=dry_run)
+    _emit(ctx, "context.set", name, changes=changed, dry_run=dry_run)
 
 
 @command("context use")
-def use(run: Invocation, name: Annotated[str, NAME], *, dry_run: Annotated[bool, DRY_RUN] = False) -> None:
+def use(ctx: CommandContext, name: Annotated[str, NAME], *, dry_run: Annotated[bool, DRY_RUN] = False) -> None:
     """Make a saved context the current one.
 
     Example: raftctl context use prod
@@ -88,12 +88,12 @@ def use(run: Invocation, name: Annotated[str, NAME], *, dry_run: Annotated[bool,
     if changed and not dry_run:
         contexts.current = name
         save_contexts(path, contexts)
-    _emit(run, "context.use", name, changes=changed, dry_run=dry_run)
+    _emit(ctx, "context.use", name, changes=changed, dry_run=dry_run)
 
 
 @command("context delete")
 def delete(
-    run: Invocation,
+    ctx: CommandContext,
     name: Annotated[str, NAME],
     *,
     if_exists: Annotated[bool, Opt("--if-exists", "A context that is not there is no error.")] = False,
@@ -106,7 +106,7 @@ def delete(
     path = config_path()
     contexts = load_contexts(path)
     if name not in contexts.endpoints and if_exists:
-        _emit(run, "context.delete", name, changes=False, dry_run=dry_run)
+        _emit(ctx, "context.delete", name, changes=False, dry_run=dry_run)
         return
     context_endpoints(contexts, name, path)
     if not dry_run:
@@ -115,12 +115,12 @@ def delete(
         if contexts.current == name:
             contexts.current = ""
         save_contexts(path, contexts)
-    _emit(run, "context.delete", name, changes=True, dry_run=dry_run)
+    _emit(ctx, "context.delete", name, changes=True, dry_run=dry_run)
 
 
 @command("context show")
 def show(
-    run: Invocation,
+    ctx: CommandContext,
     name: Annotated[str | None, Arg("NAME", "The context; without it, the current one.")] = None,
 ) -> None:
     """Show a context's endpoints.
@@ -133,7 +133,7 @@ def show(
     if not chosen:
         raise NotFound("no context is current", f"{path} names none", "choose one: raftctl context use NAME")
     endpoints = context_endpoints(contexts, chosen, path)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "context.show",
             {
@@ -149,9 +149,9 @@ def show(
     )
 
 
-def _emit(run: Invocation, schema: str, name: str, *, changes: bool, dry_run: bool) -> None:
+def _emit(ctx: CommandContext, schema: str, name: str, *, changes: bool, dry_run: bool) -> None:
     word = "true" if changes else "false"
-    run.output.emit(
+    ctx.output.emit(
         Report(
             schema,
             {"name": name, "changed": changes and not dry_run}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report, note
 from raftctl.output.text import duration
 from raftctl.view.cluster_view import View, status_report
@@ -15,7 +15,7 @@ from raftnode.config.errors import Unreachable, UsageError
 
 @command("status", connects=True, timeout=2.0)
 def status(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     watch: Annotated[
         float | None,
@@ -61,28 +61,28 @@ def status(
             "leave the time out for 2s: raftctl status --watch",
         )
     if watch is None:
-        show(run, fetch(run), run.output.emit)
+        show(ctx, fetch(ctx), ctx.output.emit)
         return
     while True:
         try:
-            show(run, fetch(run), run.output.emit_screen)
+            show(ctx, fetch(ctx), ctx.output.emit_screen)
         except Unreachable as error:
             note("\n".join(error.lines()))
         time.sleep(watch)
 
 
-def fetch(run: Invocation) -> tuple[View, Report]:
+def fetch(ctx: CommandContext) -> tuple[View, Report]:
     """Ask every node and return the view and its report. Raises Unreachable."""
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         statuses, asked = cluster.statuses()
     view = view_of(statuses, asked)
     return view, status_report(view, {a: f.reason for a, f in asked.failures.items()})
 
 
-def show(run: Invocation, fetched: tuple[View, Report], emit: Callable[[Report], None]) -> None:
+def show(ctx: CommandContext, fetched: tuple[View, Report], emit: Callable[[Report], None]) -> None:
     """Print the report; below a table, say on standard error why the cluster is not healthy."""
     view, report = fetched
     emit(report)
-    if run.output.format in ("table", "wide"):
+    if ctx.output.format in ("table", "wide"):
         for reason in view.reasons:
             note(f"reason: {reason}")

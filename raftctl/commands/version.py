@@ -3,14 +3,14 @@
 import sys
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report
 from raftnode import __version__
 from raftnode.wire.version import PROTOCOL_VERSION
 
 
 @command("version")
-def version(run: Invocation) -> None:
+def version(ctx: CommandContext) -> None:
     """Show the version of this program and of the protocol that it speaks.
 
     The versions of the nodes are in `status -o wide`.
@@ -18,7 +18,7 @@ def version(run: Invocation) -> None:
     Example: raftctl version -o json
     """
     python = ".".join(str(part) for part in sys.version_info[:3])
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "version",
             {"version": __version__, "protocol": PROTOCOL_VERSION, "python": python},

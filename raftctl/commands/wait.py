@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Annotated, Final
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report
 from raftctl.output.text import format_duration
 from raftctl.view.cluster_view import View, count_up
 from raftctl.view.take import take_view
-from raftnode.config.errors import CliError, ConditionFalse, NoLeader, Unreachable, UsageError
+from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unreachable, UsageError
 
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
@@ -33,7 +33,7 @@ _COMPARE: Final = {
 
 @command("wait", connects=True, timeout=30.0)
 def wait(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     leader: Annotated[bool, Opt("--leader", "Until a node leads, with a quorum of voters up.")] = False,
     members: Annotated[int | None, Opt("--members", "Until the cluster has N members and all are up.", "N")] = None,
@@ -65,9 +65,9 @@ def wait(
     conditions = build_conditions(
         leader=leader, members=members, voters=voters, applied_to=applied_to, lag=lag, health=health
     )
-    with run.cluster() as cluster:
-        report_progress = run.progress()
-        missing: CliError | None = None
+    with ctx.cluster() as cluster:
+        report_progress = ctx.progress()
+        missing: CommandError | None = None
         at_least = ONCE_S
         while True:
             try:
@@ -76,7 +76,7 @@ def wait(
                 # A round that the timeout cut short takes nothing back of what an earlier one saw.
                 missing = missing or error
             else:
-                missing = _missing(view, conditions, run.timeout, leader=leader)
+                missing = _missing(view, conditions, ctx.timeout, leader=leader)
                 if missing is None:
                     break
             at_least = 0.0
@@ -85,7 +85,7 @@ def wait(
                 raise missing
         waited = cluster.deadline.elapsed
     name = view.leader.node_name if view.leader is not None else None
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "wait",
             {"waited_ms": round(waited * 1000), "leader": name},
@@ -97,7 +97,7 @@ def wait(
     )
 
 
-def _missing(view: View, conditions: list[Condition], timeout: float, *, leader: bool) -> CliError | None:
+def _missing(view: View, conditions: list[Condition], timeout: float, *, leader: bool) -> CommandError | None:
     missing = [text for text in (condition(view) for condition in conditions) if text]
     if not missing:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from raftctl.cli.command import Opt
-from raftnode.config.errors import CliError, ConditionFalse, UsageError
+from raftnode.config.errors import CommandError, ConditionFalse, UsageError
 from raftnode.wire.client import LogEntryView
 
 DATA_DIR: Final = Opt("--data-dir", "Read this data directory instead of asking a node; it may be in use.", "DIR")
@@ -35,7 +35,7 @@ class OfflineLog:
     """Entries up to here were discarded because a snapshot covers them."""
     damage: tuple[str, ...]
     read: Callable[[int, int], Iterator[LogEntryView]]
-    """Gives the entries from one index to another that are there. Raises CliError."""
+    """Gives the entries from one index to another that are there. Raises CommandError."""
 
     @property
     def known_committed(self) -> int:
@@ -46,7 +46,7 @@ class OfflineLog:
         """Return True where an entry is known to be committed, None where that is not known."""
         return True if index <= self.known_committed else None
 
-    def damaged(self) -> CliError:
+    def damaged(self) -> CommandError:
         """Return the error for what the damage hides."""
         return ConditionFalse(
             "the log is damaged, and what was asked for is behind the damage",

@@ -15,16 +15,16 @@ SECONDS_MAX: Final = 1e9
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"
-_PART: Final = re.compile(rf"({_NUMBER})(ms|s|m|h|d)")
-_DURATION: Final = re.compile(rf"(?:{_NUMBER}(?:ms|s|m|h|d))+")
+_PART: Final = rf"({_NUMBER})(ms|s|m|h|d)"
+_DURATION: Final = rf"(?:{_NUMBER}(?:ms|s|m|h|d))+"
 
 
 def parse_duration(value: object) -> float:
     """Return the seconds of a text, or of a number of seconds. Raises ValueError with DURATION_RULE."""
     seconds = -1.0
     if isinstance(value, str):
-        if _DURATION.fullmatch(value):
-            seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
+        if re.fullmatch(_DURATION, value):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value))
         elif re.fullmatch(_NUMBER, value):
             seconds = float(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -17,7 +17,7 @@ EXIT_CONFLICT: Final = 8
 EXIT_INTERRUPTED: Final = 130
 
 
-class CliError(Exception):
+class CommandError(Exception):
     """A failure that the user is told about in three lines. `code` is stable text for scripts."""
 
     exit_code = EXIT_INTERNAL
@@ -48,69 +48,69 @@ class CliError(Exception):
         }
 
 
-class UsageError(CliError):
+class UsageError(CommandError):
     """The command line or a file that it names makes no sense. Nothing was done."""
 
     exit_code = EXIT_USAGE
     code = "E_USAGE"
 
 
-class NotFound(CliError):
+class NotFound(CommandError):
     """What was asked for does not exist."""
 
     exit_code = EXIT_FALSE
     code = "E_NOT_FOUND"
 
 
-class ConditionFalse(CliError):
+class ConditionFalse(CommandError):
     """The condition that was asked about does not hold."""
 
     exit_code = EXIT_FALSE
     code = "E_CONDITION"
 
 
-class Unreachable(CliError):
+class Unreachable(CommandError):
     """No node answered."""
 
     exit_code = EXIT_UNREACHABLE
     code = "E_UNREACHABLE"
 
 
-class NoLeader(CliError):
+class NoLeader(CommandError):
     """Nodes answered, but no leader or no quorum was there in time. Nothing was done."""
 
     exit_code = EXIT_NO_LEADER
     code = "E_NO_LEADER"
 
 
-class Refused(CliError):
+class Refused(CommandError):
     """A safety check forbids it. Nothing was done."""
 
     exit_code = EXIT_REFUSED
     code = "E_REFUSED"
 
 
-class OutcomeUnknown(CliError):
+class OutcomeUnknown(CommandError):
     """The time is over: it may have happened, or may still happen."""
 
     exit_code = EXIT_UNKNOWN
     code = "E_UNKNOWN"
 
 
-class Conflict(CliError):
+class Conflict(CommandError):
     """A precondition of the command did not hold. Nothing was done."""
 
     exit_code = EXIT_CONFLICT
     code = "E_CONFLICT"
 
 
-class OutputFailed(CliError):
+class OutputFailed(CommandError):
     """Standard output cannot be written."""
 
     code = "E_OUTPUT"
 
 
-class InternalError(CliError):
+class InternalError(CommandError):
     """The other side, or this program, did what it may not do."""
 
     code = "E_INTERNAL"

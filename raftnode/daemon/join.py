@@ -22,7 +22,7 @@ from raftnode.client.fanout import ask_all
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
 from raftnode.config import errors
-from raftnode.config.errors import CliError, Conflict, Unreachable
+from raftnode.config.errors import CommandError, Conflict, Unreachable
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.storage.format import existing_identity, write_data_dir
 from raftnode.wire.client import ChangeMembers, GetStatus, MemberAction, MemberOperation, MemberStatus, NodeStatus
@@ -50,7 +50,7 @@ class JoinRequest:
 
 
 def join(request: JoinRequest) -> tuple[int, bool]:
-    """Return (node id, whether anything was changed). Raises CliError."""
+    """Return (node id, whether anything was changed). Raises CommandError."""
     identity = existing_identity(request.data_dir)
     if identity is not None:
         _check_same(request, identity.cluster_id, identity.node_name, identity.address)
@@ -100,7 +100,7 @@ async def _ensure_member(
 ) -> tuple[NodeStatus, Sequence[MemberStatus]]:
     """Return the leader's status and the members, this node among them.
 
-    Raises CliError where its name or address is another's, ClientError.
+    Raises CommandError where its name or address is another's, ClientError.
     """
     leader = await dispatcher.leader_status(deadline)
     for member in leader.members:
@@ -165,7 +165,7 @@ def members_configuration(members: Sequence[MemberStatus]) -> Configuration:
     return configuration
 
 
-def _refused(request: JoinRequest, error: Refused) -> CliError:
+def _refused(request: JoinRequest, error: Refused) -> CommandError:
     return errors.Refused(
         f"the cluster does not take {request.name} in",
         error.reason,
@@ -174,14 +174,14 @@ def _refused(request: JoinRequest, error: Refused) -> CliError:
     )
 
 
-def _mixed(error: WrongCluster) -> CliError:
+def _mixed(error: WrongCluster) -> CommandError:
     found = "; ".join(f"{name} ({id_}) at {', '.join(addresses)}" for (name, id_), addresses in error.found.items())
     return errors.UsageError(
         "the endpoints belong to different clusters", found or error.reason, "name the nodes of one cluster: --cluster"
     )
 
 
-def _gave_up(request: JoinRequest, error: ClientError) -> CliError:
+def _gave_up(request: JoinRequest, error: ClientError) -> CommandError:
     asked = f"asked {', '.join(request.endpoints)} for {request.timeout:g} s"
     if isinstance(error, NoLeader):
         said = error.said or next((s.no_leader_reason for s in error.statuses if s.no_leader_reason), "none leads")

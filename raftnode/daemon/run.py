@@ -8,7 +8,7 @@ import resource
 import time
 from pathlib import Path
 
-from raftnode.config.errors import EXIT_INTERNAL, CliError, Conflict, InternalError, NotFound
+from raftnode.config.errors import EXIT_INTERNAL, CommandError, Conflict, InternalError, NotFound
 from raftnode.config.settings import FILE_NAME, NodeSettings
 from raftnode.core.errors import StorageError
 from raftnode.daemon.log import LogWriter
@@ -27,7 +27,7 @@ from raftnode.wire.hello import PROTOCOL_VERSION, Hello
 def run_node(data_path: Path, config: Path | None = None) -> int:
     """Run the node of the data directory until a signal ends it; return the process's exit code.
 
-    Raises SettingsError, or CliError, where it cannot start.
+    Raises SettingsError, or CommandError, where it cannot start.
     """
     settings = NodeSettings.load(config or data_path / FILE_NAME)
     data_dir = open_data_dir(data_path)
@@ -42,7 +42,7 @@ def run_node(data_path: Path, config: Path | None = None) -> int:
 
 
 def open_data_dir(path: Path) -> DataDir:
-    """Open and lock the data directory. Raises CliError."""
+    """Open and lock the data directory. Raises CommandError."""
     if not path.exists():
         raise NotFound(
             f"there is no data directory {path}",
@@ -117,7 +117,7 @@ async def _serve(data_dir: DataDir, settings: NodeSettings, log: LogWriter) -> i
 
 
 def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, SnapshotStore, int]:
-    """Open the log and the snapshots, and count this start. Raises CliError."""
+    """Open the log and the snapshots, and count this start. Raises CommandError."""
     try:
         wal = Wal.open(data_dir.wal_path, segment_bytes=settings.segment_bytes)
         snapshots = SnapshotStore(
@@ -133,7 +133,7 @@ def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, Snapsh
         ) from error
 
 
-def listen_problem(listen: str, error: OSError) -> CliError:
+def listen_problem(listen: str, error: OSError) -> CommandError:
     """Return what an operator is told where the node cannot listen at `listen`."""
     if error.errno == errno.EADDRINUSE:
         return Conflict(

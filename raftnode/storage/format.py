@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from raftnode.config.cluster_file import ClusterFile
-from raftnode.config.errors import CliError, Conflict, NotFound, UsageError
+from raftnode.config.errors import CommandError, Conflict, NotFound, UsageError
 from raftnode.config.settings import FILE_NAME, template
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import Configuration
@@ -16,7 +16,7 @@ IDENTITY_FILE: Final = "identity.json"
 def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | None) -> tuple[Path, Identity, bool]:
     """Format the data directory of the node `name`; return (directory, identity, whether it was written now).
 
-    A directory that has this identity already is left alone. Raises SettingsError, and CliError.
+    A directory that has this identity already is left alone. Raises SettingsError, and CommandError.
     """
     cluster = ClusterFile.load(cluster_file)
     node = cluster.node(name)
@@ -73,7 +73,7 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
 
 
 def existing_identity(path: Path) -> Identity | None:
-    """Return whose data directory this is; None where it is nobody's yet. Raises CliError."""
+    """Return whose data directory this is; None where it is nobody's yet. Raises CommandError."""
     try:
         return read_identity(path) if (path / IDENTITY_FILE).exists() else None
     except DataDirError as error:
@@ -98,7 +98,7 @@ def write_data_dir(
     capacity: str,
     configuration: Configuration,
 ) -> Identity:
-    """Format `path`, and leave a commented node.toml in it where there is none. Raises CliError."""
+    """Format `path`, and leave a commented node.toml in it where there is none. Raises CommandError."""
     try:
         identity = format_data_dir(
             path,
@@ -129,6 +129,6 @@ def leave_template(path: Path) -> None:
         (path / FILE_NAME).write_text(template())
 
 
-def data_dir_problem(error: DataDirError) -> CliError:
+def data_dir_problem(error: DataDirError) -> CommandError:
     """Return what an operator is told about a data directory that cannot be used."""
     return Conflict(f"cannot use the data directory {error.path}", error.reason, error.advice, code="E_DATA_DIR")

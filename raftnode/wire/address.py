@@ -8,13 +8,14 @@ ADDRESS_RULE: Final = 'must be "host:port" with a port from 1 to 65535, such as 
 
 NAME_RULE: Final = "must be 1 to 63 letters, digits, '.', '_' or '-', begin with a letter or digit, and not be a number"
 
-_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+# Compiled when they are first used: every command loads this module, and few parse a name.
+_ADDRESS: Final = r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})"
+_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 def parse_address(value: object) -> tuple[str, int]:
     """Return (host, port) from "host:port" or "[ipv6]:port". Raises ValueError with ADDRESS_RULE."""
-    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    match = re.fullmatch(_ADDRESS, value) if isinstance(value, str) else None
     if match is None or not 0 < int(match[2]) < 65536:
         raise ValueError(ADDRESS_RULE)
     return match[1].strip("[]"), int(match[2])
@@ -25,7 +26,7 @@ def parse_node_name(value: object) -> str:
 
     A number is no name: operators name a member by its name or by its id.
     """
-    if not isinstance(value, str) or not _NAME.fullmatch(value) or value.isdigit():
+    if not isinstance(value, str) or not re.fullmatch(_NAME, value) or value.isdigit():
         raise ValueError(NAME_RULE)
     return value
 

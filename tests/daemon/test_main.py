@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from raftnode.config.errors import CliError
+from raftnode.config.errors import CommandError
 from raftnode.core.membership import Configuration
 from raftnode.daemon.run import open_data_dir
 from raftnode.main import main
@@ -208,7 +208,7 @@ def test_run_refuses_a_data_directory_that_is_locked(raftnode: Command, cluster_
     raftnode("format", "--cluster-file", cluster_file, "--name", "n1", "--data-dir", tmp_path / "d")
     held = DataDir.open(tmp_path / "d")
     try:
-        with pytest.raises(CliError) as caught:
+        with pytest.raises(CommandError) as caught:
             open_data_dir(tmp_path / "d")
         assert f"process {os.getpid()}" in caught.value.why
     finally:

@@ -25,7 +25,7 @@ from raftctl.view.cluster_view import status_report
 from raftctl.view.take import view_of
 from raftnode.client.fanout import Answers
 from raftnode.config.cluster_file import ClusterFile
-from raftnode.config.errors import CliError
+from raftnode.config.errors import CommandError
 from raftnode.config.settings import NodeSettings, SettingsError
 from raftnode.main import config_check
 from raftnode.storage.filesystem import LockHeldError, RealFilesystem
@@ -76,7 +76,7 @@ def command_targets(directory: Path) -> list[Target]:
 def run_command(*arguments: str) -> None:
     """Run a command of raftctl as its main() does, and take what is an exit code of its own."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(CliError):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(CommandError):
         dispatch(arguments)
 
 
@@ -105,7 +105,7 @@ def _settings_loader() -> Callable[[Path], None]:
 def _load_cluster_file(path: Path) -> None:
     with contextlib.suppress(SettingsError):
         ClusterFile.load(path).configuration().encode()
-    with contextlib.suppress(CliError):
+    with contextlib.suppress(CommandError):
         load_cluster_file(str(path))
 
 
@@ -134,7 +134,7 @@ def _environment(path: Path) -> Callable[[bytes], None]:
     def run(data: bytes) -> None:
         text = os.fsdecode(data.replace(b"\0", b""))
         for name in ("RAFTCTL_ENDPOINTS", "RAFTCTL_CONTEXT"):
-            with contextlib.suppress(CliError):
+            with contextlib.suppress(CommandError):
                 endpoint_sources((), None, {"RAFTCTL_CONFIG": str(path), name: text})
 
     return run
@@ -146,7 +146,7 @@ def _lock(directory: Path) -> Callable[[bytes], None]:
 
     def run(data: bytes) -> None:
         path.write_bytes(data)
-        with path.open("rb") as held, contextlib.suppress(CliError):
+        with path.open("rb") as held, contextlib.suppress(CommandError):
             fcntl.flock(held, fcntl.LOCK_EX)
             with pytest.raises(LockHeldError):
                 RealFilesystem().lock(str(path), "another")

@@ -14,7 +14,7 @@ from raftnode.client.fanout import ask_all
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.protocol import ClientProtocol
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import CliError
+from raftnode.config.errors import CommandError
 from raftnode.wire.client import GetStatus, OpenSession, decode_answer
 from raftnode.wire.frame import encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Rejected, Welcome
@@ -84,7 +84,7 @@ def link_targets(node: SayingNode) -> list[Target]:
 
     def bench(data: bytes) -> None:
         node.says = data
-        with contextlib.suppress(CliError):
+        with contextlib.suppress(CommandError):
             run_load(
                 node.address,
                 ClusterGuard(),

@@ -207,7 +207,7 @@ def test_completion_knows_the_command_table(cli: Cli, words: str, found: list[st
 
 def test_every_error_class_has_a_documented_exit_code() -> None:
     """The tree and the table of codes agree."""
-    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CliError)]
+    classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.CommandError)]
     assert {c.exit_code for c in classes} == {1, 2, 3, 4, 5, 6, 7, 8}
 
 
@@ -225,7 +225,7 @@ def test_reads_go_on_while_a_node_is_down(cluster: FakeCluster, cli: Cli) -> Non
     assert cli("kv get k").out == "v\n"
 
 
-ERRORS = {name for name, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.CliError)}
+ERRORS = {name for name, c in vars(errors).items() if isinstance(c, type) and issubclass(c, errors.CommandError)}
 
 
 def told(call: ast.Call) -> list[bool]:

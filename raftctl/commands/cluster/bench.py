@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Column, Report
 from raftctl.output.text import duration, escape_text
 from raftctl.view.take import view_with_leader
@@ -15,7 +15,7 @@ CONNECTIONS_MAX: Final = 1000
 
 @command("cluster bench", connects=True)
 def bench(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     op: Annotated[str, Opt("--op", "Writes, or linearizable reads.", "WHICH", ("put", "get"))] = "put",
     connections: Annotated[int, Opt("--connections", "How many connections to the leader.", "N")] = 100,
@@ -58,11 +58,11 @@ def bench(
     )
     from raftnode.client.guard import ClusterGuard
 
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
     assert view.leader is not None, "view_with_leader gives a view with a leader"
     if dry_run:
-        _would_run(run, view.leader.node_name, connections, depth)
+        _would_run(ctx, view.leader.node_name, connections, depth)
         return
     address, guard, value = view.leader.address, ClusterGuard(view.cluster_id), b"x" * value_bytes
     try:
@@ -70,7 +70,7 @@ def bench(
             each_key(put_each(value), address, guard)
         makers = [writer(i, value) if op == "put" else reader(i) for i in range(connections)]
         figures = run_load(
-            address, guard, makers, depth=depth, seconds=seconds, sessions=op == "put", report=run.progress()
+            address, guard, makers, depth=depth, seconds=seconds, sessions=op == "put", report=ctx.progress()
         )
     finally:
         each_key(delete_each, address, guard)
@@ -90,7 +90,7 @@ def bench(
         "errors": figures.errors,
     }
     shown = ("op", "connections", "depth", "ops_per_second", "p50_ms", "p99_ms", "max_ms", "errors")
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "cluster.bench",
             record,
@@ -102,10 +102,10 @@ def bench(
     )
 
 
-def _would_run(run: Invocation, leader: str, connections: int, depth: int) -> None:
+def _would_run(ctx: CommandContext, leader: str, connections: int, depth: int) -> None:
     from raftctl.commands.cluster.load import KEYS, PREFIX
 
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "cluster.bench",
             {"changed": False, "dry_run": True, "leader": leader, "in_flight": connections * depth, "keys": KEYS},

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
 from raftctl.local.processes import POLL_S, lock_held, running_pid, send_signal
 from raftctl.output.report import Report, note
@@ -16,7 +16,7 @@ from raftnode.config.errors import OutcomeUnknown
 
 @command("cluster down", timed=True, timeout=30.0)
 def down(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     cluster_file: Annotated[str, CLUSTER_FILE] = "cluster.toml",
     node: Annotated[tuple[str, ...], NODE] = (),
@@ -31,11 +31,11 @@ def down(
     Example: raftctl cluster down -f demo/cluster.toml
     """
     chosen = load_cluster_file(cluster_file).pick(node)
-    deadline = Deadline(run.timeout)
+    deadline = Deadline(ctx.timeout)
     running = [n for n in chosen if running_pid(n.data_path) is not None]
     names = [n.name for n in running]
     if dry_run:
-        run.output.emit(
+        ctx.output.emit(
             Report(
                 "cluster.down",
                 {"changed": False, "dry_run": True, "would_stop": names},
@@ -51,18 +51,18 @@ def down(
         left = wait_for_end(running, deadline)
         if left and kill:
             killed = [n.name for n in left]
-            note(f"killing what still runs after {run.timeout:g} s: {', '.join(killed)}")
+            note(f"killing what still runs after {ctx.timeout:g} s: {', '.join(killed)}")
             for each in left:
                 send_signal(each.data_path, signal.SIGKILL)
             left = wait_for_end(left, Deadline(5.0))
         if left:
             raise OutcomeUnknown(
-                f"still running after {run.timeout:g} s: {', '.join(n.name for n in left)}",
+                f"still running after {ctx.timeout:g} s: {', '.join(n.name for n in left)}",
                 f"asked to stop: process {', '.join(str(running_pid(n.data_path)) for n in left)}",
                 "wait with a longer --timeout, or give --kill",
                 code="E_TIMEOUT",
             )
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "cluster.down",
             {"changed": bool(names), "stopped": names, "killed": killed},

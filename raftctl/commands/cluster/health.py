@@ -1,7 +1,7 @@
 """raftctl cluster health: a verdict for scripts and monitors."""
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import HEALTHY
 from raftctl.view.take import take_view
@@ -9,7 +9,7 @@ from raftnode.config.errors import ConditionFalse, NoLeader
 
 
 @command("cluster health", connects=True, timeout=2.0)
-def health(run: Invocation) -> None:
+def health(ctx: CommandContext) -> None:
     """Say whether the cluster is healthy. The exit code is the verdict.
 
     - 0: It is healthy.
@@ -19,7 +19,7 @@ def health(run: Invocation) -> None:
 
     Example: raftctl cluster health || notify-the-operator
     """
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = take_view(cluster)
     data = {
         "health": view.health,
@@ -29,7 +29,7 @@ def health(run: Invocation) -> None:
         "tolerates": view.tolerates,
         "reasons": list(view.reasons),
     }
-    run.output.emit(Report("cluster.health", data, view.health, names=[view.health]))
+    ctx.output.emit(Report("cluster.health", data, view.health, names=[view.health]))
     if view.health == HEALTHY:
         return
     kind = ConditionFalse if view.leader is not None and view.voters_up >= view.quorum else NoLeader

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.report import Column, Report
 from raftnode.config.cluster_file import ClusterFile, ClusterNode, render
-from raftnode.config.errors import CliError, InternalError, Refused, UsageError
+from raftnode.config.errors import CommandError, InternalError, Refused, UsageError
 from raftnode.wire.address import parse_address, parse_node_name
 
 
 @command("cluster init")
 def init(
-    run: Invocation,
+    ctx: CommandContext,
     directory: Annotated[str, Arg("DIR", "The directory to make; cluster.toml and the data go there.")],
     *,
     name: Annotated[str | None, Opt("--name", "The cluster's name; without it, the directory's.", "NAME")] = None,
@@ -42,12 +42,12 @@ def init(
                 "use it: raftctl cluster up -f " + path + "; or give another directory",
                 code="E_EXISTS",
             )
-        _emit(run, load_cluster_file(path), changed=False)
+        _emit(ctx, load_cluster_file(path), changed=False)
         return
     text = _plan(directory, name, nodes, host, base_port)
     if dry_run:
-        run.note(text)
-        run.output.emit(
+        ctx.note(text)
+        ctx.output.emit(
             Report(
                 "cluster.init",
                 {"changed": False, "dry_run": True, "file": path},
@@ -55,7 +55,7 @@ def init(
             )
         )
         return
-    _emit(run, _make(directory, path, text), changed=True)
+    _emit(ctx, _make(directory, path, text), changed=True)
 
 
 def _plan(directory: str, name: str | None, nodes: int, host: str, base_port: int) -> str:
@@ -122,7 +122,7 @@ def _format(path: str) -> None:
     for node in load_cluster_file(path).nodes:
         try:
             format_from_cluster_file(Path(path), node.name, None)
-        except CliError as error:
+        except CommandError as error:
             raise InternalError(
                 f"cannot format {node.name}: {error.what}",
                 error.why,
@@ -130,8 +130,8 @@ def _format(path: str) -> None:
             ) from error
 
 
-def _emit(run: Invocation, file: ClusterFile, *, changed: bool) -> None:
-    run.output.emit(
+def _emit(ctx: CommandContext, file: ClusterFile, *, changed: bool) -> None:
+    ctx.output.emit(
         Report(
             "cluster.init",
             {
@@ -149,4 +149,4 @@ def _emit(run: Invocation, file: ClusterFile, *, changed: bool) -> None:
         )
     )
     if changed:
-        run.note(f"start it: raftctl cluster up -f {file.path}")
+        ctx.note(f"start it: raftctl cluster up -f {file.path}")

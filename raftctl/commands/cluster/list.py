@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.local.cluster_files import CLUSTER_FILE, load_cluster_file
 from raftctl.local.processes import running_pid
 from raftctl.output.report import Column, Report
@@ -11,14 +11,14 @@ from raftctl.output.text import escape_text
 
 
 @command("cluster list")
-def list_nodes(run: Invocation, *, cluster_file: Annotated[str, CLUSTER_FILE] = "cluster.toml") -> None:
+def list_nodes(ctx: CommandContext, *, cluster_file: Annotated[str, CLUSTER_FILE] = "cluster.toml") -> None:
     """List the nodes of a cluster file and the processes that run for them on this machine.
 
     Example: raftctl cluster list -f demo/cluster.toml
     """
     file = load_cluster_file(cluster_file)
     pids = {n.name: running_pid(n.data_path) for n in file.nodes}
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "cluster.list",
             {

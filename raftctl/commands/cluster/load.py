@@ -15,7 +15,7 @@ from raftnode.client.connection import Connection
 from raftnode.client.errors import ClientError, ConnectionFailed, failed_error
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import CliError, Unreachable
+from raftnode.config.errors import CommandError, Unreachable
 from raftnode.wire.client import Failed, OpenSession, Read, Request, Write
 from raftnode.wire.kv import Delete, Get, Put, encode
 
@@ -117,7 +117,7 @@ def run_load(
     sessions: bool,
     report: Callable[[str], None],
 ) -> Figures:
-    """Load the node at `address` with one connection for each maker. Raises CliError where it cannot be reached."""
+    """Load the node at `address` with one connection for each maker. Raises CommandError where it cannot be reached."""
     figures = Figures()
     with _explained(), selectors.DefaultSelector() as selector:
         clients: list[LoadConnection] = []
@@ -200,7 +200,7 @@ def _watch(selector: selectors.BaseSelector, client: LoadConnection, watched: in
 
 
 def each_key(make: Callable[[bytes], bytes], address: str, guard: ClusterGuard) -> None:
-    """Have one write applied for every key that a benchmark uses, many in flight. Raises CliError."""
+    """Have one write applied for every key that a benchmark uses, many in flight. Raises CommandError."""
     figures = Figures()
     with _explained(), selectors.DefaultSelector() as selector:
         connection, _ = _open(address, guard, sessions=False)
@@ -227,7 +227,7 @@ def delete_each(name: bytes) -> bytes:
     return encode(Delete(name))
 
 
-def benchmark_failed(figures: Figures) -> CliError:
+def benchmark_failed(figures: Figures) -> CommandError:
     """Return the error for a benchmark that got nowhere."""
     return Unreachable(
         "the requests of the benchmark failed",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
 from raftctl.local.processes import POLL_S, Child, raftnode_command, running_pid, start_node
@@ -14,13 +14,13 @@ from raftctl.view.take import view_of
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
-from raftnode.config.errors import CliError, InternalError, NoLeader, OutcomeUnknown
+from raftnode.config.errors import CommandError, InternalError, NoLeader, OutcomeUnknown
 from raftnode.wire.client import GetStatus, NodeStatus
 
 
 @command("cluster up", timed=True, timeout=30.0)
 def up(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     cluster_file: Annotated[str, CLUSTER_FILE] = "cluster.toml",
     node: Annotated[tuple[str, ...], NODE] = (),
@@ -39,11 +39,11 @@ def up(
     """
     file = load_cluster_file(cluster_file)
     chosen = file.pick(node)
-    deadline = Deadline(run.timeout)
+    deadline = Deadline(ctx.timeout)
     stopped = [n for n in chosen if running_pid(n.data_path) is None]
     started = [n.name for n in stopped]
     if dry_run:
-        run.output.emit(
+        ctx.output.emit(
             Report(
                 "cluster.up",
                 {"changed": False, "dry_run": True, "would_start": started},
@@ -60,12 +60,12 @@ def up(
     }
     title = f"changed: {'true' if children else 'false'}  started: {', '.join(started) or 'nothing'}"
     if not wait:
-        run.output.emit(Report("cluster.up", result, title, names=started))
+        ctx.output.emit(Report("cluster.up", result, title, names=started))
         return
     wait_for_answers(chosen, file.given_id, children, deadline)
     with Cluster([n.address for n in file.nodes], deadline, file.given_id) as cluster:
         report = wait_for_leader(cluster, children, required=not node)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "cluster.up",
             {**result, "status": dict(report.data)},
@@ -75,7 +75,7 @@ def up(
             names=started,
         )
     )
-    run.note(f"export RAFTCTL_ENDPOINTS={','.join(n.address for n in file.nodes)}")
+    ctx.note(f"export RAFTCTL_ENDPOINTS={','.join(n.address for n in file.nodes)}")
 
 
 def wait_for_answers(
@@ -140,7 +140,7 @@ def wait_for_leader(cluster: Cluster, children: Sequence[Child], *, required: bo
 
 def check_alive(children: Sequence[Child]) -> None:
     """Raise for a node that was started and ended: its log says why."""
-    errors: list[CliError] = []
+    errors: list[CommandError] = []
     for child in children:
         code = child.poll()
         if code is not None:

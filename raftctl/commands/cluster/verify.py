@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.inspect.comparison import Comparison, Difference, Side
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
 from raftctl.view.cluster_view import FOREIGN, Member, View
 from raftctl.view.take import view_with_leader
-from raftnode.config.errors import CliError, ConditionFalse, NoLeader, Unreachable
+from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unreachable
 from raftnode.wire.client import NodeStatus
 
 POLL_S: Final = 0.1
@@ -19,7 +19,7 @@ EQUAL, DIFFERS, UNCHECKED = "equal", "differs", "unchecked"
 
 
 @command("cluster verify", connects=True, timeout=30.0)
-def verify(run: Invocation) -> None:
+def verify(ctx: CommandContext) -> None:
     """Ask every member and say whether all hold the same: configuration, log, and keys.
 
     The members' cluster, configuration, term and instance are compared, then every log entry that all of them still
@@ -49,31 +49,31 @@ def verify(run: Invocation) -> None:
 
     Example: raftctl cluster verify --timeout 1m
     """
-    report = run.progress()
-    with run.cluster() as cluster:
-        view, target = _settle(run, cluster)
+    report = ctx.progress()
+    with ctx.cluster() as cluster:
+        view, target = _settle(ctx, cluster)
         view = _with_own_names(view)
         sides, differences = _sides(view, target)
         # While some caught up, the cluster went on: what all have by now is compared.
         target = min((r for m in view.members if (r := _reached(m)) >= target), default=target)
-        comparison = Comparison(cluster, sides, run.timeout, report)
+        comparison = Comparison(cluster, sides, ctx.timeout, report)
         comparison.differences.extend(differences)
         comparison.identify()
         comparison.compare_logs(max(m.status.first_log_index for m in view.members if m.status is not None), target)
         comparison.compare_keys()
     verdicts = {m.name: _verdict(m.name, comparison) for m in view.members}
-    run.output.emit(_report(view, target, comparison, verdicts))
+    ctx.output.emit(_report(view, target, comparison, verdicts))
     error = _error(view, comparison, verdicts)
     if error is not None:
         raise error
 
 
-def _settle(run: Invocation, cluster: Cluster) -> tuple[View, int]:
+def _settle(ctx: CommandContext, cluster: Cluster) -> tuple[View, int]:
     """Ask until all members agree and have applied what is committed now, or the time is over."""
     view = view_with_leader(cluster)
     assert view.leader is not None, "view_with_leader returns a view with a leader"
     target = view.leader.commit_index
-    report = run.progress()
+    report = ctx.progress()
     while True:
         waiting = [text for m in view.members if (text := _unsettled(view, m, target))]
         if not waiting:
@@ -259,7 +259,7 @@ def _row(member: Member, verdict: str) -> list[str | None]:
     ]
 
 
-def _error(view: View, comparison: Comparison, verdicts: dict[str, str]) -> CliError | None:
+def _error(view: View, comparison: Comparison, verdicts: dict[str, str]) -> CommandError | None:
     unchecked = [f"{s.name}: {s.unchecked}" for s in comparison.sides if s.unchecked]
     if comparison.differences:
         names = [n for n, v in verdicts.items() if v == DIFFERS]

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.events.sources import (
     COLUMNS,
     NODE,
@@ -22,7 +22,7 @@ from raftctl.output.report import Report, note
 
 @command("events list", connects=True)
 def list_events(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     since: Annotated[str | None, SINCE] = None,
     type_: Annotated[str, TYPE] = "",
@@ -36,14 +36,14 @@ def list_events(
     Example: raftctl events list --since 10m --type 'leader.*'
     """
     cursor, earliest = parse_since(since, node)
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         sources = find_sources(cluster, node, cursor)
         for source in sources:
             drain(cluster, source, type_)
     events = merge(sources, earliest)
     events = events[max(0, len(events) - limit) :] if limit is not None else events
     lost = {s.name: s.lost for s in sources if s.lost and cursor}
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "events.list",
             {

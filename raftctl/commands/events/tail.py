@@ -4,7 +4,7 @@ import time
 from typing import Annotated, Final
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cli.options import FOLLOW
 from raftctl.cluster import Cluster
 from raftctl.commands.events.sources import (
@@ -35,7 +35,7 @@ RETRY_S: Final = 0.5
 
 @command("events tail", connects=True)
 def tail(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     follow: Annotated[bool, FOLLOW] = False,
     since: Annotated[str | None, SINCE] = None,
@@ -51,19 +51,19 @@ def tail(
     Example: raftctl events tail -f --type 'member.*'
     """
     cursor, earliest = parse_since(since, node)
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         sources = find_sources(cluster, node, cursor)
         for source in sources:
             drain(cluster, source, type_)
             if since is None:
                 source.lost = 0
         first = merge(sources, earliest)
-        _emit(run, sources, first if since is not None else first[max(0, len(first) - lines) :])
-        cluster.end_with(run.output.pipe)
+        _emit(ctx, sources, first if since is not None else first[max(0, len(first) - lines) :])
+        cluster.end_with(ctx.output.pipe)
         while follow:
             if not _poll(cluster, sources, type_):
                 time.sleep(RETRY_S)
-            _emit(run, sources, merge(sources, 0.0))
+            _emit(ctx, sources, merge(sources, 0.0))
 
 
 def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
@@ -81,14 +81,14 @@ def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
     return bool(found.answers)
 
 
-def _emit(run: Invocation, sources: list[Source], events: list[EventRecord]) -> None:
+def _emit(ctx: CommandContext, sources: list[Source], events: list[EventRecord]) -> None:
     for source in sources:
         if source.lost:
-            run.output.emit_record(
+            ctx.output.emit_record(
                 "gap",
                 {"node": source.name, "lost": source.lost},
                 f"-- {source.name}: {lost_text(source.lost)} are gone --",
             )
             source.lost = 0
     for event in events:
-        run.output.emit_row("event", event_record(event), COLUMNS[:-1], row(event)[:-1], event.cursor)
+        ctx.output.emit_row("event", event_record(event), COLUMNS[:-1], row(event)[:-1], event.cursor)

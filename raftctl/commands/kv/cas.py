@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.kv.store import DRY_RUN, emit, write
 from raftctl.commands.kv.values import (
     FILE,
@@ -18,7 +18,7 @@ from raftnode.wire import kv
 
 @command("kv cas", connects=True)
 def cas(
-    run: Invocation,
+    ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key.")],
     expected: Annotated[str | None, Arg("EXPECTED", "The value that the key must have.")] = None,
     value: Annotated[str | None, Arg("VALUE", "The value to set; or give --file.")] = None,
@@ -48,9 +48,9 @@ def cas(
         )
     content = take_value(value, file, hex_=hex_)
     wanted = None if expected is None else decode_text(expected, hex_=hex_, what="expected value")
-    result = write(run, kv.CompareAndSet(name, wanted, content), kv.PutResult, dry_run=dry_run)
+    result = write(ctx, kv.CompareAndSet(name, wanted, content), kv.PutResult, dry_run=dry_run)
     emit(
-        run,
+        ctx,
         "kv.cas",
         name,
         changes=True,

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.kv.store import DRY_RUN, EXPECTED, emit, write
 from raftctl.commands.kv.values import (
     decode_key,
@@ -15,7 +15,7 @@ from raftnode.wire import kv
 
 @command("kv delete", connects=True)
 def delete(
-    run: Invocation,
+    ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key.")],
     *,
     if_exists: Annotated[bool, Opt("--if-exists", "A key that is not there is no error.")] = False,
@@ -28,11 +28,11 @@ def delete(
     Example: raftctl kv delete greeting --if-exists
     """
     name = decode_key(key, hex_=hex_)
-    result = write(run, kv.Delete(name, expected_revision), kv.DeleteResult, dry_run=dry_run)
+    result = write(ctx, kv.Delete(name, expected_revision), kv.DeleteResult, dry_run=dry_run)
     if not result.deleted and not if_exists:
         raise NotFound(
             f"there is no key {escape_bytes(name)!r}",
             f"at revision {result.revision}",
             "where that is fine, give --if-exists",
         )
-    emit(run, "kv.delete", name, changes=result.deleted, dry_run=dry_run, revision=result.revision)
+    emit(ctx, "kv.delete", name, changes=result.deleted, dry_run=dry_run, revision=result.revision)

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.kv.store import CONSISTENCY, read
 from raftctl.commands.kv.values import (
     HEX,
@@ -20,7 +20,7 @@ from raftnode.wire import kv
 
 @command("kv get", connects=True)
 def get(
-    run: Invocation,
+    ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key.")],
     *,
     raw: Annotated[bool, RAW] = False,
@@ -35,7 +35,7 @@ def get(
     """
     read_only_one_of(raw=raw, hex_=hex_)
     wanted = decode_key(key, hex_=hex_)
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         result = read(cluster, kv.Get(wanted), kv.GetResult, consistency)
     item = result.item
     if item is None:
@@ -45,13 +45,13 @@ def get(
             "see which there are: raftctl kv list --keys-only",
         )
     if raw:
-        run.output.emit_bytes(item.value)
+        ctx.output.emit_bytes(item.value)
         return
     shown = item.value.hex() if hex_ else escape_bytes(item.value)
-    if run.output.format == "table":
-        run.output.emit_text(shown)
+    if ctx.output.format == "table":
+        ctx.output.emit_text(shown)
         return
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "kv.get",
             pair_record(item),

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.kv.store import DRY_RUN, outcome, write
 from raftctl.commands.kv.values import (
     decode_key,
@@ -15,7 +15,7 @@ from raftnode.wire import kv
 
 @command("kv incr", connects=True)
 def incr(
-    run: Invocation,
+    ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key; an absent one counts as 0.")],
     *,
     by: Annotated[int, Opt("--by", "How much to add; may be negative.", "N")] = 1,
@@ -27,10 +27,10 @@ def incr(
     Example: raftctl kv incr visits --by 5
     """
     name = decode_key(key, hex_=hex_)
-    result = write(run, kv.Increment(name, by), kv.IncrementResult, dry_run=dry_run)
+    result = write(ctx, kv.Increment(name, by), kv.IncrementResult, dry_run=dry_run)
     text = f"; the number would be {result.value}" if dry_run else ""
     record, title = outcome(name, changes=True, dry_run=dry_run, revision=result.revision, text=text)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "kv.incr",
             {**record, "value": result.value},

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.kv.store import CONSISTENCY, read
 from raftctl.commands.kv.values import (
@@ -21,7 +21,7 @@ from raftnode.wire import kv
 
 @command("kv list", connects=True)
 def list_keys(
-    run: Invocation,
+    ctx: CommandContext,
     prefix: Annotated[str, Arg("PREFIX", "What the keys begin with; without it, all keys.")] = "",
     *,
     limit: Annotated[int | None, Opt("--limit", "At most N keys.", "N")] = None,
@@ -38,8 +38,8 @@ def list_keys(
     """
     start = decode_key(prefix, hex_=hex_) if prefix else b""
     # Where only the names are printed, the values are not fetched.
-    bare = keys_only or run.output.format == "name"
-    with run.cluster() as cluster:
+    bare = keys_only or ctx.output.format == "name"
+    with ctx.cluster() as cluster:
         items = list(_pages(cluster, start, limit, consistency, keys_only=bare))
     show = bytes.hex if hex_ else escape_bytes
     columns = [
@@ -48,7 +48,7 @@ def list_keys(
         Column("REVISION"),
         Column("VERSION", True),
     ]
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "kv.list",
             {"items": [_listed(item, keys_only=keys_only) for item in items]},

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.kv.store import DRY_RUN, EXPECTED, emit, write
 from raftctl.commands.kv.values import (
     FILE,
@@ -16,7 +16,7 @@ from raftnode.wire import kv
 
 @command("kv put", connects=True)
 def put(
-    run: Invocation,
+    ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key.")],
     value: Annotated[str | None, Arg("VALUE", "The value; or give --file.")] = None,
     *,
@@ -33,9 +33,9 @@ def put(
     """
     name = decode_key(key, hex_=hex_)
     content = take_value(value, file, hex_=hex_)
-    result = write(run, kv.Put(name, content, expected_revision), kv.PutResult, dry_run=dry_run)
+    result = write(ctx, kv.Put(name, content, expected_revision), kv.PutResult, dry_run=dry_run)
     emit(
-        run,
+        ctx,
         "kv.put",
         name,
         changes=True,

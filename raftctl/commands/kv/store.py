@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from raftctl.cli.command import Opt
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.kv.values import (
     key_record,
@@ -25,7 +25,7 @@ CONSISTENCY = Opt(
 
 
 def read(cluster: Cluster, query: kv.KvQuery, expected: type[R], consistency: str) -> R:
-    """Ask the store. Raises CliError."""
+    """Ask the store. Raises CommandError."""
     return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result, expected)
 
 
@@ -35,10 +35,10 @@ DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable re
 EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
 
 
-def write(run: Invocation, change: kv.KvCommand, expected: type[R], *, dry_run: bool) -> R:
-    """Write, or let the leader evaluate the write; return its result. Raises CliError."""
+def write(ctx: CommandContext, change: kv.KvCommand, expected: type[R], *, dry_run: bool) -> R:
+    """Write, or let the leader evaluate the write; return its result. Raises CommandError."""
     command = kv.encode(change)
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         result = cluster.call(EvaluateWrite(0, command)).result if dry_run else cluster.write(command).result
     return kv_result(result, expected, change.key)
 
@@ -58,8 +58,8 @@ def outcome(
 
 
 def emit(
-    run: Invocation, schema: str, key: bytes, *, changes: bool, dry_run: bool, revision: int, **numbers: int
+    ctx: CommandContext, schema: str, key: bytes, *, changes: bool, dry_run: bool, revision: int, **numbers: int
 ) -> None:
     """Print what a write did, or would do."""
     record, title = outcome(key, changes=changes, dry_run=dry_run, revision=revision, text="", **numbers)
-    run.output.emit(Report(schema, record, title, names=[escape_bytes(key)]))
+    ctx.output.emit(Report(schema, record, title, names=[escape_bytes(key)]))

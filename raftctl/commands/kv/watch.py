@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.kv.store import read
 from raftctl.commands.kv.values import HEX, decode_key, key_record, kv_result, show_value
@@ -17,7 +17,7 @@ LONG_POLL_S: Final = 10.0
 
 @command("kv watch", connects=True)
 def watch(
-    run: Invocation,
+    ctx: CommandContext,
     prefix: Annotated[str, Arg("PREFIX", "What the keys begin with; without it, all keys.")] = "",
     *,
     after: Annotated[int | None, Opt("--after", "Begin after this revision; without it, now.", "REVISION")] = None,
@@ -31,22 +31,22 @@ def watch(
     Example: raftctl kv watch users/ --after 1042 -o jsonl
     """
     wanted = decode_key(prefix, hex_=hex_) if prefix else b""
-    with run.cluster() as cluster:
-        cluster.end_with(run.output.pipe)
+    with ctx.cluster() as cluster:
+        cluster.end_with(ctx.output.pipe)
         if after is None:
             now = read(cluster, kv.List(wanted, limit=1, keys_only=True), kv.ListResult, "linearizable")
             after = now.revision
         while True:
-            after = _next(run, cluster, wanted, after, hex_=hex_)
+            after = _next(ctx, cluster, wanted, after, hex_=hex_)
 
 
-def _next(run: Invocation, cluster: Cluster, prefix: bytes, after: int, *, hex_: bool) -> int:
+def _next(ctx: CommandContext, cluster: Cluster, prefix: bytes, after: int, *, hex_: bool) -> int:
     """Wait for changes, print them, and return the revision to go on from."""
-    cluster.deadline = Deadline(run.timeout + LONG_POLL_S)
+    cluster.deadline = Deadline(ctx.timeout + LONG_POLL_S)
     request = Watch(0, kv.encode(kv.Changes(prefix, after)), round(LONG_POLL_S * 1000))
     result = kv_result(cluster.call_any(request).result, kv.ChangesResult)
     if result.lost_before > after:
-        run.output.emit_record(
+        ctx.output.emit_record(
             "gap",
             {"from": after + 1, "to": result.lost_before},
             f"-- changes up to revision {result.lost_before} are no longer known --",
@@ -55,7 +55,7 @@ def _next(run: Invocation, cluster: Cluster, prefix: bytes, after: int, *, hex_:
     for change in result.changes:
         words = [str(change.revision), "delete" if change.value is None else "put", show(change.key)]
         words += [] if change.value is None else [show_value(change.value, hex_=hex_)]
-        run.output.emit_record("kv.change", _record(change), "  ".join(words), show(change.key))
+        ctx.output.emit_record("kv.change", _record(change), "  ".join(words), show(change.key))
     return max(after, result.through)
 
 

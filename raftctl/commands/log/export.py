@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Final
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.log.source import LogSource, log_source
 from raftctl.inspect.data_dir import DATA_DIR
 from raftctl.output.report import Report, json_text, with_schema
@@ -26,7 +26,7 @@ Write = Callable[[bytes], object]
 
 @command("log export", connects=True, timeout=30.0)
 def export(
-    run: Invocation,
+    ctx: CommandContext,
     lo: Annotated[int, Arg("LO", "The first index.")],
     hi: Annotated[int, Arg("HI", "The last index; beyond the log's end, it ends there.")],
     *,
@@ -58,8 +58,8 @@ def export(
             "it begins at 1 or later and goes up",
             "see where the log begins and ends: raftctl log info",
         )
-    _check_output(run, file, force=force)
-    with log_source(run, node, data_dir) as source:
+    _check_output(ctx, file, force=force)
+    with log_source(ctx, node, data_dir) as source:
         last = min(hi, source.last_index)
         if lo > last:
             if source.damage is not None:
@@ -74,22 +74,22 @@ def export(
             next(source.read(lo, lo), None)
             sha256 = None
         elif file == STANDARD_OUTPUT:
-            sha256 = _write(run, source, head, run.output.emit_bytes)
+            sha256 = _write(ctx, source, head, ctx.output.emit_bytes)
         else:
-            sha256 = _write_file(run, source, head, file)
+            sha256 = _write_file(ctx, source, head, file)
         if hi > last and source.damage is not None:
             raise source.damage
     if hi > last:
-        run.note(f"the log of {source.node} ends at entry {last}: nothing after it is in the export")
+        ctx.note(f"the log of {source.node} ends at entry {last}: nothing after it is in the export")
     if sha256 is None or file != STANDARD_OUTPUT:
-        _emit(run, source, head, file, sha256)
+        _emit(ctx, source, head, file, sha256)
 
 
-def _check_output(run: Invocation, file: str, *, force: bool) -> None:
+def _check_output(ctx: CommandContext, file: str, *, force: bool) -> None:
     if file == STANDARD_OUTPUT:
-        if run.output.format in ("wide", "yaml", "name"):
+        if ctx.output.format in ("wide", "yaml", "name"):
             raise UsageError(
-                f"an export cannot be printed as {run.output.format}",
+                f"an export cannot be printed as {ctx.output.format}",
                 "it is JSON lines",
                 "leave -o out, or give --file FILE",
             )
@@ -102,10 +102,10 @@ def _check_output(run: Invocation, file: str, *, force: bool) -> None:
         )
 
 
-def _write(run: Invocation, source: LogSource, head: dict[str, Any], write: Write) -> str:
-    """Write all lines and return the checksum that the last one has. Raises CliError."""
+def _write(ctx: CommandContext, source: LogSource, head: dict[str, Any], write: Write) -> str:
+    """Write all lines and return the checksum that the last one has. Raises CommandError."""
     digest = hashlib.sha256()
-    report = run.progress()
+    report = ctx.progress()
     pending = bytearray()
     lines = _lines(source, head)
     for number, line in enumerate(lines):
@@ -150,12 +150,12 @@ def _line(schema: str, record: dict[str, Any]) -> bytes:
     return json_text(with_schema(schema, record)).encode() + b"\n"
 
 
-def _write_file(run: Invocation, source: LogSource, head: dict[str, Any], file: str) -> str:
+def _write_file(ctx: CommandContext, source: LogSource, head: dict[str, Any], file: str) -> str:
     """Write FILE.part, and give it its name when it is on the disk. Leaves nothing behind when it fails."""
     part = f"{file}.part"
     try:
         with open(part, "wb") as out:
-            sha256 = _write(run, source, head, out.write)
+            sha256 = _write(ctx, source, head, out.write)
             out.flush()
             os.fsync(out.fileno())
         os.replace(part, file)
@@ -175,7 +175,7 @@ def _write_file(run: Invocation, source: LogSource, head: dict[str, Any], file: 
     return sha256
 
 
-def _emit(run: Invocation, source: LogSource, head: dict[str, Any], file: str, sha256: str | None) -> None:
+def _emit(ctx: CommandContext, source: LogSource, head: dict[str, Any], file: str, sha256: str | None) -> None:
     changed = sha256 is not None
     committed_to = min(source.committed_to, head["last"])
     what = f"entries {head['first']} to {head['last']} of {escape_text(source.node)}, {head['count']} of them"
@@ -187,7 +187,7 @@ def _emit(run: Invocation, source: LogSource, head: dict[str, Any], file: str, s
         lines.append(f"  only those up to entry {committed_to} are known to be committed")
     if changed:
         lines.append(f"sha256 {sha256}")
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "log.export.done",
             {

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.log.offline import (
     INFO_COLUMNS,
     show_info,
@@ -15,7 +15,7 @@ from raftctl.view.take import take_view
 
 
 @command("log info", connects=True, timeout=2.0)
-def info(run: Invocation, *, data_dir: Annotated[str | None, DATA_DIR] = None) -> None:
+def info(ctx: CommandContext, *, data_dir: Annotated[str | None, DATA_DIR] = None) -> None:
     """Show where each member's log begins and ends, and what its snapshot covers.
 
     With --data-dir, of that directory; what is committed or applied is then known up to the snapshot only.
@@ -23,12 +23,12 @@ def info(run: Invocation, *, data_dir: Annotated[str | None, DATA_DIR] = None) -
     Example: raftctl log info
     """
     if data_dir is not None:
-        show_info(run, data_dir)
+        show_info(ctx, data_dir)
         return
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = take_view(cluster)
     logs = [(m, m.status) for m in view.members]
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "log.info",
             {

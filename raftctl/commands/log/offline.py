@@ -3,7 +3,7 @@
 from shlex import quote
 from typing import Any, Final
 
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.inspect.data_dir import OfflineLog, committed_word, open_log
 from raftctl.output.report import Column, Report
 from raftctl.output.text import bytes_field, escape_text
@@ -42,12 +42,12 @@ def entry_row(view: LogEntryView) -> list[str]:
     ]
 
 
-def show_range(run: Invocation, data_dir: str, lo: int, hi: int) -> None:
-    """Show entries of a data directory. Raises CliError."""
+def show_range(ctx: CommandContext, data_dir: str, lo: int, hi: int) -> None:
+    """Show entries of a data directory. Raises CommandError."""
     with open_log(data_dir) as log:
         check_first(log, lo)
         entries = list(log.read(lo, hi))
-        run.output.emit(
+        ctx.output.emit(
             Report(
                 "log.range",
                 {
@@ -65,23 +65,23 @@ def show_range(run: Invocation, data_dir: str, lo: int, hi: int) -> None:
                 names=[str(e.entry.index) for e in entries],
             )
         )
-        _end(run, log, hi)
+        _end(ctx, log, hi)
 
 
-def show_tail(run: Invocation, data_dir: str, lines: int, first: int | None) -> None:
-    """Show the last entries of a data directory. Raises CliError."""
+def show_tail(ctx: CommandContext, data_dir: str, lines: int, first: int | None) -> None:
+    """Show the last entries of a data directory. Raises CommandError."""
     with open_log(data_dir) as log:
         if first is None:
             first = max(log.first_index, log.last_index - lines + 1)
         check_first(log, first)
         for view in log.read(first, log.last_index):
             index = str(view.entry.index)
-            run.output.emit_row("log.entry", _record(log, view), OFFLINE_COLUMNS, _row(log, view), index)
-        _end(run, log, log.last_index)
+            ctx.output.emit_row("log.entry", _record(log, view), OFFLINE_COLUMNS, _row(log, view), index)
+        _end(ctx, log, log.last_index)
 
 
-def show_info(run: Invocation, data_dir: str) -> None:
-    """Show where a data directory's log begins and ends. Raises CliError."""
+def show_info(ctx: CommandContext, data_dir: str) -> None:
+    """Show where a data directory's log begins and ends. Raises CommandError."""
     with open_log(data_dir) as log:
         record = {
             "node": log.node,
@@ -107,7 +107,7 @@ def show_info(run: Invocation, data_dir: str) -> None:
             None,
             *map(str, numbers),
         ]
-        run.output.emit(
+        ctx.output.emit(
             Report(
                 "log.info",
                 {"logs": [record]},
@@ -118,7 +118,7 @@ def show_info(run: Invocation, data_dir: str) -> None:
                 names=[log.node],
             )
         )
-        _end(run, log, 0)
+        _end(ctx, log, 0)
 
 
 def check_first(log: OfflineLog, first: int) -> None:
@@ -134,13 +134,13 @@ def check_first(log: OfflineLog, first: int) -> None:
         raise log.damaged()
 
 
-def _end(run: Invocation, log: OfflineLog, wanted: int) -> None:
+def _end(ctx: CommandContext, log: OfflineLog, wanted: int) -> None:
     """Tell of damage. Raises ConditionFalse where it may hide some of what was asked for."""
     if not log.damage:
         return
     if wanted > log.last_index:
         raise log.damaged()
-    run.note("damaged: " + "; ".join(log.damage))
+    ctx.note("damaged: " + "; ".join(log.damage))
 
 
 def _record(log: OfflineLog, view: LogEntryView) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.log.offline import (
     COLUMNS,
     entry_record,
@@ -19,7 +19,7 @@ from raftnode.wire.client import GetLog, LogEntryView
 
 @command("log range", connects=True)
 def range_(
-    run: Invocation,
+    ctx: CommandContext,
     lo: Annotated[int, Arg("LO", "The first index.")],
     hi: Annotated[int, Arg("HI", "The last index; beyond the commit index, it ends there.")],
     *,
@@ -44,9 +44,9 @@ def range_(
         )
     if data_dir is not None:
         refuse_node_offline(node)
-        show_range(run, data_dir, lo, hi)
+        show_range(ctx, data_dir, lo, hi)
         return
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         where = address_to_ask(cluster, node)
         entries: list[LogEntryView] = []
         while True:
@@ -54,7 +54,7 @@ def range_(
             entries.extend(result.entries)
             if not result.entries or entries[-1].entry.index >= min(hi, result.commit_index):
                 break
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "log.range",
             {
@@ -72,4 +72,4 @@ def range_(
         )
     )
     if hi > result.commit_index:
-        run.note(f"the log ends at entry {result.commit_index}: nothing after it is committed")
+        ctx.note(f"the log ends at entry {result.commit_index}: nothing after it is committed")

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from raftctl.cli.command import Opt
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.log.offline import check_first
 from raftctl.inspect.data_dir import open_log
 from raftctl.view.cluster_view import Member, View, find_one_member
 from raftctl.view.take import take_view
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import CliError, InternalError, NotFound, Unreachable, UsageError
+from raftnode.config.errors import CommandError, InternalError, NotFound, Unreachable, UsageError
 from raftnode.wire.client import GetLog, ListSnapshots, LogEntryView, LogResult
 
 SURVEY_S: Final = 1.0
@@ -35,17 +35,17 @@ class LogSource:
     """Each snapshot's last entry and when it was taken, newest first."""
     segments: tuple[tuple[str, int], ...] | None
     """The files of the log with their sizes; None of a member, which does not show them."""
-    damage: CliError | None
+    damage: CommandError | None
     """What hides a part of the log, if anything does."""
     read: Callable[[int, int], Iterator[LogEntryView]]
-    """Gives the entries from one index to another, a page in memory at a time. Raises CliError."""
+    """Gives the entries from one index to another, a page in memory at a time. Raises CommandError."""
     begins_at: Callable[[], int]
     """Asks for the first index anew: entries may have been discarded since."""
 
 
 @contextmanager
-def log_source(run: Invocation, node: str | None, data_dir: str | None) -> Iterator[LogSource]:
-    """Give the log of a data directory, else of a member; without either, of the leader. Raises CliError.
+def log_source(ctx: CommandContext, node: str | None, data_dir: str | None) -> Iterator[LogSource]:
+    """Give the log of a data directory, else of a member; without either, of the leader. Raises CommandError.
 
     --timeout is how long each page may take.
     """
@@ -59,10 +59,10 @@ def log_source(run: Invocation, node: str | None, data_dir: str | None) -> Itera
         with _offline(data_dir) as source:
             yield source
         return
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = take_view(cluster, SURVEY_S)
         member = _chosen(view, node)
-        cluster.deadline = Deadline(run.timeout)
+        cluster.deadline = Deadline(ctx.timeout)
         end = _page(cluster, member.address, NO_INDEX, NO_INDEX)
         kept = cluster.call_any(ListSnapshots(0), member.address)
         yield LogSource(
@@ -74,7 +74,7 @@ def log_source(run: Invocation, node: str | None, data_dir: str | None) -> Itera
             snapshots=tuple((s.index, s.created_at) for s in kept.snapshots),
             segments=None,
             damage=None,
-            read=lambda first, last: _pages(run, cluster, member.address, first, last),
+            read=lambda first, last: _pages(ctx, cluster, member.address, first, last),
             begins_at=lambda: _page(cluster, member.address, NO_INDEX, NO_INDEX).first_log_index,
         )
 
@@ -130,9 +130,9 @@ def _chosen(view: View, node: str | None) -> Member:
     return (leading or answering)[0]
 
 
-def _pages(run: Invocation, cluster: Cluster, address: str, first: int, last: int) -> Iterator[LogEntryView]:
+def _pages(ctx: CommandContext, cluster: Cluster, address: str, first: int, last: int) -> Iterator[LogEntryView]:
     while first <= last:
-        cluster.deadline = Deadline(run.timeout)
+        cluster.deadline = Deadline(ctx.timeout)
         entries = _page(cluster, address, first, last).entries
         if not entries or entries[0].entry.index != first:
             raise InternalError(

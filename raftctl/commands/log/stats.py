@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.log.source import LogSource, discarded, log_source
 from raftctl.inspect.data_dir import DATA_DIR
 from raftctl.inspect.log_statistics import Rate, Statistics, Tally, rates
@@ -18,7 +18,7 @@ ROUNDS = 3
 
 @command("log stats", connects=True, timeout=30.0)
 def stats(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     node: Annotated[
         str | None, Opt("--node", "Of this member; without it, of the leader, or whoever answers.", "MEMBER")
@@ -38,8 +38,8 @@ def stats(
     """
     if limit < 0:
         raise UsageError(f"--limit cannot be {limit}", "it is 0 or more", "leave it out for 5")
-    with log_source(run, node, data_dir) as source:
-        found = _count(run, source, limit)
+    with log_source(ctx, node, data_dir) as source:
+        found = _count(ctx, source, limit)
     speeds = rates(source.snapshots)
     segments = source.segments
     record = {
@@ -65,7 +65,7 @@ def stats(
         ],
         "segments": None if segments is None else [{"file": f, "size_bytes": s} for f, s in segments],
     }
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "log.stats",
             record,
@@ -79,9 +79,9 @@ def stats(
         raise source.damage
 
 
-def _count(run: Invocation, source: LogSource, limit: int) -> Statistics:
+def _count(ctx: CommandContext, source: LogSource, limit: int) -> Statistics:
     """Read the whole log. It begins anew where entries were discarded before they were read."""
-    report = run.progress()
+    report = ctx.progress()
     first = source.first_index
     for attempt in range(1, ROUNDS + 1):
         found = Statistics(limit)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cli.options import FOLLOW
 from raftctl.cluster import Cluster
 from raftctl.commands.log.offline import (
@@ -25,7 +25,7 @@ LONG_POLL_S: Final = 10.0
 
 @command("log tail", connects=True)
 def tail(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     follow: Annotated[bool, FOLLOW] = False,
     lines: Annotated[int, Opt("-n/--lines", "Begin with the last N entries.", "N")] = 10,
@@ -49,20 +49,20 @@ def tail(
                 "files do not tell when they change",
                 "follow a node: raftctl log tail -f",
             )
-        show_tail(run, data_dir, lines, from_)
+        show_tail(ctx, data_dir, lines, from_)
         return
-    with run.cluster() as cluster:
-        cluster.end_with(run.output.pipe)
+    with ctx.cluster() as cluster:
+        cluster.end_with(ctx.output.pipe)
         where = address_to_ask(cluster, node)
         if from_ is None:
             view = take_view(cluster)
             from_ = max(1, view.commit_index - lines + 1)
-        for record in _follow(cluster, where, from_, run.timeout, follow=follow):
+        for record in _follow(cluster, where, from_, ctx.timeout, follow=follow):
             if isinstance(record, LogEntryView):
                 index = str(record.entry.index)
-                run.output.emit_row("log.entry", entry_record(record), COLUMNS, entry_row(record), index)
+                ctx.output.emit_row("log.entry", entry_record(record), COLUMNS, entry_row(record), index)
             else:
-                run.output.emit_record("gap", record, f"-- entries {record['from']} to {record['to']} are gone --")
+                ctx.output.emit_record("gap", record, f"-- entries {record['from']} to {record['to']} are gone --")
 
 
 def _follow(

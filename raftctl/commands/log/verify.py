@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.inspect.data_dir import members_record, storage_told
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text, format_bytes
@@ -12,7 +12,7 @@ from raftnode.config.errors import ConditionFalse
 
 @command("log verify")
 def verify(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     data_dir: Annotated[str, Opt("--data-dir", "The data directory; a node may be running on it.", "DIR")],
 ) -> None:
@@ -69,7 +69,7 @@ def verify(
             "unfinished": found.unfinished,
             "damage": to_builtins(found.damage),
         }
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "log.verify",
             record,

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.member.catch_up import await_catch_up, check_stranger, existing, is_kind, progress_text
 from raftctl.commands.member.membership import (
@@ -23,7 +23,7 @@ from raftnode.wire.client import MemberAction, MemberOperation
 
 @command("member add", connects=True, timeout=60.0)
 def add(
-    run: Invocation,
+    ctx: CommandContext,
     name: Annotated[str, Arg("NAME", "The new member's name.")],
     *,
     address: Annotated[str, Opt("--address", "Where the new member listens.", "HOST:PORT")],
@@ -55,7 +55,7 @@ def add(
     split_address(address)
     first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER
     operation = MemberOperation(first, name=name, address=address)
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
         present = existing(view, name, address)
         if observer and present is not None and present.kind != "observer":
@@ -67,20 +67,20 @@ def add(
         if present is None:
             check_stranger(view, address)
         if dry_run:
-            _evaluate(run, cluster, view, name, operation, present)
+            _evaluate(ctx, cluster, view, name, operation, present)
             return
         changed = False
         if present is None:
             changed = change_until(cluster, view, [operation], lambda view: existing(view, name, address) is not None)
         if learner or observer or not wait or (present is not None and present.kind == "voter"):
-            view = _seen(run, cluster, name, address) if wait else view_with_leader(cluster)
+            view = _seen(ctx, cluster, name, address) if wait else view_with_leader(cluster)
         else:
-            view = _promote(run, cluster, name, address, added=changed)
+            view = _promote(ctx, cluster, name, address, added=changed)
             changed = True
     member = existing(view, name, address)
     kind = member.kind if member is not None else "observer" if observer else "learner"
     emit_change(
-        run,
+        ctx,
         "member.add",
         name,
         changed=changed,
@@ -92,24 +92,24 @@ def add(
 
 
 def _evaluate(
-    run: Invocation, cluster: Cluster, view: View, name: str, operation: MemberOperation, present: Member | None
+    ctx: CommandContext, cluster: Cluster, view: View, name: str, operation: MemberOperation, present: Member | None
 ) -> None:
     if present is None:
         result = propose(cluster, [operation], dry_run=True)
-        emit_evaluation(run, "member.add", name, result)
+        emit_evaluation(ctx, "member.add", name, result)
         if operation.action is MemberAction.ADD_LEARNER:
-            run.note("the promotion that follows gives it a vote: the quorum is then counted over one voter more")
+            ctx.note("the promotion that follows gives it a vote: the quorum is then counted over one voter more")
         return
     if present.kind == "learner" and operation.action is MemberAction.ADD_LEARNER:
         # Behind, it would be refused now; the command itself waits until it has caught up, and so asks later.
         promotion = MemberOperation(MemberAction.PROMOTE, node_id=present.id)
         result = propose(cluster, [promotion], dry_run=True, force=not present.promotable)
-        emit_evaluation(run, "member.add", name, result)
+        emit_evaluation(ctx, "member.add", name, result)
         if not present.promotable:
-            run.note(f"{name} is a learner and is promoted when it has caught up: {progress_text(view, present)}")
+            ctx.note(f"{name} is a learner and is promoted when it has caught up: {progress_text(view, present)}")
         return
     emit_change(
-        run,
+        ctx,
         "member.add",
         name,
         changed=False,
@@ -119,24 +119,24 @@ def _evaluate(
     )
 
 
-def _seen(run: Invocation, cluster: Cluster, name: str, address: str) -> View:
+def _seen(ctx: CommandContext, cluster: Cluster, name: str, address: str) -> View:
     return wait_everywhere(
-        run,
+        ctx,
         cluster,
         as_seen_by_each(lambda view: existing(view, name, address) is not None),
         f"the addition of {name}",
     )
 
 
-def _promote(run: Invocation, cluster: Cluster, name: str, address: str, *, added: bool) -> View:
+def _promote(ctx: CommandContext, cluster: Cluster, name: str, address: str, *, added: bool) -> View:
     """Wait until the learner has caught up, promote it, and wait until every member knows it as a voter.
 
     `added`: this command made it a member, so that raftnode join has not run yet.
     """
     again = f"raftctl member add {name} --address {address}"
-    view, member = await_catch_up(run, cluster, name, address, again, added=added)
+    view, member = await_catch_up(ctx, cluster, name, address, again, added=added)
     promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
     change_until(cluster, view, [promotion], lambda v: is_kind(v, member.id, "voter"))
     return wait_everywhere(
-        run, cluster, as_seen_by_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
+        ctx, cluster, as_seen_by_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
     )

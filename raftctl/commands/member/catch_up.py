@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.take import POLL_S, as_leader_sees
@@ -56,13 +56,13 @@ def check_stranger(view: View, address: str) -> None:
 
 
 def await_catch_up(
-    run: Invocation, cluster: Cluster, name: str, address: str, again: str, *, added: bool
+    ctx: CommandContext, cluster: Cluster, name: str, address: str, again: str, *, added: bool
 ) -> tuple[View, Member]:
     """Return the member when it has caught up, or is a voter, as the leader shows it.
 
     Raises OutcomeUnknown, which names `again`.
     """
-    report = run.progress()
+    report = ctx.progress()
     hinted = False
     while True:
         view = as_leader_sees(cluster)
@@ -77,12 +77,12 @@ def await_catch_up(
             return view, member
         if not member.up and not hinted:
             hinted = True
-            run.note(start_hint(view, name, address, added=added))
+            ctx.note(start_hint(view, name, address, added=added))
         waiting = progress_text(view, member)
         report(f"catching up: {waiting}")
         if not cluster.deadline.pause(POLL_S):
             raise OutcomeUnknown(
-                f"{name} is a learner and had not caught up within {run.timeout:g} s",
+                f"{name} is a learner and had not caught up within {ctx.timeout:g} s",
                 waiting,
                 f"follow it: raftctl status --watch; repeat the command to go on: {again}",
                 code="E_TIMEOUT",

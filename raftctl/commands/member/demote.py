@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.member.membership import (
     DRY_RUN,
     FORCE,
@@ -15,7 +15,7 @@ from raftnode.wire.client import MemberAction
 
 @command("member demote", connects=True, timeout=30.0)
 def demote(
-    run: Invocation,
+    ctx: CommandContext,
     member: Annotated[str, MEMBER],
     *,
     dry_run: Annotated[bool, DRY_RUN] = False,
@@ -26,4 +26,4 @@ def demote(
 
     Example: raftctl member demote n3 --dry-run
     """
-    turn(run, member, MemberAction.DEMOTE, "learner", dry_run=dry_run, force=force, wait=wait)
+    turn(ctx, member, MemberAction.DEMOTE, "learner", dry_run=dry_run, force=force, wait=wait)

@@ -1,21 +1,21 @@
 """raftctl member list."""
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
 from raftctl.view.take import take_view
 
 
 @command("member list", connects=True, timeout=2.0)
-def list_members(run: Invocation) -> None:
+def list_members(ctx: CommandContext) -> None:
     """List the members: name, id, kind and address.
 
     Example: raftctl member list -o json
     """
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = take_view(cluster)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "member.list",
             {

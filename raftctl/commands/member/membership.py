@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from raftctl.cli.command import Opt
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import View
 from raftctl.view.take import POLL_S, ROUND_S, view_of, view_with_leader
-from raftnode.config.errors import CliError, NoLeader, OutcomeUnknown, Unreachable
+from raftnode.config.errors import CommandError, NoLeader, OutcomeUnknown, Unreachable
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
@@ -20,7 +20,7 @@ FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never th
 def propose(
     cluster: Cluster, operations: Sequence[MemberOperation], *, dry_run: bool = False, force: bool = False
 ) -> MembersChanged:
-    """Put a change to the leader. Raises CliError; OutcomeUnknown where the answer was lost."""
+    """Put a change to the leader. Raises CommandError; OutcomeUnknown where the answer was lost."""
     return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force))
 
 
@@ -54,11 +54,11 @@ def change_until(
             raise lost
 
 
-def wait_everywhere(run: Invocation, cluster: Cluster, holds: Callable[[NodeStatus], bool], what: str) -> View:
+def wait_everywhere(ctx: CommandContext, cluster: Cluster, holds: Callable[[NodeStatus], bool], what: str) -> View:
     """Return the view when `holds` of every member that answers. Raises OutcomeUnknown in the end."""
-    report = run.progress()
+    report = ctx.progress()
     waiting = ""
-    last: CliError | None = None
+    last: CommandError | None = None
     while True:
         try:
             statuses, asked = cluster.statuses(ROUND_S)
@@ -75,16 +75,16 @@ def wait_everywhere(run: Invocation, cluster: Cluster, holds: Callable[[NodeStat
         report(f"still waiting: {what}: {waiting}")
         if not cluster.deadline.pause(POLL_S):
             raise OutcomeUnknown(
-                f"{what} was not seen on every member within {run.timeout:g} s",
+                f"{what} was not seen on every member within {ctx.timeout:g} s",
                 waiting,
                 "it may still come true: raftctl member list",
                 code="E_TIMEOUT",
             ) from last
 
 
-def emit_change(run: Invocation, schema: str, member: str, *, changed: bool, text: str, **more: Any) -> None:
+def emit_change(ctx: CommandContext, schema: str, member: str, *, changed: bool, text: str, **more: Any) -> None:
     """Print what a change did."""
-    run.output.emit(
+    ctx.output.emit(
         Report(
             schema,
             {"member": member, "changed": changed, **more},
@@ -94,7 +94,7 @@ def emit_change(run: Invocation, schema: str, member: str, *, changed: bool, tex
     )
 
 
-def emit_evaluation(run: Invocation, schema: str, member: str, result: MembersChanged) -> None:
+def emit_evaluation(ctx: CommandContext, schema: str, member: str, result: MembersChanged) -> None:
     """Print what a change would do, as the leader evaluated it."""
     data = {
         "member": member,
@@ -111,4 +111,4 @@ def emit_evaluation(run: Invocation, schema: str, member: str, result: MembersCh
         f"  quorum     {result.quorum_before} -> {result.quorum_after}\n"
         f"  tolerates  {result.tolerates_before} -> {result.tolerates_after} more failures"
     )
-    run.output.emit(Report(schema, data, text, names=[member]))
+    ctx.output.emit(Report(schema, data, text, names=[member]))

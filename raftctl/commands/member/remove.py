@@ -4,7 +4,7 @@ import sys
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cli.options import YES, confirm
 from raftctl.commands.member.membership import (
     DRY_RUN,
@@ -26,7 +26,7 @@ from raftnode.wire.client import MemberAction, MemberOperation, MembersChanged
 
 @command("member remove", connects=True, timeout=30.0)
 def remove(
-    run: Invocation,
+    ctx: CommandContext,
     member: Annotated[str, MEMBER],
     *,
     yes: Annotated[bool, YES] = False,
@@ -48,11 +48,11 @@ def remove(
             "standard input is not a terminal",
             f"raftctl member remove {member} --yes",
         )
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
         if if_exists and not find_member(view.members, member):
             emit_change(
-                run,
+                ctx,
                 "member.remove",
                 member,
                 changed=False,
@@ -63,7 +63,7 @@ def remove(
         found = find_one_member(view, member)
         operation = MemberOperation(MemberAction.REMOVE, node_id=found.id)
         if dry_run:
-            emit_evaluation(run, "member.remove", found.name, propose(cluster, [operation], dry_run=True, force=force))
+            emit_evaluation(ctx, "member.remove", found.name, propose(cluster, [operation], dry_run=True, force=force))
             return
         if not yes:
             effect = propose(cluster, [operation], dry_run=True, force=force)
@@ -71,7 +71,7 @@ def remove(
                 f"remove {found.name} (id {found.id}, {found.role}) from cluster {view.name}: "
                 f"{effect_text(effect, leads=found.role == 'leader')}?"
             )
-            cluster.deadline = Deadline(run.timeout)
+            cluster.deadline = Deadline(ctx.timeout)
 
         def gone(now: View) -> bool:
             return not now.joint and all(m.id != found.id for m in now.members)
@@ -82,8 +82,8 @@ def remove(
             # Someone else removed it between our look and our proposal.
             changed = False
         if wait:
-            wait_everywhere(run, cluster, as_seen_by_each(gone), f"the removal of {found.name}")
-    emit_change(run, "member.remove", found.name, changed=changed, text=f"{found.name} is not a member", id=found.id)
+            wait_everywhere(ctx, cluster, as_seen_by_each(gone), f"the removal of {found.name}")
+    emit_change(ctx, "member.remove", found.name, changed=changed, text=f"{found.name} is not a member", id=found.id)
 
 
 def effect_text(effect: MembersChanged, *, leads: bool) -> str:

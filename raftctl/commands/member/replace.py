@@ -4,7 +4,7 @@ import sys
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cli.options import YES, confirm
 from raftctl.cluster import Cluster
 from raftctl.commands.member.catch_up import await_catch_up, check_stranger, existing, progress_text, start_hint
@@ -26,7 +26,7 @@ from raftnode.wire.client import MemberAction, MemberOperation
 
 @command("member replace", connects=True, timeout=60.0)
 def replace(
-    run: Invocation,
+    ctx: CommandContext,
     old: Annotated[str, Arg("OLD", "The voter to replace: its name, id or address.")],
     new: Annotated[str, Arg("NEW", "The new member's name.")],
     *,
@@ -62,31 +62,31 @@ def replace(
             "standard input is not a terminal",
             again,
         )
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
         present = existing(view, new, address)
         leaver = _leaver(view, old, present)
         if dry_run:
-            _evaluate(run, cluster, new, address, present, leaver)
+            _evaluate(ctx, cluster, new, address, present, leaver)
             return
         if not yes and leaver is not None:
             confirm(
                 f"replace {leaver.name} (id {leaver.id}, {leaver.role}) of cluster {view.name} by {new}: "
                 f"{view.voters} voters, {view.voters_up} up?"
             )
-            cluster.deadline = Deadline(run.timeout)
+            cluster.deadline = Deadline(ctx.timeout)
         added = False
         if present is None:
             check_stranger(view, address)
             addition = MemberOperation(MemberAction.ADD_LEARNER, name=new, address=address)
             added = change_until(cluster, view, [addition], lambda v: existing(v, new, address) is not None)
         if wait:
-            now, member = await_catch_up(run, cluster, new, address, again, added=added)
+            now, member = await_catch_up(ctx, cluster, new, address, again, added=added)
         else:
             now = view_with_leader(cluster)
             member = _joiner(now, new, address)
             if member.kind != "voter" and not member.promotable:
-                _emit_begun(run, now, member, leaver, again, added=added)
+                _emit_begun(ctx, now, member, leaver, again, added=added)
                 return
 
         def holds(now: View) -> bool:
@@ -94,10 +94,10 @@ def replace(
 
         changed = change_until(cluster, now, _exchange(member, leaver), holds) or added
         if wait:
-            wait_everywhere(run, cluster, as_seen_by_each(holds), f"the exchange of {old} for {new}")
+            wait_everywhere(ctx, cluster, as_seen_by_each(holds), f"the exchange of {old} for {new}")
     text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
     emit_change(
-        run,
+        ctx,
         "member.replace",
         new,
         changed=changed,
@@ -120,13 +120,15 @@ def _joiner(view: View, new: str, address: str) -> Member:
     return member
 
 
-def _emit_begun(run: Invocation, view: View, member: Member, leaver: Member | None, again: str, *, added: bool) -> None:
+def _emit_begun(
+    ctx: CommandContext, view: View, member: Member, leaver: Member | None, again: str, *, added: bool
+) -> None:
     """Say how far it is, and how to follow it and go on."""
     stays = f"; {leaver.name} stays a voter until it has caught up" if leaver is not None else ""
     if not member.up:
-        run.note(start_hint(view, member.name, member.address, added=added))
+        ctx.note(start_hint(view, member.name, member.address, added=added))
     emit_change(
-        run,
+        ctx,
         "member.replace",
         member.name,
         changed=added,
@@ -137,7 +139,7 @@ def _emit_begun(run: Invocation, view: View, member: Member, leaver: Member | No
         done=False,
         next=again,
     )
-    run.note(f"follow it: raftctl status --watch; go on when its lag is small: {again}")
+    ctx.note(f"follow it: raftctl status --watch; go on when its lag is small: {again}")
 
 
 def _named(leaver: Member | None) -> dict[str, Any] | None:
@@ -183,7 +185,7 @@ def _done(view: View, joiner: int, leaver: Member | None) -> bool:
 
 
 def _evaluate(
-    run: Invocation, cluster: Cluster, new: str, address: str, present: Member | None, leaver: Member | None
+    ctx: CommandContext, cluster: Cluster, new: str, address: str, present: Member | None, leaver: Member | None
 ) -> None:
     """Let the leader evaluate the exchange as if the new member had caught up."""
     if present is not None:
@@ -194,4 +196,4 @@ def _evaluate(
             MemberOperation(MemberAction.ADD_VOTER, name=new, address=address),
             MemberOperation(MemberAction.REMOVE, node_id=leaver.id),
         ]
-    emit_evaluation(run, "member.replace", new, propose(cluster, operations, dry_run=True))
+    emit_evaluation(ctx, "member.replace", new, propose(cluster, operations, dry_run=True))

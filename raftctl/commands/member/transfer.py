@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Arg, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.member.membership import DRY_RUN, WAIT, emit_change, wait_everywhere
 from raftctl.view.cluster_view import find_one_member
 from raftctl.view.take import POLL_S, view_with_leader
@@ -13,7 +13,7 @@ from raftnode.wire.client import TransferLeadership
 
 @command("member transfer", connects=True, timeout=30.0)
 def transfer(
-    run: Invocation,
+    ctx: CommandContext,
     member: Annotated[str | None, Arg("MEMBER", "Who is to lead; without it, the most up-to-date voter.")] = None,
     *,
     dry_run: Annotated[bool, DRY_RUN] = False,
@@ -23,7 +23,7 @@ def transfer(
 
     Example: raftctl member transfer n2
     """
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
         assert view.leader is not None, "view_with_leader returns a view with a leader"
         before = view.leader
@@ -36,7 +36,7 @@ def transfer(
             )
         if target is not None and target.id == before.node_id:
             emit_change(
-                run,
+                ctx,
                 "member.transfer",
                 target.name,
                 changed=False,
@@ -62,7 +62,7 @@ def transfer(
         name = next((m.name for m in view.members if m.id == leader_id), str(leader_id))
         if dry_run:
             emit_change(
-                run,
+                ctx,
                 "member.transfer",
                 name,
                 changed=False,
@@ -75,10 +75,10 @@ def transfer(
             return
         if wait:
             wait_everywhere(
-                run, cluster, lambda s: s.term > term or s.leader_id == leader_id, f"the leadership of {name}"
+                ctx, cluster, lambda s: s.term > term or s.leader_id == leader_id, f"the leadership of {name}"
             )
     emit_change(
-        run,
+        ctx,
         "member.transfer",
         name,
         changed=changed,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from raftctl.cli.command import Arg
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.member.catch_up import is_kind
 from raftctl.commands.member.membership import change_until, emit_change, emit_evaluation, propose, wait_everywhere
 from raftctl.view.cluster_view import View, find_one_member
@@ -15,10 +15,10 @@ MEMBER: Final = Arg("MEMBER", "The member's name, id or address.")
 
 
 def turn(
-    run: Invocation, which: str, action: MemberAction, kind: str, *, dry_run: bool, force: bool, wait: bool
+    ctx: CommandContext, which: str, action: MemberAction, kind: str, *, dry_run: bool, force: bool, wait: bool
 ) -> None:
     schema = f"member.{action.value}"
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         now = view_with_leader(cluster)
         found = find_one_member(now, which)
         if found.kind == "observer":
@@ -31,7 +31,7 @@ def turn(
         if dry_run:
             if found.kind == kind:
                 emit_change(
-                    run,
+                    ctx,
                     schema,
                     found.name,
                     changed=False,
@@ -40,7 +40,7 @@ def turn(
                     would_change=False,
                 )
                 return
-            emit_evaluation(run, schema, found.name, propose(cluster, [operation], dry_run=True, force=force))
+            emit_evaluation(ctx, schema, found.name, propose(cluster, [operation], dry_run=True, force=force))
             return
 
         def holds(view: View) -> bool:
@@ -48,5 +48,5 @@ def turn(
 
         changed = change_until(cluster, now, [operation], holds, force=force)
         if wait:
-            wait_everywhere(run, cluster, as_seen_by_each(holds), f"{found.name} as a {kind}")
-    emit_change(run, schema, found.name, changed=changed, text=f"{found.name} is a {kind}", id=found.id, kind=kind)
+            wait_everywhere(ctx, cluster, as_seen_by_each(holds), f"{found.name} as a {kind}")
+    emit_change(ctx, schema, found.name, changed=changed, text=f"{found.name} is a {kind}", id=found.id, kind=kind)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from raftctl.cli.command import Arg
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.inspect.data_dir import damaged, storage_told
 from raftctl.inspect.snapshot_contents import Contents, read_contents
 from raftctl.output.progress import Progress
@@ -17,7 +17,7 @@ FILE: Final = Arg("FILE", "A file that snapshot save wrote, or one of a data dir
 
 @contextmanager
 def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterator[bytes]]]:
-    """Give a snapshot's head (a StoredSnapshot) and its checked chunks. Raises CliError."""
+    """Give a snapshot's head (a StoredSnapshot) and its checked chunks. Raises CommandError."""
     if (file is None) == (data_dir is None):
         raise UsageError(
             "give FILE or --data-dir",
@@ -41,8 +41,8 @@ def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterat
         yield stored, read_chunks(stored, fs)
 
 
-def read(run: Invocation, stored: Any, chunks: Iterator[bytes], depth: int, separator: str) -> Contents:
-    with Progress("reading", stored.size_bytes, quiet=run.output.structured) as progress:
+def read(ctx: CommandContext, stored: Any, chunks: Iterator[bytes], depth: int, separator: str) -> Contents:
+    with Progress("reading", stored.size_bytes, quiet=ctx.output.structured) as progress:
         try:
             return read_contents(chunks, depth, separator.encode(), progress.at)
         except FrameError as error:

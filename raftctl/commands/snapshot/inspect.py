@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.files import FILE, head_record, opened, read
 from raftctl.inspect.data_dir import DATA_DIR, members_record
 from raftctl.inspect.snapshot_contents import Weight
@@ -14,7 +14,7 @@ from raftnode.config.errors import UsageError
 
 @command("snapshot inspect")
 def inspect(
-    run: Invocation,
+    ctx: CommandContext,
     file: Annotated[str | None, FILE] = None,
     *,
     data_dir: Annotated[str | None, DATA_DIR] = None,
@@ -36,7 +36,7 @@ def inspect(
             "leave them out for 1, 50 and '/'",
         )
     with opened(file, data_dir) as (stored, chunks):
-        contents = read(run, stored, chunks, depth, separator)
+        contents = read(ctx, stored, chunks, depth, separator)
         heaviest = sorted(contents.prefixes.items(), key=lambda item: (-item[1].total_bytes, item[0]))
         others = Weight()
         for _, weight in heaviest[limit:]:
@@ -57,7 +57,7 @@ def inspect(
     rows = [[escape_bytes(p) or "(no prefix)", *_weight_row(w)] for p, w in heaviest[:limit]]
     if heaviest[limit:]:
         rows.append([f"({len(heaviest[limit:])} others)", *_weight_row(others)])
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.inspect",
             record,

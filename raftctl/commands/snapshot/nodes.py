@@ -48,7 +48,7 @@ def answering(view: View) -> str:
 
 
 def ask(cluster: Cluster, chosen: list[Member], request: Request[T]) -> dict[str, T]:
-    """Ask these members and return every answer. Raises CliError for one that fails or does not answer."""
+    """Ask these members and return every answer. Raises CommandError for one that fails or does not answer."""
     found = cluster.ask([m.address for m in chosen], request, cluster.deadline)
     if found.failures and not found.answers and not found.failed:
         raise command_error(NoNodeAnswers(found.failures))

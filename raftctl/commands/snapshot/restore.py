@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.files import head_record, opened
 from raftctl.inspect.data_dir import storage_told
 from raftctl.local.cluster_files import load_cluster_file
@@ -19,7 +19,7 @@ from raftnode.config.errors import InternalError, Refused, UsageError
 
 @command("snapshot restore")
 def restore(
-    run: Invocation,
+    ctx: CommandContext,
     file: Annotated[str, Arg("FILE", "A file that snapshot save wrote.")],
     *,
     cluster_file: Annotated[str, Opt("-f/--cluster-file", "The new cluster's file, with an id of its own.", "FILE")],
@@ -54,7 +54,7 @@ def restore(
     (node,) = cluster.pick([name])
     path = os.path.normpath(data_dir or node.data_path)
     with opened(file, None) as (stored, chunks):
-        _check_cluster(run, cluster, stored.cluster_id)
+        _check_cluster(ctx, cluster, stored.cluster_id)
         if os.path.lexists(path):
             raise Refused(
                 f"{path} exists already",
@@ -67,7 +67,7 @@ def restore(
             for _ in chunks:
                 pass
         else:
-            _restore(run, stored, cluster, node, path, skip_indexes)
+            _restore(ctx, stored, cluster, node, path, skip_indexes)
             _leave_settings(path)
         record = {
             "changed": not dry_run,
@@ -81,7 +81,7 @@ def restore(
             "snapshot": head_record(stored),
         }
     what = "would restore" if dry_run else "restored"
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.restore",
             record,
@@ -92,13 +92,13 @@ def restore(
         )
     )
     if not dry_run:
-        run.note(
+        ctx.note(
             "when every node is restored from the same file, start them: raftctl cluster up -f "
             f"{cluster_file}, or on each machine: raftnode run --data-dir {path}"
         )
 
 
-def _check_cluster(run: Invocation, cluster: ClusterFile, old: str) -> None:
+def _check_cluster(ctx: CommandContext, cluster: ClusterFile, old: str) -> None:
     if not cluster.given_id:
         raise UsageError(
             f"{cluster.path}: cluster.id is missing",
@@ -113,16 +113,16 @@ def _check_cluster(run: Invocation, cluster: ClusterFile, old: str) -> None:
             code="E_SAME_CLUSTER",
         )
     if not old:
-        run.note("the snapshot does not say which cluster it is of: see that the new id is not the old one")
+        ctx.note("the snapshot does not say which cluster it is of: see that the new id is not the old one")
 
 
 def _restore(
-    run: Invocation, stored: Any, cluster: ClusterFile, node: ClusterNode, path: str, skip_indexes: int
+    ctx: CommandContext, stored: Any, cluster: ClusterFile, node: ClusterNode, path: str, skip_indexes: int
 ) -> None:
     from raftnode.storage.restore import restore_data_dir
     from raftnode.wire.peer import encode_member_context
 
-    with Progress("restoring", stored.size_bytes, quiet=run.output.structured) as progress, storage_told():
+    with Progress("restoring", stored.size_bytes, quiet=ctx.output.structured) as progress, storage_told():
         restore_data_dir(
             path,
             stored,

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Annotated, Final
 
 from raftctl.cli.command import Arg, Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.snapshot.nodes import answering
 from raftctl.inspect.data_dir import storage_told
@@ -33,7 +33,7 @@ PIECE_BYTES: Final = 512 * 1024
 
 @command("snapshot save", connects=True, timeout=60.0)
 def save(
-    run: Invocation,
+    ctx: CommandContext,
     file: Annotated[str, Arg("FILE", "The file to write.")],
     *,
     from_: Annotated[
@@ -67,18 +67,18 @@ def save(
             "give a name in one that can",
             code="E_FILE",
         )
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         name, address = _source(take_view(cluster, 1.0), from_, file)
         if dry_run:
-            _would_save(run, cluster, name, address, file, existing=existing)
+            _would_save(ctx, cluster, name, address, file, existing=existing)
             return
         index = term = 0
         if not existing:
-            cluster.deadline = Deadline(run.timeout)
+            cluster.deadline = Deadline(ctx.timeout)
             taken = cluster.call_any(TriggerSnapshot(0), address)
             index, term = taken.snapshot.index, taken.snapshot.term
-        snapshot, sha256 = _copy(run, cluster, address, ReadSnapshot(0, index, term, 0, PIECE_BYTES), file)
-    run.output.emit(
+        snapshot, sha256 = _copy(ctx, cluster, address, ReadSnapshot(0, index, term, 0, PIECE_BYTES), file)
+    ctx.output.emit(
         Report(
             "snapshot.save",
             {
@@ -98,7 +98,7 @@ def save(
     )
 
 
-def _would_save(run: Invocation, cluster: Cluster, name: str, address: str, file: str, *, existing: bool) -> None:
+def _would_save(ctx: CommandContext, cluster: Cluster, name: str, address: str, file: str, *, existing: bool) -> None:
     """Say what the member would give. Raises NotFound where it has no snapshot and must not take one."""
     kept = cluster.call_any(ListSnapshots(0), address)
     if existing and not kept.snapshots:
@@ -109,7 +109,7 @@ def _would_save(run: Invocation, cluster: Cluster, name: str, address: str, file
         )
     index = kept.snapshots[0].index if existing else None
     what = f"its snapshot of entry {index}" if existing else "a new snapshot"
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.save",
             {"changed": False, "dry_run": True, "would_change": True, "file": file, "node": name, "index": index},
@@ -133,16 +133,16 @@ def _source(view: View, which: str | None, file: str) -> tuple[str, str]:
 
 
 def _copy(
-    run: Invocation, cluster: Cluster, address: str, request: ReadSnapshot, file: str
+    ctx: CommandContext, cluster: Cluster, address: str, request: ReadSnapshot, file: str
 ) -> tuple[SnapshotInfo, str]:
     """Write FILE.part, check it as a snapshot, and give it its name. Leaves nothing behind when it fails."""
     part = f"{file}.part"
     digest = hashlib.sha256()
     try:
         with open(part, "wb") as out:
-            pieces = _pieces(run, cluster, address, request)
+            pieces = _pieces(ctx, cluster, address, request)
             first = next(pieces)
-            with Progress("saving", first.snapshot.size_bytes, quiet=run.output.structured) as progress:
+            with Progress("saving", first.snapshot.size_bytes, quiet=ctx.output.structured) as progress:
                 for piece in chain([first], pieces):
                     out.write(piece.data)
                     digest.update(piece.data)
@@ -166,14 +166,14 @@ def _copy(
     return first.snapshot, digest.hexdigest()
 
 
-def _pieces(run: Invocation, cluster: Cluster, address: str, request: ReadSnapshot) -> Iterator[SnapshotPiece]:
+def _pieces(ctx: CommandContext, cluster: Cluster, address: str, request: ReadSnapshot) -> Iterator[SnapshotPiece]:
     """Give a snapshot file's pieces in order, over as many connections as that takes."""
     snapshot: SnapshotInfo | None = None
     offset = 0
     while snapshot is None or offset < snapshot.size_bytes:
         if snapshot is not None:
             request = ReadSnapshot(0, snapshot.index, snapshot.term, offset, PIECE_BYTES)
-        piece = _ask(run, cluster, address, request)
+        piece = _ask(ctx, cluster, address, request)
         snapshot = snapshot or piece.snapshot
         if piece.snapshot != snapshot:
             raise Conflict(
@@ -189,9 +189,9 @@ def _pieces(run: Invocation, cluster: Cluster, address: str, request: ReadSnapsh
         yield piece
 
 
-def _ask(run: Invocation, cluster: Cluster, address: str, request: ReadSnapshot) -> SnapshotPiece:
+def _ask(ctx: CommandContext, cluster: Cluster, address: str, request: ReadSnapshot) -> SnapshotPiece:
     """Ask until the piece is there, for as long as the command may go without progress."""
-    patience = Deadline(run.timeout)
+    patience = Deadline(ctx.timeout)
     while True:
         cluster.deadline = Deadline(max(patience.remaining(), 0.001))
         try:
@@ -204,7 +204,7 @@ def _ask(run: Invocation, cluster: Cluster, address: str, request: ReadSnapshot)
 
 
 def _check(part: str, expected: SnapshotInfo) -> None:
-    """Read the copy as a restore would. Raises CliError."""
+    """Read the copy as a restore would. Raises CommandError."""
     with storage_told():
         from raftnode.storage.filesystem import RealFilesystem
         from raftnode.storage.snapshots import read_chunks, read_head

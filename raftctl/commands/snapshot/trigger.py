@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.nodes import COLUMNS, ask, choose, row, snapshot_record
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text
@@ -17,7 +17,7 @@ from raftnode.wire.client import (
 
 @command("snapshot trigger", connects=True, timeout=60.0)
 def trigger(
-    run: Invocation,
+    ctx: CommandContext,
     *,
     node: Annotated[
         tuple[str, ...],
@@ -30,16 +30,16 @@ def trigger(
 
     Example: raftctl snapshot trigger --node n2
     """
-    with run.cluster() as cluster:
+    with ctx.cluster() as cluster:
         view = take_view(cluster, 1.0)
         chosen = choose(view, node, all_=all_)
         if dry_run:
-            _would_trigger(run, chosen)
+            _would_trigger(ctx, chosen)
             return
         found = ask(cluster, chosen, TriggerSnapshot(0))
     taken = [(m, found[m.address]) for m in chosen]
     changed = any(a.changed for _, a in taken)
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.trigger",
             {
@@ -54,7 +54,7 @@ def trigger(
     )
 
 
-def _would_trigger(run: Invocation, chosen: list[Member]) -> None:
+def _would_trigger(ctx: CommandContext, chosen: list[Member]) -> None:
     """Say which members have applied something since their newest snapshot. Raises Unreachable."""
     found = []
     for member in chosen:
@@ -65,7 +65,7 @@ def _would_trigger(run: Invocation, chosen: list[Member]) -> None:
             )
         found.append((member.name, status.applied_index, status.applied_index > status.snapshot_index))
     names = [name for name, _, changes in found if changes]
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.trigger",
             {

@@ -3,22 +3,22 @@
 from typing import Annotated
 
 from raftctl.cli.command import command
-from raftctl.cli.context import Invocation
+from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.files import FILE, head_record, opened, read
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
 
 
 @command("snapshot verify")
-def verify(run: Invocation, file: Annotated[str, FILE]) -> None:
+def verify(ctx: CommandContext, file: Annotated[str, FILE]) -> None:
     """Read all of a snapshot file and say whether it is whole. Damage is exit code 3, with the byte.
 
     Example: raftctl snapshot verify backup.snap
     """
     with opened(file, None) as (stored, chunks):
-        contents = read(run, stored, chunks, 0, "/")
+        contents = read(ctx, stored, chunks, 0, "/")
         record = {"ok": True, **head_record(stored), "keys": contents.total.keys, "sessions": contents.sessions}
-    run.output.emit(
+    ctx.output.emit(
         Report(
             "snapshot.verify",
             record,
