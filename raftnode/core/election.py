@@ -15,8 +15,6 @@ from raftnode.core.roles import (
     become_follower,
     become_leader,
     become_pre_candidate,
-    request_pre_votes,
-    request_votes,
 )
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
@@ -32,10 +30,7 @@ def tick(state: RaftState, now: float) -> None:
             state.postpone_election(now)
     elif state.role is not NodeRole.FOLLOWER and now >= state.heartbeat_deadline:
         state.heartbeat_deadline = now + state.config.heartbeat_interval
-        if state.role is NodeRole.CANDIDATE:
-            request_votes(state)
-        elif state.role is NodeRole.PRE_CANDIDATE:
-            request_pre_votes(state)
+        _ask(state)
 
 
 def campaign(state: RaftState, *, transfer: bool = False) -> None:
@@ -43,7 +38,8 @@ def campaign(state: RaftState, *, transfer: bool = False) -> None:
     if state.config.pre_vote and not transfer:
         become_pre_candidate(state)
     else:
-        become_candidate(state, transfer=transfer)
+        become_candidate(state, by_transfer=transfer)
+    _ask(state)
     _count_ballot(state)
 
 
@@ -116,6 +112,50 @@ def handle_timeout_now(state: RaftState, request: TimeoutNowRequest) -> None:
         campaign(state, transfer=True)
 
 
+def _ask(state: RaftState) -> None:
+    """Ask the voters that have not answered yet, for what this node's role needs."""
+    if state.role is NodeRole.CANDIDATE:
+        request_votes(state)
+    elif state.role is NodeRole.PRE_CANDIDATE:
+        request_pre_votes(state)
+
+
+def request_votes(state: RaftState) -> None:
+    """Ask for votes in the current term."""
+    request = RequestVoteRequest(
+        state.current_term,
+        state.node_id,
+        state.log.last_index,
+        state.log.last_term,
+        state.config.group_id,
+        state.transfer_campaign,
+        _members_changed(state),
+    )
+    state.outgoing_votes = [(peer, request) for peer in _unanswered(state)]
+
+
+def request_pre_votes(state: RaftState) -> None:
+    """Ask for pre-votes for the next term."""
+    request = PreVoteRequest(
+        state.current_term + 1,
+        state.node_id,
+        state.log.last_index,
+        state.log.last_term,
+        state.config.group_id,
+        _members_changed(state),
+    )
+    state.outgoing_pre_votes = [(peer, request) for peer in _unanswered(state)]
+
+
+def _members_changed(state: RaftState) -> bool:
+    """Whether the members in force come from an entry, which a voter may not have received yet."""
+    return state.configurations[-1][0] > 0
+
+
+def _unanswered(state: RaftState) -> list[NodeId]:
+    return [peer for peer in state.configuration.voter_union() if peer not in state.ballot]
+
+
 def _count(state: RaftState, peer: NodeId, granted: bool, reason: str) -> None:
     if peer not in state.configuration.voter_union():
         return
@@ -130,6 +170,7 @@ def _count_ballot(state: RaftState) -> None:
     match joint_vote_result(state.ballot, state.configuration):
         case VoteResult.WON if state.role is NodeRole.PRE_CANDIDATE:
             become_candidate(state)
+            _ask(state)
             _count_ballot(state)
         case VoteResult.WON:
             _lead(state)

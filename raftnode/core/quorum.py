@@ -15,14 +15,6 @@ class VoteResult(enum.Enum):
     PENDING = "pending"
 
 
-def committed_index(match: Mapping[NodeId, int], voters: Collection[NodeId]) -> int:
-    """Return the highest index stored on a majority of `voters` (§5.3); a voter missing in `match` has 0.
-
-    The caller still checks that this entry is of the current term (§5.4.2). No voters: 0.
-    """
-    return int(_majority_value(lambda voter: match.get(voter, 0), voters)) if voters else 0
-
-
 def quorum_value(of: Callable[[NodeId], float], configuration: Configuration) -> float:
     """Return the greatest value that a majority of every half has reached, where voter v has reached `of(v)`.
 

@@ -7,7 +7,7 @@ from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.quorum import quorum_value
 from raftnode.core.ready import Ready
-from raftnode.core.roles import become_follower, note_successor
+from raftnode.core.roles import become_follower
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
@@ -143,7 +143,7 @@ def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
         )
     ):
         become_follower(state, term, leader_id)
-        note_successor(state)
+        transfer.note_successor(state)
     now = state.clock()
     state.leader_contact = now
     state.postpone_election(now)

@@ -1,9 +1,8 @@
 """Every change of role. Nothing else writes `state.role`."""
 
-from raftnode.core import reads
-from raftnode.core.messages import PreVoteRequest, RequestVoteRequest
+from raftnode.core import reads, transfer
 from raftnode.core.progress import Progress
-from raftnode.core.ready import PromotionOutcome, TransferOutcome
+from raftnode.core.ready import PromotionOutcome
 from raftnode.core.state import RaftState
 from raftnode.core.types import NodeId, NodeRole
 
@@ -34,11 +33,10 @@ def become_pre_candidate(state: RaftState) -> None:
     state.ballot = {state.node_id: True}
     state.refusals = {}
     _start_timers(state)
-    request_pre_votes(state)
 
 
-def become_candidate(state: RaftState, *, transfer: bool = False) -> None:
-    """Stand for election in the next term (§5.2). `transfer`: a leader asked for it (thesis 3.10)."""
+def become_candidate(state: RaftState, *, by_transfer: bool = False) -> None:
+    """Stand for election in the next term (§5.2). `by_transfer`: a leader asked for it (thesis 3.10)."""
     _leave_role(state)
     state.role = NodeRole.CANDIDATE
     state.leader_id = None
@@ -46,9 +44,8 @@ def become_candidate(state: RaftState, *, transfer: bool = False) -> None:
     state.voted_for = state.node_id
     state.ballot = {state.node_id: True}
     state.refusals = {}
-    state.transfer_campaign = transfer
+    state.transfer_campaign = by_transfer
     _start_timers(state)
-    request_votes(state)
 
 
 def become_leader(state: RaftState) -> None:
@@ -57,7 +54,7 @@ def become_leader(state: RaftState) -> None:
     _leave_role(state)
     state.role = NodeRole.LEADER
     state.leader_id = state.node_id
-    note_successor(state)
+    transfer.note_successor(state)
     state.term_start_index = state.log.last_index + 1
     state.progress = {}
     state.round = 0
@@ -91,7 +88,7 @@ def sync_progress(state: RaftState) -> None:
             state.progress[peer] = progress
         progress.inflight_messages_max, progress.inflight_bytes_max = messages, size
     if state.transfer_target is not None and state.transfer_target not in configuration.voters:
-        end_transfer(state, f"node {state.transfer_target} is not a voter any more")
+        transfer.end_transfer(state, f"node {state.transfer_target} is not a voter any more")
 
 
 def settle_passive_role(state: RaftState) -> None:
@@ -105,59 +102,6 @@ def settle_passive_role(state: RaftState) -> None:
     before, state.role = state.role, _passive_role(state)
     if before is not NodeRole.FOLLOWER and state.role is NodeRole.FOLLOWER:
         state.postpone_election(state.clock())
-
-
-def end_transfer(state: RaftState, reason: str) -> None:
-    """Stop waiting for another node to take over, and tell the caller why it does not."""
-    if state.transfer_target is not None:
-        state.transfer_outcomes.append(TransferOutcome(state.transfer_target, False, reason))
-    state.transfer_target = None
-    state.transfer_sent = False
-
-
-def note_successor(state: RaftState) -> None:
-    """Tell how the transfer ended that this node began as leader, now that the next leader is known."""
-    target, state.transfer_awaited = state.transfer_awaited, None
-    if target is not None:
-        done = state.leader_id == target
-        reason = "" if done else f"node {state.leader_id} leads term {state.current_term} instead"
-        state.transfer_outcomes.append(TransferOutcome(target, done, reason))
-
-
-def request_votes(state: RaftState) -> None:
-    """Ask the voters that have not answered yet."""
-    request = RequestVoteRequest(
-        state.current_term,
-        state.node_id,
-        state.log.last_index,
-        state.log.last_term,
-        state.config.group_id,
-        state.transfer_campaign,
-        _members_changed(state),
-    )
-    state.outgoing_votes = [(peer, request) for peer in _unanswered(state)]
-
-
-def request_pre_votes(state: RaftState) -> None:
-    """Ask the voters that have not answered yet."""
-    request = PreVoteRequest(
-        state.current_term + 1,
-        state.node_id,
-        state.log.last_index,
-        state.log.last_term,
-        state.config.group_id,
-        _members_changed(state),
-    )
-    state.outgoing_pre_votes = [(peer, request) for peer in _unanswered(state)]
-
-
-def _members_changed(state: RaftState) -> bool:
-    """Whether the members in force come from an entry, which a voter may not have received yet."""
-    return state.configurations[-1][0] > 0
-
-
-def _unanswered(state: RaftState) -> list[NodeId]:
-    return [peer for peer in state.configuration.voter_union() if peer not in state.ballot]
 
 
 def _start_timers(state: RaftState) -> None:

@@ -146,10 +146,6 @@ class RaftState:
         return self.configurations[-1][1]
 
     @property
-    def is_leader(self) -> bool:
-        return self.role is NodeRole.LEADER
-
-    @property
     def has_vote(self) -> bool:
         """Whether this node is a voter in the configuration in force, or in the one before while it may come back.
 

@@ -2,7 +2,7 @@
 
 from raftnode.core.errors import NotLeader, ProposalRejected
 from raftnode.core.messages import TimeoutNowRequest
-from raftnode.core.roles import end_transfer
+from raftnode.core.ready import TransferOutcome
 from raftnode.core.state import RaftState
 from raftnode.core.types import NodeId, NodeRole
 
@@ -43,6 +43,23 @@ def expire(state: RaftState, now: float) -> None:
     """Give up at the deadline: this node goes on leading and takes proposals again."""
     if state.transfer_target is not None and now >= state.transfer_deadline:
         end_transfer(state, f"node {state.transfer_target} did not take over in {state.config.election_timeout_max} s")
+
+
+def end_transfer(state: RaftState, reason: str) -> None:
+    """Stop waiting for another node to take over, and tell the caller why it does not."""
+    if state.transfer_target is not None:
+        state.transfer_outcomes.append(TransferOutcome(state.transfer_target, False, reason))
+    state.transfer_target = None
+    state.transfer_sent = False
+
+
+def note_successor(state: RaftState) -> None:
+    """Tell how the transfer ended that this node began as leader, now that the next leader is known."""
+    target, state.transfer_awaited = state.transfer_awaited, None
+    if target is not None:
+        done = state.leader_id == target
+        reason = "" if done else f"node {state.leader_id} leads term {state.current_term} instead"
+        state.transfer_outcomes.append(TransferOutcome(target, done, reason))
 
 
 def name_successor(state: RaftState) -> None:
