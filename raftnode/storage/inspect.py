@@ -197,8 +197,6 @@ class DataDirLook:
         begun, term, last = wal.readable_from, 0, wal.readable_from - 1
         try:
             for entry in wal.load_entries_after(last):
-                if entry.term < term:
-                    self._add_nonsense(entry.index, f"its term is {entry.term}, after one of term {term}")
                 if entry.term != term and last >= begun:
                     runs.append(TermRun(term, begun, last))
                     begun = entry.index

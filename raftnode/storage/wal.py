@@ -13,14 +13,9 @@ fsync the log is finished: every later call raises, and the fsync is never tried
 no room is another matter: it is taken back durably, and `sync()` may be tried again.
 """
 
-import posixpath
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from os import fspath
 from typing import Final
-
-import msgspec
 
 from raftnode.core.errors import LogCompacted, StorageError
 from raftnode.core.storage import count_within
@@ -32,43 +27,21 @@ from raftnode.storage.segment import (
     SALT_BYTES,
     Batch,
     SegmentHead,
-    SegmentScan,
     WalDamaged,
-    decode_head,
     encode_group,
     encode_head,
-    impossible,
     read_batch,
     split_batches,
 )
+from raftnode.storage.wal_open import Cut, LogOpening, Recovery, Segment, segment_path
 
 __all__ = ["Cut", "LogFullError", "Recovery", "Wal", "WalDamaged"]
 
 SEGMENT_BYTES: Final = 64 * 1024 * 1024
 
-_SEGMENT_NAME: Final = re.compile(r"segment-(\d{12})\.wal")
-
 
 class LogFullError(NoSpaceError):
     """The disk has no room for what is staged. Nothing was written; `sync()` may be tried again later."""
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A torn tail: `size_bytes` from `offset` of `file` were never wholly written and are not in the log."""
-
-    file: str
-    offset: int
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What `Wal.open` found. `cut` is None where nothing was torn."""
-
-    entries: int
-    segments: int
-    cut: Cut | None
 
 
 class Wal:
@@ -80,7 +53,7 @@ class Wal:
         self._segment_bytes = segment_bytes
         self._read_only = read_only
         self._failure: BaseException | None = None
-        self._segments: dict[int, _Segment] = {}
+        self._segments: dict[int, Segment] = {}
         self._index = EntryIndex()
         # The state as the caller sees it, with what is staged.
         self._snapshot = SnapshotPoint()
@@ -349,7 +322,7 @@ class Wal:
         # Under its own name a segment always has a whole head, whatever a crash leaves.
         self._fs.rename(path + PART_SUFFIX, path)
         self._fs.sync_directory(self._path)
-        self._segments[sequence] = _Segment(self._fs.open(path, writable=True), head)
+        self._segments[sequence] = Segment(self._fs.open(path, writable=True), head)
         self._end = HEAD_BYTES
 
     def _create_part(self, path: str, content: bytes) -> File:
@@ -382,144 +355,31 @@ class Wal:
             text = f"the log in {self._path} takes no more calls: {self._failure}"
             raise StorageError(text) from self._failure
 
-    def _newest(self) -> tuple[int, "_Segment"]:
+    def _newest(self) -> tuple[int, Segment]:
         sequence = next(reversed(self._segments))
         return sequence, self._segments[sequence]
 
     def _segment_path(self, sequence: int) -> str:
-        return posixpath.join(self._path, f"segment-{sequence:012d}.wal")
-
-    # Opening
+        return segment_path(self._path, sequence)
 
     def _open(self) -> None:
-        if not self._read_only:
-            self._fs.make_directory(self._path)
-        sequences = self._list_segments()
-        if not sequences:
-            if not self._read_only:
-                self._begin_segment(1)
-                self.recovery = Recovery(0, 1, None)
-            return
-        # Removals may reach the disk in any order: what is below a gap is a leftover, if the rest proves
-        # complete.
-        live = sequences[_run_start(sequences) :]
-        for sequence in live[:-1]:
-            self._replay_segment(sequence, last=False)
-        newest = self._replay_segment(live[-1], last=True)
-        cut = None
-        if newest.torn:
-            cut = Cut(self._segment_path(live[-1]), newest.end, newest.size - newest.end)
-        self._check_complete(live[0])
-        self._stable = self._last
-        self.recovery = Recovery(self._last - self._snapshot.index, len(live), cut)
-        if not self._read_only:
-            self._repair(newest, [sequence for sequence in sequences if sequence < live[0]])
-
-    def _list_segments(self) -> list[int]:
-        sequences: list[int] = []
-        for name in self._fs.list_directory(self._path):
-            if match := _SEGMENT_NAME.fullmatch(name):
-                sequences.append(int(match[1]))
-            elif name.endswith(PART_SUFFIX) and not self._read_only:
-                self._fs.remove(posixpath.join(self._path, name))
-        return sequences
-
-    def _replay_segment(self, sequence: int, *, last: bool) -> SegmentScan:
-        path = self._segment_path(sequence)
-        file = self._fs.open(path, writable=last and not self._read_only)
+        opening = LogOpening(self._path, self._fs, read_only=self._read_only)
         try:
-            head = decode_head(file.pread(HEAD_BYTES, 0), path)
-            self._check_head(sequence, head, path)
-        except BaseException:
-            file.close()
-            raise
-        self._segments[sequence] = _Segment(file, head)
-        scan = SegmentScan(file, head, last=last)
-        for group in scan.groups():
-            for placed in group:
-                if reason := self._apply(sequence, placed.batch, placed.offset, placed.size):
-                    raise WalDamaged(path, placed.offset, self._last + 1, reason)
-            scan.next_index = self._last + 1
-        self._sync_count, self._end = scan.sync, scan.end
-        return scan
-
-    def _check_head(self, sequence: int, head: SegmentHead, path: str) -> None:
-        if not self._segments:
-            self._sync_count, self._last = head.sync, head.last_index
-            self._snapshot, self._hard_state = head.snapshot, head.hard_state
-        found = (head.sequence, head.sync, head.last_index, head.snapshot, head.hard_state)
-        expected = (sequence, self._sync_count, self._last, self._snapshot, self._hard_state)
-        if found != expected:
-            raise WalDamaged(
-                path, 0, self._last + 1,
-                f"the segment's head continues from entry {head.last_index} and write {head.sync}, but what "
-                f"is before it ends at entry {self._last} and write {self._sync_count}",
-            )  # fmt: skip
-
-    def _apply(self, sequence: int, batch: Batch, offset: int, size: int) -> str | None:
-        """Apply one batch; return the reason where it does not fit to what is before it, or to any log."""
-        # Terms do not go back, which the core checks: the last one is the highest.
-        if reason := impossible(batch.hard_state, batch.snapshot, *(entry.term for entry in batch.entries[-1:])):
-            return reason
-        if batch.hard_state is not None:
-            self._hard_state = batch.hard_state
-        if batch.truncate:
-            if not self._snapshot.index < batch.truncate <= self._last:
-                return f"a truncation at {batch.truncate} is outside {self.first_index}..{self._last}"
-            self._index.truncate(batch.truncate)
-            self._last = batch.truncate - 1
-        if batch.snapshot is not None:
-            if batch.snapshot.index <= self._snapshot.index:
-                return f"a compaction to {batch.snapshot.index} is below {self._snapshot.index}"
-            if batch.snapshot.index >= self._last:
-                self._index.clear()
-                self._last = batch.snapshot.index
-            else:
-                self._index.compact(batch.snapshot.index)
-            self._snapshot = batch.snapshot
-        for expected, entry in enumerate(batch.entries, self._last + 1):
-            if entry.index != expected:
-                return f"entry {entry.index} was found where {expected} belongs"
-        if batch.entries:
-            self._index.add(self._last + 1, sequence, offset, size)
-            self._last += len(batch.entries)
-        return None
-
-    def _check_complete(self, oldest: int) -> None:
-        if self._last == self._snapshot.index:
+            cut = opening.read()
+        finally:
+            # Also after damage: `examine()` shows what is whole before it, and `close()` closes the files.
+            self._segments, self._index = opening.segments, opening.index
+            self._snapshot, self._hard_state, self._last = opening.snapshot, opening.hard_state, opening.last_index
+            self._sync_count, self._end = opening.sync_count, opening.end
+        self._stable = self._last
+        self.recovery = Recovery(self._last - self._snapshot.index, len(self._segments), cut)
+        if self._read_only:
             return
-        if not len(self._index) or self._index.first_index() > self.first_index:
-            raise WalDamaged(
-                self._segment_path(oldest - 1), 0, self.first_index,
-                "the segment is missing, and no snapshot covers the entries in it",
-            )  # fmt: skip
-
-    def _repair(self, newest: SegmentScan, leftovers: Sequence[int]) -> None:
-        """Make what was found durable, and remove what does not belong to it."""
-        file = self._newest()[1].file
-        if newest.torn:
-            file.truncate(newest.end)
-        # The process before this one may have died between the last write and its fsync, or because that fsync
-        # failed. The system may then take the data for clean, so it is written once more.
-        if newest.end > newest.newest:
-            file.pwrite(file.pread(newest.end - newest.newest, newest.newest), newest.newest)
-        file.sync()
-        for sequence in leftovers:
-            self._fs.remove(self._segment_path(sequence))
-        self._fs.sync_directory(self._path)
+        if not self._segments:
+            self._begin_segment(1)
+            self.recovery = Recovery(0, 1, None)
+            return
+        opening.repair()
         self._remove_unneeded()
         if self._end >= self._segment_bytes:
-            self._begin_segment(next(reversed(self._segments)) + 1)
-
-
-class _Segment(msgspec.Struct, frozen=True):
-    file: File
-    head: SegmentHead
-
-
-def _run_start(sequences: Sequence[int]) -> int:
-    """Return where the last run of consecutive numbers begins."""
-    start = len(sequences) - 1
-    while start and sequences[start - 1] == sequences[start] - 1:
-        start -= 1
-    return start
+            self._begin_segment(self._newest()[0] + 1)

@@ -6,10 +6,10 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from raftnode.core.errors import InvariantError, StorageError
+from raftnode.core.errors import StorageError
 from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotPoint
 from raftnode.storage.inspect import DataDirLook
-from raftnode.storage.segment import Batch
+from raftnode.storage.segment import Batch, WalDamaged
 from tests.fuzz.sealing import sealed_batches
 from tests.fuzz.stored import COMPACTED_TO, LAST, data_directory, disk, open_node
 from tests.support.filesystem import SimulatedFilesystem
@@ -59,6 +59,7 @@ def test_the_place_takes_what_a_node_could_have_written() -> None:
         (Batch(None, 0, SnapshotPoint(COMPACTED_TO - 1, 1), []), f"a compaction to {COMPACTED_TO - 1} is below"),
         (Batch(HardState(-1, None), 0, None, []), "the impossible number -1"),
         (Batch(None, 0, SnapshotPoint(2**63, 3), []), "the impossible number"),
+        (entry(LAST, 2), f"entry {LAST} has term 2 after an entry of term 3"),
         (entry(LAST, 2**63), f"the impossible number {2**63}"),
         # A compaction says that a snapshot covers what it takes away: here none does.
         (Batch(None, 0, SnapshotPoint(LAST + 5, 3), []), f"the log begins after entry {LAST + 5}, and the newest"),
@@ -73,12 +74,14 @@ def test_an_impossible_record_is_refused_and_told(batch: Batch, reason: str) -> 
         open_node(fs)
 
 
-def test_a_term_that_goes_back_is_refused_and_told() -> None:
-    """The log's bytes are what was written, so it is the core that finds it broken (§5.3)."""
+def test_a_term_that_falls_is_damage_with_its_file_and_place() -> None:
+    """No node writes an entry of an earlier term after one of a later term (§5.3)."""
     fs = log_that_ends_with(entry(LAST, 2))
-    assert damage_of(fs) == f"entry {LAST}: its term is 2, after one of term 3"
-    with pytest.raises(InvariantError, match=f"entry {LAST} of term 2 after term 3"):
+    with pytest.raises(WalDamaged) as failed:
         open_node(fs)
+    assert failed.value.file.endswith(".wal")
+    assert failed.value.index == LAST
+    assert failed.value.offset > 0
 
 
 def test_an_entry_of_a_term_that_was_not_recorded_makes_the_node_begin_in_that_term() -> None:

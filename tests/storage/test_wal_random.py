@@ -13,9 +13,10 @@ from tests.support.scale import WAL_SEEDS
 
 
 def random_step(rng: random.Random, model: MemStorage) -> Step:
-    """Return an operation that makes sense on the log as the model has it."""
-    first, last = model.snapshot_metadata()[0] + 1, model.stable_index
-    term = rng.randrange(1, 9)
+    """Return an operation that makes sense on the log as the model has it: terms never fall."""
+    (base, last_term), last = model.snapshot_metadata(), model.stable_index
+    first, entries = base + 1, model.load_entries_after(base)
+    term = max([1, last_term, *(entry.term for entry in entries)]) + rng.randrange(3)
     match rng.randrange(7):
         case 0 | 1 | 2:
             size = rng.choice([0, 1, 10, 127, 400, 1100])
@@ -27,7 +28,8 @@ def random_step(rng: random.Random, model: MemStorage) -> Step:
             return lambda log: log.truncate(at)
         case 5:
             to = rng.randrange(first - 1, last + 3)
-            return lambda log: log.compact(to, term)
+            of = entries[to - first].term if first <= to <= last else term
+            return lambda log: log.compact(to, of)
         case _:
             state = HardState(term, rng.choice([None, 1, 2, 3]))
             return lambda log: log.save_hard_state(state)
