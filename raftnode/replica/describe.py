@@ -2,7 +2,7 @@
 
 from raftnode.core.types import LogEntry
 from raftnode.machine.sessions.machine import SessionMachine
-from raftnode.storage.snapshots import StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.wire import describe
 from raftnode.wire.client import SnapshotInfo
 

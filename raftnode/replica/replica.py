@@ -32,7 +32,8 @@ from raftnode.replica.status import StatusReport
 from raftnode.replica.timers import Timers
 from raftnode.replica.transport import Transport
 from raftnode.storage.data_dir import Identity
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire.client import AnyRequest
 from raftnode.wire.hello import Hello, Rejected, Welcome

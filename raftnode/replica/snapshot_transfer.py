@@ -11,7 +11,8 @@ from raftnode.core.membership import Configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.types import NodeId
 from raftnode.machine.sessions.machine import SessionMachine
-from raftnode.storage.snapshots import SnapshotReceiver, SnapshotRejected, SnapshotStore, SnapshotWriter, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotReceiver, SnapshotRejected, SnapshotStore, SnapshotWriter
 
 CHUNK_BYTES: Final = 256 * 1024
 """What one InstallSnapshot message carries."""

@@ -20,7 +20,8 @@ from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSendin
 from raftnode.replica.timers import Timers
 from raftnode.replica.transport import Transport
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore
 
 RETRY_SECONDS: Final = 10.0
 """How long after a snapshot that found no room the next one is due at the earliest."""

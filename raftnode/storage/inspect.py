@@ -17,7 +17,7 @@ from raftnode.core.membership import decode_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
 from raftnode.storage.data_dir import DataDirError, Identity, read_boots, read_identity, read_instances
 from raftnode.storage.filesystem import PART_SUFFIX, Filesystem, MissingFileError, RealFilesystem, StrPath
-from raftnode.storage.snapshots import SnapshotDamaged, StoredSnapshot, read_chunks, read_head
+from raftnode.storage.snapshot_file import SnapshotDamaged, StoredSnapshot, read_chunks, read_head
 from raftnode.storage.wal import Cut, Wal, WalDamaged
 
 __all__ = ["Damage", "DataDirError", "DataDirLook", "SnapshotDamaged", "StorageError", "Verification", "WalDamaged"]

@@ -24,7 +24,8 @@ from raftnode.core.membership import make_configuration
 from raftnode.core.types import HardState
 from raftnode.storage.data_dir import DataDirError, Identity, format_data_dir
 from raftnode.storage.filesystem import PART_SUFFIX, RealFilesystem, StrPath
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot, read_chunks
+from raftnode.storage.snapshot_file import StoredSnapshot, read_chunks
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 
 INDEX_MAX: Final = 2**62

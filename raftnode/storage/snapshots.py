@@ -1,18 +1,4 @@
-"""Snapshots of the state machine: files that are whole or do not count.
-
-A file is a sequence of blocks, numbers little-endian:
-
-    magic "raftsnap" | head block | data block ... | end block | trailer block
-    block:  u32 length | u32 crc32 | payload
-
-Each crc starts from the one before it (the first from the magic's) and covers length and payload, so that a
-flipped bit, a lost, a doubled and an exchanged block are all found. The head is MessagePack `_Head`; a data
-block is one chunk as the machine gave it; the end block is empty. The trailer is the time at which the snapshot
-was taken, and nothing follows it.
-
-All before the trailer depends only on the state, so nodes that take a snapshot after the same entry write the
-same bytes, and the end block's crc, which stands for all of them, is the snapshot's checksum: a transfer that one
-node began another one can finish.
+"""The snapshots of the state machine on the disk: files that are whole or do not count (see `snapshot_file.py`).
 
 A snapshot is written under a `.part` name, fsynced, renamed, and its directory is fsynced. The same holds for
 one that is received from another node: the bytes are the file's own, checked as they arrive.
@@ -21,223 +7,38 @@ one that is received from another node: the bytes are the file's own, checked as
 import builtins
 import posixpath
 import re
-import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from os import fspath
 from typing import Final
 
-import msgspec
-
 from raftnode.config.times import rfc3339
-from raftnode.core.errors import InvalidRequest, SerializationError, StorageError
-from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.core.errors import InvalidRequest, StorageError
+from raftnode.core.membership import Configuration
 from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
+from raftnode.storage.snapshot_file import (
+    BLOCK,
+    CHUNK_BYTES_MAX,
+    FORMAT_VERSION,
+    MAGIC,
+    BlockReader,
+    Malformed,
+    SnapshotDamaged,
+    SnapshotHead,
+    StoredSnapshot,
+    block_crc,
+    head_encoder,
+    read_chunks,
+    read_head,
+)
 
-FORMAT_VERSION: Final = 1
-CHUNK_BYTES_MAX: Final = 16 * 1024 * 1024
-"""The largest block: a damaged length never makes a reader ask for more memory than this."""
-
-_MAGIC: Final = b"raftsnap"
-_BLOCK: Final = struct.Struct("<II")
-_TIME_BYTES: Final = 24
-_END: Final = struct.Struct(f"<IIII{_TIME_BYTES}s")
-"""The end block and the trailer, which are the last bytes of every snapshot."""
-_READ_BYTES: Final = 1 << 20
 _SYNC_BYTES: Final = 4 << 20
 _NAME: Final = re.compile(r"snapshot-(\d{20})-(\d{20})\.snap")
 
 
-class SnapshotDamaged(StorageError):
-    """A snapshot file is not what was written."""
-
-    def __init__(self, file: str, offset: int, reason: str) -> None:
-        self.file = file
-        self.offset = offset
-        self.reason = reason
-        self.advice = (
-            "if this node cannot start, remove it from the cluster and bring it back as a new member with an "
-            "empty data directory"
-        )
-        super().__init__(f"{file} is damaged at byte {offset}: {reason}; {self.advice}")
-
-
 class SnapshotRejected(InvalidRequest):
     """What a peer sent is not the snapshot that it announced. Nothing of it was kept; start again from 0."""
-
-
-class StoredSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot that is whole on the disk. `index` and `term` are of the last entry it covers."""
-
-    index: int
-    term: int
-    configuration: Configuration
-    size_bytes: int
-    created_at: str
-    path: str
-    checksum: int
-    """Equal where all but `created_at` is: two nodes' files with one checksum differ in their trailers only."""
-    cluster_id: str = ""
-    """The cluster whose state it is; empty where the node that took it did not say."""
-    format_version: int = FORMAT_VERSION
-
-
-class _Head(msgspec.Struct, frozen=True, array_like=True):
-    format_version: int
-    index: int
-    term: int
-    configuration: bytes
-    cluster_id: str = ""
-
-
-class _Malformed(Exception):
-    def __init__(self, offset: int, reason: str) -> None:
-        self.offset = offset
-        self.reason = reason
-        super().__init__(reason)
-
-
-class _BlockReader:
-    """Takes a snapshot's bytes in pieces of any size and gives the data chunks. Raises _Malformed."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._offset = 0
-        self._crc = zlib.crc32(_MAGIC)
-        self._begun = False
-        self.head: _Head | None = None
-        self.checksum: int | None = None
-        """The end block's crc, once that has come."""
-        self.finished = False
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._buffer += data
-        chunks: list[bytes] = []
-        while (payload := self._next_block()) is not None:
-            if self.head is None:
-                self.head = self._decode_head(payload)
-            elif self.checksum is not None:
-                self._check_trailer(payload)
-                self.finished = True
-            elif payload:
-                chunks.append(payload)
-            else:
-                self.checksum = self._crc
-        return chunks
-
-    def finish(self) -> None:
-        """Say that nothing more comes."""
-        if not self.finished:
-            raise _Malformed(self._offset + len(self._buffer), "the file ends early")
-
-    def _next_block(self) -> bytes | None:
-        buffer = self._buffer
-        if not self._begun:
-            if not _MAGIC.startswith(bytes(buffer[: len(_MAGIC)])):
-                raise _Malformed(0, "it does not begin as a snapshot")
-            if len(buffer) < len(_MAGIC):
-                return None
-            self._consume(len(_MAGIC))
-            self._begun = True
-        if self.finished and buffer:
-            raise _Malformed(self._offset, "something follows the end")
-        if len(buffer) < _BLOCK.size:
-            return None
-        length, crc = _BLOCK.unpack_from(buffer)
-        if length > CHUNK_BYTES_MAX:
-            raise _Malformed(self._offset, f"a block of {length} bytes: the limit is {CHUNK_BYTES_MAX}")
-        if len(buffer) < _BLOCK.size + length:
-            return None
-        payload = bytes(buffer[_BLOCK.size : _BLOCK.size + length])
-        found = _block_crc(payload, self._crc)
-        if found != crc:
-            raise _Malformed(self._offset, "a block does not match its checksum")
-        self._crc = found
-        self._consume(_BLOCK.size + length)
-        return payload
-
-    def _consume(self, size: int) -> None:
-        del self._buffer[:size]
-        self._offset += size
-
-    def _check_trailer(self, payload: bytes) -> None:
-        if len(payload) != _TIME_BYTES or not payload.isascii():
-            raise _Malformed(self._offset - len(payload), "its trailer is not a time")
-
-    def _decode_head(self, payload: bytes) -> _Head:
-        try:
-            head = _head_decoder.decode(payload)
-            decode_configuration(head.configuration)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, SerializationError) as error:
-            raise _Malformed(len(_MAGIC), f"its head makes no sense: {error}") from error
-        if head.format_version != FORMAT_VERSION:
-            raise _Malformed(
-                len(_MAGIC), f"it has format {head.format_version}, and this program reads {FORMAT_VERSION}"
-            )
-        return head
-
-
-def read_head(path: str, fs: Filesystem) -> StoredSnapshot:
-    """Return what a snapshot file's head and end say, whatever the file is called. Raises SnapshotDamaged."""
-    reader = _BlockReader()
-    file = fs.open(path)
-    try:
-        size = file.size()
-        begin = file.pread(len(_MAGIC) + _BLOCK.size, 0)
-        head_bytes = len(begin)
-        if len(begin) == len(_MAGIC) + _BLOCK.size:
-            head_bytes += min(_BLOCK.unpack_from(begin, len(_MAGIC))[0], CHUNK_BYTES_MAX)
-        reader.feed(file.pread(head_bytes, 0))
-        if reader.head is None or size < head_bytes + _END.size:
-            raise _Malformed(size, "the file ends early")
-        checksum, created_at = _read_end(file.pread(_END.size, size - _END.size), size - _END.size)
-    except _Malformed as error:
-        raise SnapshotDamaged(path, error.offset, error.reason) from error
-    finally:
-        file.close()
-    head = reader.head
-    return StoredSnapshot(
-        head.index,
-        head.term,
-        decode_configuration(head.configuration),
-        size,
-        created_at,
-        path,
-        checksum,
-        head.cluster_id,
-        head.format_version,
-    )
-
-
-def _read_end(data: bytes, offset: int) -> tuple[int, str]:
-    """Return the checksum and the time in a file's last bytes, which stand at `offset`. Raises _Malformed."""
-    if len(data) != _END.size:
-        raise _Malformed(offset + len(data), "the file ends early")
-    end_length, checksum, length, crc, created_at = _END.unpack(data)
-    if end_length != 0 or length != _TIME_BYTES or _block_crc(created_at, checksum) != crc or not created_at.isascii():
-        raise _Malformed(offset, "its end makes no sense")
-    return checksum, created_at.decode("ascii")
-
-
-def read_chunks(stored: StoredSnapshot, fs: Filesystem) -> Iterator[bytes]:
-    """Give the machine's chunks, each checked. Raises SnapshotDamaged; only the end proves the whole."""
-    reader = _BlockReader()
-    file = fs.open(stored.path)
-    offset = 0
-    try:
-        while data := file.pread(_READ_BYTES, offset):
-            offset += len(data)
-            yield from reader.feed(data)
-        reader.finish()
-    except _Malformed as error:
-        raise SnapshotDamaged(stored.path, error.offset, error.reason) from error
-    finally:
-        file.close()
-    head = reader.head
-    found = head and (head.index, head.term, reader.checksum)
-    if found != (stored.index, stored.term, stored.checksum):
-        raise SnapshotDamaged(stored.path, len(_MAGIC), "it is another snapshot than before")
 
 
 class SnapshotStore:
@@ -288,8 +89,8 @@ class SnapshotStore:
     def writer(self, index: int, term: int, configuration: Configuration) -> "SnapshotWriter":
         """Begin a snapshot of the state after entry `index`, in which `configuration` is committed."""
         created_at = rfc3339(self._wall_clock())
-        head = _Head(FORMAT_VERSION, index, term, configuration.encode(), self._cluster_id)
-        return SnapshotWriter(self, self._snapshot_path(index, term), _head_encoder.encode(head), created_at)
+        head = SnapshotHead(FORMAT_VERSION, index, term, configuration.encode(), self._cluster_id)
+        return SnapshotWriter(self, self._snapshot_path(index, term), head_encoder.encode(head), created_at)
 
     def receiver(self, index: int, term: int, size_hint: int = 0) -> "SnapshotReceiver":
         """Begin to take in another node's snapshot file. `size_hint` is its length where known, else 0."""
@@ -335,7 +136,7 @@ class SnapshotStore:
     def _stored(self, path: str) -> StoredSnapshot:
         stored, match = read_head(path, self._fs), _NAME.fullmatch(posixpath.basename(path))
         if match is None or (int(match[1]), int(match[2])) != (stored.index, stored.term):
-            raise SnapshotDamaged(path, len(_MAGIC), f"its head says index {stored.index}, term {stored.term}")
+            raise SnapshotDamaged(path, len(MAGIC), f"its head says index {stored.index}, term {stored.term}")
         return stored
 
     def _create_part(self, path: str) -> File:
@@ -374,11 +175,11 @@ class SnapshotWriter:
         self._trailer = created_at.encode("ascii")
         self._file: File | None = store._create_part(path)
         self._part = self._file.path
-        self._crc = zlib.crc32(_MAGIC)
-        self._offset = len(_MAGIC)
+        self._crc = zlib.crc32(MAGIC)
+        self._offset = len(MAGIC)
         self._synced = 0
         try:
-            self._file.pwrite(_MAGIC, 0)
+            self._file.pwrite(MAGIC, 0)
             self._write_block(head)
         except NoSpaceError:
             self.abort()
@@ -413,8 +214,8 @@ class SnapshotWriter:
 
     def _write_block(self, payload: bytes) -> None:
         file = self._open_file()
-        self._crc = _block_crc(payload, self._crc)
-        block = _BLOCK.pack(len(payload), self._crc) + payload
+        self._crc = block_crc(payload, self._crc)
+        block = BLOCK.pack(len(payload), self._crc) + payload
         file.pwrite(block, self._offset)
         self._offset += len(block)
         # Many small waits for the disk instead of one long one at the end.
@@ -441,7 +242,7 @@ class SnapshotReceiver:
         self._path = path
         self._file: File | None = store._create_part(path)
         self._part = self._file.path
-        self._reader = _BlockReader()
+        self._reader = BlockReader()
         self._next = 0
         self._synced = 0
         self.index = index
@@ -467,7 +268,7 @@ class SnapshotReceiver:
             return
         try:
             self._reader.feed(data)
-        except _Malformed as error:
+        except Malformed as error:
             raise self._reject(error.offset, error.reason) from error
         head = self._reader.head
         if head is not None and (head.index, head.term) != (self.index, self.term):
@@ -484,7 +285,7 @@ class SnapshotReceiver:
             raise StorageError(f"{self._path} was finished or given up before")
         try:
             self._reader.finish()
-        except _Malformed as error:
+        except Malformed as error:
             raise self._reject(error.offset, error.reason) from error
         self._file.sync()
         self._close()
@@ -507,11 +308,3 @@ class SnapshotReceiver:
         file, self._file = self._file, None
         if file is not None:
             file.close()
-
-
-def _block_crc(payload: bytes, previous: int) -> int:
-    return zlib.crc32(payload, zlib.crc32(len(payload).to_bytes(4, "little"), previous))
-
-
-_head_encoder: Final = msgspec.msgpack.Encoder()
-_head_decoder: Final = msgspec.msgpack.Decoder(_Head)

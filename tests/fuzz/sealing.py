@@ -18,7 +18,7 @@ from raftnode.storage.segment import (
     encode_group,
     salt_crc,
 )
-from raftnode.storage.snapshots import _BLOCK, _MAGIC, _block_crc
+from raftnode.storage.snapshot_file import BLOCK, MAGIC, block_crc
 from tests.support.filesystem import SimulatedFilesystem
 
 COVERED_BYTES = segment._COVERED.size
@@ -88,19 +88,19 @@ def head_payload(whole: bytes) -> bytes:
 def snapshot_blocks(whole: bytes) -> list[bytes]:
     """Return the payloads of a snapshot's blocks: head, chunks, the empty one, and the time."""
     found: list[bytes] = []
-    offset = len(_MAGIC)
+    offset = len(MAGIC)
     while offset < len(whole):
-        length, _ = _BLOCK.unpack_from(whole, offset)
-        found.append(whole[offset + _BLOCK.size : offset + _BLOCK.size + length])
-        offset += _BLOCK.size + length
+        length, _ = BLOCK.unpack_from(whole, offset)
+        found.append(whole[offset + BLOCK.size : offset + BLOCK.size + length])
+        offset += BLOCK.size + length
     return found
 
 
 def sealed_snapshot(blocks: list[bytes]) -> bytes:
     """Return the snapshot file of these blocks, each with its right checksum."""
-    crc = zlib.crc32(_MAGIC)
-    parts = [_MAGIC]
+    crc = zlib.crc32(MAGIC)
+    parts = [MAGIC]
     for payload in blocks:
-        crc = _block_crc(payload, crc)
-        parts.append(_BLOCK.pack(len(payload), crc) + payload)
+        crc = block_crc(payload, crc)
+        parts.append(BLOCK.pack(len(payload), crc) + payload)
     return b"".join(parts)

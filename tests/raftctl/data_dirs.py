@@ -7,7 +7,8 @@ from raftnode.core.types import EntryKind, HardState, LogEntry
 from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.sessions.machine import SessionMachine, encode_open_session, encode_write
 from raftnode.storage.data_dir import format_data_dir
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire.kv import Put, encode
 from raftnode.wire.peer import encode_member_context

@@ -11,7 +11,7 @@ from raftnode.core.errors import StorageError
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.types import NodeRole
 from raftnode.replica import snapshot_transfer as transfers
-from raftnode.storage.snapshots import StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.frame import encode_frame
 from tests.support.filesystem import SimulatedCrash

@@ -8,7 +8,8 @@ from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotRespon
 from raftnode.core.node import RaftNode
 from raftnode.core.storage import MemStorage
 from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending
-from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore
 from tests.support.filesystem import SimulatedFilesystem
 
 CHUNK = 40

@@ -47,7 +47,8 @@ from raftnode.replica.requests.writes import EntryWaiters, Waiter, Writes
 from raftnode.replica.snapshot_transfer import SnapshotReceiving, SnapshotSending
 from raftnode.replica.status import StatusReport
 from raftnode.storage.segment import SegmentScan
-from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotReceiver, SnapshotStore
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, ErrorCode
 from raftnode.wire.entries import WriteEntry
@@ -352,7 +353,7 @@ def chunks_of_a_snapshot_in_any_order(patch: Patch) -> None:
     patch.setattr(snapshot, "_expected_offset", lambda state, request: request.offset)
     patch.setattr(SnapshotReceiving, "store", store)
     patch.setattr(SnapshotReceiver, "write", write)
-    patch.setattr("raftnode.storage.snapshots._BlockReader.finish", lambda self: None)
+    patch.setattr("raftnode.storage.snapshot_file.BlockReader.finish", lambda self: None)
     let_only(patch, "duplicating", "slow network", "isolate", "add", "snapshot", "kill", "restart", "heal")
 
 

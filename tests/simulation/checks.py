@@ -15,7 +15,7 @@ from raftnode.core.node import RaftNode
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
 from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.sessions.machine import Applied, Expired, Refused, Result, SessionMachine, SessionOpened
-from raftnode.storage.snapshots import StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer
 from tests.simulation.reference import EXPIRED, Reference, Told, result_of

@@ -13,7 +13,8 @@ import msgspec
 from raftnode.core.types import EntryKind
 from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.sessions.machine import SessionMachine
-from raftnode.storage.snapshots import SnapshotDamaged, SnapshotStore
+from raftnode.storage.snapshot_file import SnapshotDamaged
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, Consistency, ErrorCode, Failed
 from raftnode.wire.kv import Changes, ChangesResult, List, ListResult, decode_result, encode

@@ -9,7 +9,7 @@ import os
 import zlib
 
 from raftnode.core.errors import StorageError
-from raftnode.storage import filesystem, segment, snapshots
+from raftnode.storage import filesystem, segment, snapshot_file
 from raftnode.storage.data_dir import DataDir
 from raftnode.storage.entry_index import EntryIndex
 from raftnode.storage.filesystem import Filesystem, RealFile, RealFilesystem
@@ -98,7 +98,7 @@ def a_truncation_forgets_nothing(patch: Patch) -> None:
 
 @noticed_by("snapshots::test_any_flipped_bit_in_a_snapshot_is_found")
 def a_blocks_checksum_is_constant(patch: Patch) -> None:
-    patch.setattr(snapshots, "_block_crc", lambda payload, previous: 0)
+    replace(patch, snapshot_file.block_crc, lambda payload, previous: 0)
 
 
 @noticed_by(
@@ -117,7 +117,7 @@ def a_snapshot_gets_its_name_before_its_fsync(patch: Patch) -> None:
 
 @noticed_by("snapshots::test_a_shortened_lengthened_or_renamed_snapshot_is_damaged")
 def half_a_snapshot_passes(patch: Patch) -> None:
-    patch.setattr("raftnode.storage.snapshots._BlockReader.finish", lambda self: None)
+    patch.setattr("raftnode.storage.snapshot_file.BlockReader.finish", lambda self: None)
 
 
 @noticed_by("snapshots::test_only_the_newest_are_kept_and_a_pinned_one_stays")

@@ -23,7 +23,7 @@ from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
 from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.sessions.machine import SessionMachine, encode_open_session, encode_write
-from raftnode.storage import data_dir, segment, snapshots, wal
+from raftnode.storage import data_dir, segment, snapshot_file, wal
 from raftnode.storage.data_dir import DataDir, Identity, format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
@@ -232,7 +232,7 @@ FILE_STRUCTS: list[tuple[str, type[msgspec.Struct]]] = [
     *((struct.__name__, struct) for module in (entries, contents) for struct in structs_of(module)),
     *((struct.__name__, struct) for struct in (segment.SegmentHead, segment.Batch, types.HardState)),
     *((struct.__name__, struct) for struct in (types.SnapshotPoint, types.LogEntry, Configuration, kv.KeyValue)),
-    ("SnapshotHead", snapshots._Head),
+    ("SnapshotHead", snapshot_file.SnapshotHead),
 ]
 
 
@@ -261,7 +261,7 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     versions = (
         data_dir.FORMAT_VERSION,
         segment.FORMAT_VERSION,
-        snapshots.FORMAT_VERSION,
+        snapshot_file.FORMAT_VERSION,
         contents.SESSIONS_FORMAT_VERSION,
         contents.KV_FORMAT_VERSION,
     )
@@ -275,7 +275,7 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
         f"with {len(segment.ZERO_RUN)} zero bytes in a row",
         f"salt {segment.SALT_BYTES} random bytes",
         f"after {wal.SEGMENT_BYTES // 2**20} MiB",
-        f"at most {snapshots.CHUNK_BYTES_MAX}",
+        f"at most {snapshot_file.CHUNK_BYTES_MAX}",
     ):
         assert sentence in text, sentence
     for field in Identity.__struct_fields__:

@@ -8,7 +8,8 @@ from raftnode.core.membership import make_configuration
 from raftnode.core.types import HardState
 from raftnode.storage.data_dir import DataDirError, Identity
 from raftnode.storage.restore import restore_data_dir
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 
 

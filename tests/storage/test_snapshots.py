@@ -8,15 +8,8 @@ import pytest
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.storage.snapshots import (
-    _BLOCK,
-    _MAGIC,
-    SnapshotDamaged,
-    SnapshotRejected,
-    SnapshotStore,
-    StoredSnapshot,
-    _block_crc,
-)
+from raftnode.storage.snapshot_file import BLOCK, MAGIC, SnapshotDamaged, StoredSnapshot, block_crc
+from raftnode.storage.snapshots import SnapshotRejected, SnapshotStore
 from tests.support.filesystem import Fault, SimulatedCrash, SimulatedFilesystem, crash_masks
 
 PATH = "/disk/snapshots"
@@ -362,7 +355,7 @@ def test_a_head_of_nonsense_under_a_right_checksum_is_rejected(ending: bytes) ->
     """What a peer sends never ends the node: a head may be whole and hold what is no text, or nest without end."""
     fields = 5 if len(ending) == 2 else 6
     head = bytes([0x90 + fields, 1, 5, 1, 0xC4, 0]) + ending
-    data = _MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head
+    data = MAGIC + BLOCK.pack(len(head), block_crc(head, zlib.crc32(MAGIC))) + head
     receiver = open_store(SimulatedFilesystem()).receiver(5, 1)
     with pytest.raises(SnapshotRejected, match="makes no sense"):
         receiver.write(0, data)
@@ -371,7 +364,7 @@ def test_a_head_of_nonsense_under_a_right_checksum_is_rejected(ending: bytes) ->
 def test_a_head_with_an_unreadable_configuration_is_rejected_at_once() -> None:
     """The rest is not taken in: what members a snapshot has must be known when it is put in force."""
     head = b"\x94\x01\x05\x01\xc4\x03\xff\xff\xff"
-    data = _MAGIC + _BLOCK.pack(len(head), _block_crc(head, zlib.crc32(_MAGIC))) + head
+    data = MAGIC + BLOCK.pack(len(head), block_crc(head, zlib.crc32(MAGIC))) + head
     receiver = open_store(SimulatedFilesystem()).receiver(5, 1)
     with pytest.raises(SnapshotRejected, match="its head makes no sense"):
         receiver.write(0, data)

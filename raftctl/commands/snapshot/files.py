@@ -26,7 +26,8 @@ def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterat
         )
     with storage_told():
         from raftnode.storage.filesystem import RealFilesystem
-        from raftnode.storage.snapshots import SnapshotStore, read_chunks, read_head
+        from raftnode.storage.snapshot_file import read_chunks, read_head
+        from raftnode.storage.snapshots import SnapshotStore
 
         fs = RealFilesystem()
         if file is not None:

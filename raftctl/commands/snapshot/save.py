@@ -207,7 +207,7 @@ def _check(part: str, expected: SnapshotInfo) -> None:
     """Read the copy as a restore would. Raises CommandError."""
     with storage_told():
         from raftnode.storage.filesystem import RealFilesystem
-        from raftnode.storage.snapshots import read_chunks, read_head
+        from raftnode.storage.snapshot_file import read_chunks, read_head
 
         fs = RealFilesystem()
         stored = read_head(part, fs)

@@ -7,7 +7,8 @@ from raftnode.replica.describe import snapshot_info
 from raftnode.replica.requests.replies import Replies
 from raftnode.replica.snapshots import Snapshots
 from raftnode.replica.timers import Timers
-from raftnode.storage.snapshots import SnapshotStore, StoredSnapshot
+from raftnode.storage.snapshot_file import StoredSnapshot
+from raftnode.storage.snapshots import SnapshotStore
 from raftnode.wire import client as wire
 from raftnode.wire.client import (
     SNAPSHOT_LEASE_S,
