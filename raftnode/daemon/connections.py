@@ -1,7 +1,7 @@
 """The TCP connections of one node: accepted ones, of peers and clients, and the ones it dials to its peers.
 
-A connection turns bytes into messages and back and knows nothing of Raft. It reports to its `Office`, which
-the runtime implements. Anything that is not the protocol closes that one connection.
+A connection turns bytes into messages and back and knows nothing of Raft. It reports to its `ConnectionHandler`, which
+the runtime implements. Anything that is not the protocol closes only that connection.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from raftnode.core.messages import (
 from raftnode.wire.client import Answer, AnyRequest, ErrorCode, Failed, decode_request
 from raftnode.wire.frame import HELLO_BYTES_MAX, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import Hello, Rejected, Welcome, decode_hello, decode_hello_answer
-from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_peer_message
+from raftnode.wire.peer import PeerMessage, PeerRequest, decode_peer_message
 
 HELLO_TIMEOUT: Final = 5.0
 """Seconds within which a new connection must have said who it is."""
@@ -53,7 +53,7 @@ _FROM_FOLLOWER: Final = frozenset(
 )
 
 
-class Office(Protocol):
+class ConnectionHandler(Protocol):
     """What a connection reports to."""
 
     requests_in_flight_max: int
@@ -63,25 +63,25 @@ class Office(Protocol):
     def accepted_closed(self, connection: "Accepted") -> None: ...
     def peer_messages(self, peer: int, messages: list[PeerMessage]) -> None: ...
     def client_requests(self, connection: "Accepted", requests: list[AnyRequest]) -> None: ...
-    def dialled_answered(self, connection: "Dialled", answer: Welcome | Rejected) -> None: ...
-    def dialled_closed(self, connection: "Dialled", error: Exception | None) -> None: ...
+    def dialed_answered(self, connection: "Dialed", answer: Welcome | Rejected) -> None: ...
+    def dialed_closed(self, connection: "Dialed", error: Exception | None) -> None: ...
     def has_output(self, connection: "Connection") -> None:
         """The connection has frames to write: call its `flush()` when this turn is over."""
 
     def connection_failed(self, connection: "Connection", counter: str, reason: str) -> None:
         """Count and log that the connection is closed because of `reason`."""
 
-    def guarded(self, error: Exception) -> None:
-        """An exception that is not the connection's fault: the node must stop."""
+    def on_fatal(self, error: Exception) -> None:
+        """Stop the node: an exception that is not the connection's fault."""
 
 
 class Connection(asyncio.Protocol):
-    """What both kinds share: framing, one write a turn, and bounds on what is buffered."""
+    """What both kinds of connection share: framing, one write a turn, and bounds on what is buffered."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, office: Office) -> None:
-        self.office = office
+    def __init__(self, handler: ConnectionHandler) -> None:
+        self.handler = handler
         self.remote = "?"
         self.is_open = False
         self._decoder = FrameDecoder(first_bytes_max=HELLO_BYTES_MAX)
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         _set_tcp(endpoint, TCP_NODELAY=1, TCP_KEEPIDLE=60, TCP_KEEPINTVL=10, TCP_KEEPCNT=3)
 
     def watch_closely(self) -> None:
-        """Find out within seconds that a peer's machine is gone, also while nothing is sent."""
+        """Notice within seconds that a peer's machine is gone, even while nothing is sent."""
         endpoint = self._transport.get_extra_info("socket")
         _set_tcp(endpoint, TCP_KEEPIDLE=5, TCP_KEEPINTVL=2, TCP_KEEPCNT=3, TCP_USER_TIMEOUT=10_000)
 
@@ -108,14 +108,14 @@ class Connection(asyncio.Protocol):
         try:
             bodies = self._decoder.feed(data)
             if bodies:
-                self.take(bodies)
+                self.on_frames(bodies)
         except FrameError as error:
             self.fail("frames_bad", str(error))
         except Exception as error:
-            self.office.guarded(error)
+            self.handler.on_fatal(error)
 
     @abstractmethod
-    def take(self, bodies: list[bytes]) -> None:
+    def on_frames(self, bodies: list[bytes]) -> None:
         """Handle the frames that arrived. Raises FrameError where the connection must be closed."""
 
     def send(self, message: msgspec.Struct) -> None:
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
         if not self.is_open:
             return
         if not self._frames:
-            self.office.has_output(self)
+            self.handler.has_output(self)
         self._frames.append(encode_frame(message))
 
     def send_now(self, message: msgspec.Struct) -> None:
@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
         """Close at once, with a counted and logged reason."""
         if not self.is_open:
             return
-        self.office.connection_failed(self, counter, reason)
+        self.handler.connection_failed(self, counter, reason)
         self.abort()
 
     def abort(self) -> None:
@@ -185,10 +185,10 @@ class Connection(asyncio.Protocol):
 
 
 class Accepted(Connection):
-    """A connection that somebody opened to this node: a peer's requests, or a client's."""
+    """A connection that was opened to this node: a peer's requests, or a client's."""
 
-    def __init__(self, office: Office, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(office)
+    def __init__(self, handler: ConnectionHandler, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(handler)
         self.peer: int | None = None
         """The peer's node id, 0 for a client, None before its Hello."""
         self._loop = loop
@@ -201,18 +201,18 @@ class Accepted(Connection):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._deadline = self._loop.call_later(HELLO_TIMEOUT, self._no_hello)
-        self.office.accepted_opened(self)
+        self.handler.accepted_opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         self._deadline.cancel()
-        self.office.accepted_closed(self)
+        self.handler.accepted_closed(self)
 
     def _no_hello(self) -> None:
         if self.peer is None:
             self.fail("hellos_missing", f"no Hello within {HELLO_TIMEOUT:g} s")
 
-    def take(self, bodies: list[bytes]) -> None:
+    def on_frames(self, bodies: list[bytes]) -> None:
         if self.peer is None:
             self._take_hello(bodies.pop(0))
         if not self.is_open or not bodies:
@@ -224,7 +224,7 @@ class Accepted(Connection):
 
     def _take_hello(self, body: bytes) -> None:
         hello = decode_hello(body)
-        answer = self.office.accepted_hello(self, hello)
+        answer = self.handler.accepted_hello(self, hello)
         self.send(answer)
         if isinstance(answer, Rejected):
             self.close()
@@ -243,7 +243,7 @@ class Accepted(Connection):
             sender = getattr(message, "leader_id", None) or getattr(message, "candidate_id", None)
             if sender != peer:
                 raise FrameError(f"{type(message).__name__} in the name of node {sender} from node {peer}")
-        self.office.peer_messages(peer, messages)
+        self.handler.peer_messages(peer, messages)
 
     def _take_requests(self, bodies: list[bytes]) -> None:
         requests: list[AnyRequest] = []
@@ -254,8 +254,8 @@ class Accepted(Connection):
                 self._large_bytes += len(body)
             requests.append(request)
         self._in_flight += len(requests)
-        self._regulate()
-        self.office.client_requests(self, requests)
+        self._apply_backpressure()
+        self.handler.client_requests(self, requests)
 
     def answer(self, answer: Answer) -> None:
         """Send a client its answer. One that is too long for a frame becomes a TOO_LARGE failure."""
@@ -270,23 +270,23 @@ class Accepted(Connection):
             reason = f"the answer is too large: {error}; ask for less"
             self.send(Failed(answer.id, ErrorCode.TOO_LARGE, reason))
         if not self._reading:
-            self._regulate()
+            self._apply_backpressure()
 
     def pause_writing(self) -> None:
         self._write_full = True
-        self._regulate()
+        self._apply_backpressure()
 
     def resume_writing(self) -> None:
         self._write_full = False
-        self._regulate()
+        self._apply_backpressure()
 
-    def _regulate(self) -> None:
+    def _apply_backpressure(self) -> None:
         """Read from a client only while it takes its answers and not too much of it is unanswered."""
         if not self.is_open or self.peer != 0:
             return
         busy = (
             self._write_full
-            or self._in_flight >= self.office.requests_in_flight_max
+            or self._in_flight >= self.handler.requests_in_flight_max
             or self._large_bytes >= REQUEST_BYTES_IN_FLIGHT_MAX
         )
         if busy == self._reading:
@@ -296,16 +296,12 @@ class Accepted(Connection):
             else:
                 self._transport.resume_reading()
 
-    def respond(self, response: PeerResponse) -> None:
-        """Send a peer its response when this turn ends."""
-        self.send(response)
 
-
-class Dialled(Connection):
+class Dialed(Connection):
     """A connection that this node opened to a peer: its requests leave here, responses come back."""
 
-    def __init__(self, office: Office, peer: int, hello: Hello) -> None:
-        super().__init__(office)
+    def __init__(self, handler: ConnectionHandler, peer: int, hello: Hello) -> None:
+        super().__init__(handler)
         self.peer = peer
         self.ready = False
         """The peer has welcomed this node."""
@@ -324,18 +320,18 @@ class Dialled(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         self._deadline.cancel()
-        self.office.dialled_closed(self, exc)
+        self.handler.dialed_closed(self, exc)
 
-    def take(self, bodies: list[bytes]) -> None:
+    def on_frames(self, bodies: list[bytes]) -> None:
         if not self.ready:
-            self.office.dialled_answered(self, decode_hello_answer(bodies.pop(0)))
+            self.handler.dialed_answered(self, decode_hello_answer(bodies.pop(0)))
         if not bodies or not self.is_open:
             return
         messages = [decode_peer_message(body) for body in bodies]
         for message in messages:
             if type(message) not in _FROM_FOLLOWER:
                 raise FrameError(f"{type(message).__name__} on a connection for responses")
-        self.office.peer_messages(self.peer, messages)
+        self.handler.peer_messages(self.peer, messages)
 
     def request(self, request: PeerRequest) -> bool:
         """Send at once; False where the peer is not ready or does not keep up: then nothing is sent."""

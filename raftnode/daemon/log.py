@@ -5,10 +5,12 @@ ts=2026-11-23T03:10:12.677Z level=info node=n1 event=leader.changed term=13 from
 
 import json
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
 from raftnode.config.times import rfc3339
+from raftnode.core.errors import InvariantError, StorageError
 from raftnode.wire.client import EventRecord
 
 LEVELS: Final = ("debug", "info", "warn", "error")
@@ -104,3 +106,28 @@ def _logfmt_value(value: object) -> str:
     if text and text.isprintable() and not set(text) & set(' ="\\'):
         return text
     return json.dumps(text)
+
+
+def log_failure(log: LogWriter, error: Exception, *, started: bool) -> None:
+    """Write the one line that says why the node stops. `started`: it had loaded what its disk holds."""
+    if isinstance(error, StorageError):
+        log.line(
+            "error",
+            "node.failed",
+            cause="storage",
+            error=str(error),
+            advice="nothing was acknowledged since; check the disk, then start the node again"
+            if started
+            else "the node did not start, and promised nothing; look closer: raftctl log verify --data-dir DIR",
+        )
+    elif isinstance(error, InvariantError):
+        log.line(
+            "error",
+            "node.failed",
+            cause="invariant",
+            error=str(error),
+            advice="the node stopped to protect its data; keep the data directory and report this",
+        )
+    else:
+        where = "".join(traceback.format_exception(error))
+        log.line("error", "node.failed", cause="bug", error=repr(error), where=where)

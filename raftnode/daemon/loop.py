@@ -6,41 +6,33 @@
 
 One port serves peers and clients. Each node dials each other member and sends its requests there; what it
 sends on a connection that it accepted are answers. A replica that raises has lost its disk or found a bug:
-the daemon writes one line and stops, with no further word to anybody.
+the daemon writes one line and stops, without sending anything more.
 """
 
 import asyncio
-import contextlib
 import random
 import signal
 import time
-import traceback
 from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 from raftnode.config.settings import NodeSettings
-from raftnode.core.errors import InvariantError, StorageError
-from raftnode.daemon.connections import Accepted, Connection, Dialled
-from raftnode.daemon.log import LogWriter, Repeats
+from raftnode.daemon.connections import Accepted, Connection, Dialed
+from raftnode.daemon.links import PeerLink
+from raftnode.daemon.log import LogWriter, Repeats, log_failure
 from raftnode.wire.address import parse_address
 from raftnode.wire.client import Answer, AnyRequest
 from raftnode.wire.hello import REJECT_BUSY, Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 
-RECONNECT_FIRST: Final = 0.05
-RECONNECT_MAX: Final = 1.0
-"""Seconds between two attempts to reach a peer: doubled from the first to the last, with jitter."""
-
-CONNECT_TIMEOUT: Final = 3.0
-
 CONNECTIONS_RESERVED: Final = 128
-"""Accepted connections above the clients' limit: of peers, and of whoever has not said who it is."""
+"""Accepted connections above the clients' limit: of peers, and of those that have not sent a Hello yet."""
 
 DRAIN_TIMEOUT: Final = 2.0
 """Seconds that a stopping node gives its clients to take their last answers."""
 
 
-class Replica(Protocol):
+class HostedReplica(Protocol):
     """What the runtime needs of a replica."""
 
     def start(self) -> None: ...
@@ -59,7 +51,7 @@ class Replica(Protocol):
 
 
 class Runtime:
-    """Runs one replica until it is told to stop: the replica's `Transport`, the connections' `Office`."""
+    """Runs one replica. Implements `Transport` for the replica and `ConnectionHandler` for its connections."""
 
     def __init__(
         self,
@@ -81,7 +73,7 @@ class Runtime:
         self._rng = rng
         self._clock = clock
         self._repeats = Repeats(clock)
-        self._replica: Replica
+        self._replica: HostedReplica
         self._loop: asyncio.AbstractEventLoop
         self._finished: asyncio.Future[None]
         self._server: asyncio.Server | None = None
@@ -112,7 +104,7 @@ class Runtime:
             lambda: Accepted(self, self._loop), host, port, backlog=1024, start_serving=False
         )
 
-    async def run(self, replica: Replica) -> None:
+    async def run(self, replica: HostedReplica) -> None:
         """Serve until `stop()` has finished. Raises what the replica raised: the node must end then."""
         assert self._server is not None
         self._replica = replica
@@ -120,7 +112,7 @@ class Runtime:
         try:
             replica.start()
         except Exception as error:
-            self.guarded(error)
+            self.on_fatal(error)
         else:
             self._started = True
             await self._server.start_serving()
@@ -143,7 +135,7 @@ class Runtime:
         try:
             self._replica.begin_shutdown()
         except Exception as error:
-            self.guarded(error)
+            self.on_fatal(error)
         self._schedule_turn()
 
     def handle_signals(self) -> None:
@@ -166,7 +158,7 @@ class Runtime:
             delay = self._replica.turn()
             done = self._stopping and self._replica.shutdown_ready
         except Exception as error:
-            self.guarded(error)
+            self.on_fatal(error)
             return
         self._flush()
         if done:
@@ -228,7 +220,7 @@ class Runtime:
     # The replica's Transport.
 
     def send_request(self, peer: int, message: PeerRequest) -> bool:
-        """Send on the connection dialled to `peer`; False where there is none or it is full."""
+        """Send on the connection dialed to `peer`; False where there is none or it is full."""
         link = self._links.get(peer)
         return link is not None and link.connection is not None and link.connection.request(message)
 
@@ -250,9 +242,9 @@ class Runtime:
                 self._links.pop(peer).stop()
         for peer, address in addresses.items():
             if peer not in self._links and peer != self._node_id:
-                self._links[peer] = PeerLink(self, peer, address)
+                self._links[peer] = PeerLink(self, peer, address, hello=self._hello, log=self.log, rng=self._rng)
 
-    # The connections' Office.
+    # The ConnectionHandler of its connections.
 
     def accepted_opened(self, connection: Accepted) -> None:
         self._accepted.add(connection)
@@ -283,7 +275,7 @@ class Runtime:
             old.abort()
         link = self._links.get(peer)
         if link is not None:
-            link.hurry()
+            link.redial_now()
 
     def accepted_closed(self, connection: Accepted) -> None:
         self._accepted.discard(connection)
@@ -308,7 +300,7 @@ class Runtime:
             self._replica.receive_client(connection, request)
         self._schedule_turn()
 
-    def dialled_answered(self, connection: Dialled, answer: Welcome | Rejected) -> None:
+    def dialed_answered(self, connection: Dialed, answer: Welcome | Rejected) -> None:
         link = self._links.get(connection.peer)
         if link is None or link.connection is not connection:
             connection.abort()
@@ -318,17 +310,17 @@ class Runtime:
             verdict = self._replica.check_welcome(connection.peer, answer)
             if verdict is None:
                 connection.ready = True
-                link.welcomed()
+                link.on_welcome()
                 self._replica.peer_connected(connection.peer)
                 self._schedule_turn()
                 return
             refusal = verdict
         assert isinstance(refusal, Rejected)
         self._replica.count("dials_rejected")
-        link.trouble(f"{refusal.code}: {refusal.reason}")
+        link.note_failure(f"{refusal.code}: {refusal.reason}")
         connection.abort()
 
-    def dialled_closed(self, connection: Dialled, error: Exception | None) -> None:
+    def dialed_closed(self, connection: Dialed, error: Exception | None) -> None:
         link = self._links.get(connection.peer)
         if link is not None:
             link.closed(connection, error)
@@ -343,7 +335,7 @@ class Runtime:
         self._replica.count(counter)
         self._warn_once("connection.closed", connection.remote, reason, counter=counter)
 
-    def guarded(self, error: Exception) -> None:
+    def on_fatal(self, error: Exception) -> None:
         """Stop the node: the replica raised."""
         if not self._stopped:
             log_failure(self.log, error, started=self._started)
@@ -353,10 +345,10 @@ class Runtime:
         try:
             action()
         except Exception as error:
-            self.guarded(error)
+            self.on_fatal(error)
 
     def _warn_once(self, event: str, remote: str, reason: str, **fields: object) -> None:
-        """Log a trouble that its cause repeats at will: one line a minute for each host and reason."""
+        """Log what its cause may repeat as often as it likes: one line a minute for each host and reason."""
         held = self._repeats.allow((event, remote.rpartition(":")[0], reason))
         if held is not None:
             more = {"repeated": held} if held else {}
@@ -375,116 +367,11 @@ class Runtime:
             )
 
 
-class PeerLink:
-    """Keeps one dialled connection to a peer: dials, and dials again after a growing pause."""
-
-    def __init__(self, runtime: Runtime, peer: int, address: str) -> None:
-        self.address = address
-        self.connection: Dialled | None = None
-        self._runtime, self._peer = runtime, peer
-        self._pause = RECONNECT_FIRST
-        self._trouble = ""
-        self._wake = asyncio.Event()
-        self._gone = asyncio.Event()
-        self._task = runtime._loop.create_task(self._keep_connected())
-
-    def stop(self, *, at_once: bool = False) -> "asyncio.Task[None]":
-        """Hang up for good; `at_once`: without a further byte."""
-        self._task.cancel()
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            if at_once:
-                connection.abort()
-            else:
-                connection.close()
-        return self._task
-
-    def hurry(self) -> None:
-        """The peer is there, for it has just dialled this node: do not wait for the next attempt."""
-        self._pause = RECONNECT_FIRST
-        self._wake.set()
-
-    def welcomed(self) -> None:
-        """The peer accepts this node."""
-        self._pause = RECONNECT_FIRST
-        self._trouble = ""
-        self._runtime.log.line("debug", "peer.welcomed", peer=self._peer, address=self.address)
-
-    def closed(self, connection: Dialled, error: Exception | None) -> None:
-        """The connection ended."""
-        if connection is self.connection:
-            self.connection = None
-            self._gone.set()
-            if connection.ready:
-                self.trouble(f"connection lost: {error}" if error else "connection closed by the peer")
-
-    def trouble(self, reason: str) -> None:
-        """Log why the peer cannot be reached, once for as long as the reason stays the same."""
-        if reason != self._trouble:
-            self._trouble = reason
-            self._runtime.log.line("warn", "peer.unreachable", peer=self._peer, address=self.address, reason=reason)
-
-    async def _keep_connected(self) -> None:
-        while True:
-            self._gone.clear()
-            if await self._dial():
-                await self._gone.wait()
-            self._wake.clear()
-            pause = self._pause * self._runtime._rng.uniform(0.5, 1.0)
-            self._pause = min(self._pause * 2, RECONNECT_MAX)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-
-    async def _dial(self) -> bool:
-        """Open a connection and say Hello. What follows arrives through the runtime."""
-        runtime = self._runtime
-        connection = Dialled(runtime, self._peer, runtime._hello(self._peer))
-        self.connection = connection
-        try:
-            host, port = parse_address(self.address)
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await runtime._loop.create_connection(lambda: connection, host, port)
-        except TimeoutError:
-            self.trouble(f"no connection within {CONNECT_TIMEOUT:g} s")
-        except (OSError, ValueError) as error:
-            self.trouble(str(error))
-        else:
-            return True
-        self.connection = None
-        return False
-
-
 def split_listen(listen: str) -> tuple[str, int]:
     """Return (host, port) of an address to listen at; here the port may be 0: the system chooses."""
     if listen.endswith(":0"):
         return parse_address(listen[:-1] + "1")[0], 0
     return parse_address(listen)
-
-
-def log_failure(log: LogWriter, error: Exception, *, started: bool) -> None:
-    """Write the one line that says why the node stops. `started`: it had loaded what its disk holds."""
-    if isinstance(error, StorageError):
-        log.line(
-            "error",
-            "node.failed",
-            cause="storage",
-            error=str(error),
-            advice="nothing was acknowledged since; check the disk, then start the node again"
-            if started
-            else "the node did not start, and promised nothing; look closer: raftctl log verify --data-dir DIR",
-        )
-    elif isinstance(error, InvariantError):
-        log.line(
-            "error",
-            "node.failed",
-            cause="invariant",
-            error=str(error),
-            advice="the node stopped to protect its data; keep the data directory and report this",
-        )
-    else:
-        where = "".join(traceback.format_exception(error))
-        log.line("error", "node.failed", cause="bug", error=repr(error), where=where)
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

@@ -18,8 +18,7 @@ from raftnode.core.messages import (
     RequestVoteRequest,
     TimeoutNowRequest,
 )
-from raftnode.daemon import connections
-from raftnode.daemon import loop as runtime
+from raftnode.daemon import connections, links
 from raftnode.daemon.loop import new_event_loop
 from raftnode.wire.client import ErrorCode, Failed, GetStatus, ReadResult, Write, decode_answer
 from raftnode.wire.frame import FRAME_BYTES_MAX, encode_frame
@@ -288,7 +287,7 @@ def test_answers_for_a_client_that_is_gone_are_dropped(run: Run) -> None:
 
 
 def test_two_nodes_talk_both_ways(run: Run) -> None:
-    """Requests leave on the dialled connection, responses on the accepted one."""
+    """Requests leave on the dialed connection, responses on the accepted one."""
 
     async def main() -> None:
         async with running(1) as one, running(2) as two:
@@ -340,7 +339,7 @@ def test_a_request_leaves_before_the_turn_that_made_it_ends(run: Run) -> None:
     run(main())
 
 
-def test_a_peer_that_was_dialled_sends_responses_only(run: Run) -> None:
+def test_a_peer_that_was_dialed_sends_responses_only(run: Run) -> None:
     """Its requests come on the connection that it dials itself, where it says who it is."""
 
     async def main() -> None:
@@ -366,7 +365,7 @@ def test_a_peer_that_was_dialled_sends_responses_only(run: Run) -> None:
     run(main())
 
 
-def test_a_lost_peer_is_dialled_again(run: Run) -> None:
+def test_a_lost_peer_is_dialed_again(run: Run) -> None:
     """The peer comes back: the connection too. The replica hears of both; each trouble is logged once."""
 
     async def main() -> None:
@@ -390,7 +389,7 @@ def test_a_lost_peer_is_dialled_again(run: Run) -> None:
 
 
 def test_members_that_are_dropped_are_hung_up(run: Run) -> None:
-    """set_members says whom to dial: nobody else keeps a dialled connection."""
+    """set_members says whom to dial: nobody else keeps a dialed connection."""
 
     async def main() -> None:
         async with running(1) as one, running(2) as two:
@@ -465,10 +464,10 @@ def test_a_peer_whose_machine_vanished_is_noticed_within_seconds(run: Run) -> No
         async with running(1) as one, running(2) as two:
             one.runtime.set_members({2: two.address})
             await until(lambda: one.replica.connected == [2])
-            dialled = one.runtime._links[2].connection
+            dialed = one.runtime._links[2].connection
             accepted = two.runtime._accepted_peers[1]
-            assert dialled is not None
-            for connection in (dialled, accepted):
+            assert dialed is not None
+            for connection in (dialed, accepted):
                 endpoint = connection._transport.get_extra_info("socket")
                 assert endpoint.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
                 assert endpoint.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
@@ -636,4 +635,4 @@ def test_the_timer_gives_a_turn_when_the_replica_asked_for_it(run: Run) -> None:
 
 def test_reconnect_pauses_are_bounded() -> None:
     """A restarted peer is found again well within a few seconds."""
-    assert runtime.RECONNECT_FIRST < runtime.RECONNECT_MAX <= 2.0
+    assert links.RECONNECT_FIRST < links.RECONNECT_MAX <= 2.0
