@@ -89,7 +89,7 @@ run raftctl status
 
 say "Write and read. A write is acknowledged when it is on the disks of a majority."
 run raftctl kv put greeting "hello, raft"
-run raftctl kv put colour blue
+run raftctl kv put color blue
 run raftctl kv get greeting
 
 say "Look into the replicated log."
@@ -132,7 +132,7 @@ run raftctl status
 say "Nothing that was acknowledged is lost: ask another node."
 run raftctl kv get greeting -e "$other_address"
 expect "greeting" "hello, raft" "$(raftctl kv get greeting -e "$other_address")"
-expect "colour" "blue" "$(raftctl kv get colour -e "$other_address")"
+expect "color" "blue" "$(raftctl kv get color -e "$other_address")"
 
 say "Start the killed node again."
 run raftctl cluster up -f demo/cluster.toml --node "$leader"

@@ -59,8 +59,8 @@ class OfflineLog:
 @contextmanager
 def open_log(data_dir: str) -> Iterator[OfflineLog]:
     """Read a data directory's log. Raises UsageError where it is none."""
-    with storage_told():
-        from raftnode.storage.inspect import DataDirLook
+    with storage_errors():
+        from raftnode.storage.inspect import DataDirReader
         from raftnode.wire.describe import describe_entry
         from raftnode.wire.entries import describe_data
         from raftnode.wire.kv import describe_command
@@ -68,10 +68,10 @@ def open_log(data_dir: str) -> Iterator[OfflineLog]:
         def describe(data: bytes) -> str:
             return describe_data(data, describe_command)
 
-        with DataDirLook(data_dir) as look:
+        with DataDirReader(data_dir) as look:
 
             def read(first: int, last: int) -> Iterator[LogEntryView]:
-                with storage_told():
+                with storage_errors():
                     for entry in look.entries(first, last):
                         yield LogEntryView(entry, describe_entry(entry, describe))
 
@@ -95,7 +95,7 @@ def open_log(data_dir: str) -> Iterator[OfflineLog]:
 
 
 @contextmanager
-def storage_told() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
     """Turn what raftnode.storage raises into errors of the command line."""
     from raftnode.storage.inspect import DataDirError, SnapshotDamaged, StorageError, WalDamaged
 

@@ -210,7 +210,7 @@ class _Driver(Generic[T]):
             for address in due:
                 self._ask(address, request(address) if callable(request) else request)
             if due:
-                # One that could not be dialled at all may have ended the round.
+                # One that could not be dialed at all may have ended the round.
                 continue
             for descriptor, _ in self._poll.poll(round_.wait_s * 1000):
                 if descriptor == self._pipe:

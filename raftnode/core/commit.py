@@ -28,8 +28,8 @@ def update_commit(state: RaftState) -> None:
     index = int(quorum_value(match, state.configuration))
     if index > state.commit_index and log.term_at(index) == state.current_term:
         advance_commit(state, index)
-        if state.commit_news_deadline is None:
-            state.commit_news_deadline = state.clock() + state.config.commit_broadcast_delay
+        if state.commit_broadcast_deadline is None:
+            state.commit_broadcast_deadline = state.clock() + state.config.commit_broadcast_delay
         reads.confirm(state)
         on_configuration_committed(state)
 

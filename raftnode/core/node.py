@@ -313,7 +313,7 @@ class RaftNode:
         """Return the clock's time at which `tick()` has something to do at the latest."""
         state = self._state
         if state.role is _LEADER:
-            news = state.commit_news_deadline
+            news = state.commit_broadcast_deadline
             return state.heartbeat_deadline if news is None else min(state.heartbeat_deadline, news)
         if state.role in (NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE):
             return min(state.election_deadline, state.heartbeat_deadline)

@@ -44,8 +44,8 @@ def collect(state: RaftState, ready: Ready) -> None:
     now = state.clock()
     if state.round_wanted:
         _begin_round(state, now)
-    if state.commit_news_deadline is not None and now >= state.commit_news_deadline:
-        state.commit_news_deadline = None
+    if state.commit_broadcast_deadline is not None and now >= state.commit_broadcast_deadline:
+        state.commit_broadcast_deadline = None
         for progress in state.progress.values():
             progress.must_send = progress.must_send or progress.sent_commit < state.commit_index
     for progress in state.progress.values():

@@ -118,7 +118,7 @@ def _leave_role(state: RaftState) -> None:
     state.outgoing_pre_votes = []
     state.transfer_campaign = False
     state.round_wanted = False
-    state.commit_news_deadline = None
+    state.commit_broadcast_deadline = None
     if state.transfer_target is not None:
         # Whether the target took over shows when the next leader is known.
         state.transfer_awaited, state.transfer_target, state.transfer_sent = state.transfer_target, None, False

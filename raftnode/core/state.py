@@ -27,8 +27,8 @@ class RaftState:
         "ballot",
         "base_known",
         "clock",
+        "commit_broadcast_deadline",
         "commit_index",
-        "commit_news_deadline",
         "config",
         "configurations",
         "current_term",
@@ -111,7 +111,7 @@ class RaftState:
         self.progress: dict[NodeId, Progress] = {}
         self.term_start_index = 0
         self.heartbeat_deadline = now
-        self.commit_news_deadline: float | None = None
+        self.commit_broadcast_deadline: float | None = None
         """When to tell the members of a commit index that no entry has carried to them."""
         self.round = 0
         self.round_wanted = False

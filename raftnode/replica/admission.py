@@ -63,7 +63,7 @@ class Admission:
         return self._check_instance(hello.node_id, hello.instance_id, remember=is_member) or self._welcome()
 
     def check_welcome(self, peer: NodeId, welcome: Welcome) -> Rejected | None:
-        """Say why the node that was dialled as `peer` is not it."""
+        """Say why the node that was dialed as `peer` is not it."""
         me = self._identity
         if welcome.protocol_version != PROTOCOL_VERSION:
             return Rejected(

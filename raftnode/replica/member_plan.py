@@ -62,14 +62,14 @@ class Plan:
 
 
 @dataclass(slots=True)
-class _Roll:
+class _Roster:
     """Names and addresses that are taken, and the next free id, as one operation after another is looked at."""
 
     taken: dict[NodeId, MemberContext]
     next_id: NodeId
 
     @classmethod
-    def of(cls, configuration: Configuration) -> "_Roll":
+    def of(cls, configuration: Configuration) -> "_Roster":
         taken = {node: member_context(configuration, node) for node in configuration.members()}
         return cls(taken, max([configuration.highest_id, *taken]) + 1)
 
@@ -86,7 +86,7 @@ def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up_wi
     name or address is taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
     """
     configuration = status.configuration
-    roll = _Roll.of(configuration)
+    roll = _Roster.of(configuration)
     changes = [
         change
         for operation in operations
@@ -105,7 +105,7 @@ def member_context(configuration: Configuration, node: NodeId) -> MemberContext:
     try:
         return decode_member_context(configuration.contexts.get(node))
     except SerializationError:
-        # The core carries any bytes: a member without a name is shown, and not dialled.
+        # The core carries any bytes: a member without a name is shown, and not dialed.
         return MemberContext("", "")
 
 
@@ -149,7 +149,7 @@ def describe_changes(before: Configuration, after: Configuration) -> list[tuple[
 
 
 def _change(
-    operation: MemberOperation, configuration: Configuration, status: RaftStatus, roll: _Roll, *, force: bool
+    operation: MemberOperation, configuration: Configuration, status: RaftStatus, roll: _Roster, *, force: bool
 ) -> ConfChange | None:
     if operation.action in (MemberAction.ADD_VOTER, MemberAction.ADD_LEARNER, MemberAction.ADD_OBSERVER):
         return _addition(operation, configuration, roll)
@@ -171,7 +171,7 @@ def _change(
             return None if node in configuration.learners else ConfChange.demote(node)
 
 
-def _addition(operation: MemberOperation, configuration: Configuration, roll: _Roll) -> ConfChange | None:
+def _addition(operation: MemberOperation, configuration: Configuration, roll: _Roster) -> ConfChange | None:
     for node, known in roll.taken.items():
         if known.name == operation.name and known.address == operation.address:
             return _addition_of_member(operation, configuration, node)

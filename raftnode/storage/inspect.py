@@ -20,7 +20,7 @@ from raftnode.storage.filesystem import PART_SUFFIX, Filesystem, MissingFileErro
 from raftnode.storage.snapshot_file import SnapshotDamaged, StoredSnapshot, read_chunks, read_head
 from raftnode.storage.wal import Cut, Wal, WalDamaged
 
-__all__ = ["Damage", "DataDirError", "DataDirLook", "SnapshotDamaged", "StorageError", "Verification", "WalDamaged"]
+__all__ = ["Damage", "DataDirError", "DataDirReader", "SnapshotDamaged", "StorageError", "Verification", "WalDamaged"]
 
 LOOKS: Final = 3
 PAUSE_S: Final = 0.05
@@ -68,7 +68,7 @@ class Verification(msgspec.Struct, frozen=True):
     damage: list[Damage]
 
 
-class DataDirLook:
+class DataDirReader:
     """A data directory as it is now. The log is there as far as it is whole; `damage` says what stops it."""
 
     def __init__(self, path: StrPath, fs: Filesystem | None = None) -> None:
@@ -83,7 +83,7 @@ class DataDirLook:
         self.snapshots = self._snapshot_heads()
         self._check_cover()
 
-    def __enter__(self) -> "DataDirLook":
+    def __enter__(self) -> "DataDirReader":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -94,7 +94,7 @@ class Batch(msgspec.Struct, array_like=True, gc=False):
     entries: list[LogEntry]
 
 
-class Placed(msgspec.Struct, gc=False):
+class BatchAt(msgspec.Struct, gc=False):
     """A batch, and where its bytes are in the segment."""
 
     batch: Batch
@@ -298,10 +298,10 @@ class SegmentScan:
         self.end = self.newest = HEAD_BYTES
         self.torn = False
 
-    def groups(self) -> Iterator[list[Placed]]:
+    def groups(self) -> Iterator[list[BatchAt]]:
         """Give each whole sync's batches in order. Raises WalDamaged."""
         window, salt = self._window, self._head.salt
-        group: list[Placed] = []
+        group: list[BatchAt] = []
         offset, remaining = self.end, 0
         while offset < self.size:
             header = decode_batch_header(window.read(offset, _BATCH.size), self._seed)
@@ -314,7 +314,7 @@ class SegmentScan:
             if header.sync != self.sync + 1 or (group and header.remaining != remaining - 1):
                 raise self._damaged(offset, f"write {header.sync} was found where {self.sync + 1} belongs")
             remaining = header.remaining
-            group.append(Placed(batch, offset, header.size))
+            group.append(BatchAt(batch, offset, header.size))
             offset += header.size
             if not remaining:
                 self.sync += 1

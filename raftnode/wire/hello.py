@@ -46,7 +46,7 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=3):
 REJECT_VERSION: Final = "version"
 REJECT_CLUSTER: Final = "cluster"
 REJECT_NODE: Final = "node"
-"""Another node answers at this address than the one that was dialled."""
+"""Another node answers at this address than the one that was dialed."""
 REJECT_INSTANCE: Final = "instance"
 """A known node id with another data directory: the node was wiped, and must come back under a new id."""
 REJECT_REMOVED: Final = "removed"

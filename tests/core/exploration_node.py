@@ -308,7 +308,7 @@ def settle_times(state: RaftState, now: float, *, keep_rounds: bool) -> None:
     state.transfer_deadline = NOW + state.config.election_timeout_max
     state.stable_at, state.stable_seen = NOW, -1
     state.refusals = {}
-    state.commit_news_deadline = None
+    state.commit_broadcast_deadline = None
     if not keep_rounds:
         state.round = 0
     for progress in state.progress.values():

@@ -256,15 +256,15 @@ class Responder:
     def _serve(self) -> None:
         while True:
             try:
-                dialled, _ = self._listener.accept()
+                dialed, _ = self._listener.accept()
             except OSError:
                 return
-            with dialled, contextlib.suppress(OSError, FrameError):
-                dialled.settimeout(PATIENCE_S)
-                decode_hello(read_frame(dialled))
+            with dialed, contextlib.suppress(OSError, FrameError):
+                dialed.settimeout(PATIENCE_S)
+                decode_hello(read_frame(dialed))
                 for piece in pieces_of(self._rng, self._answer()):
-                    dialled.sendall(piece)
-                hang_up(dialled)
+                    dialed.sendall(piece)
+                hang_up(dialed)
 
     def _answer(self) -> bytes:
         if self._rng.random() < 0.3:

@@ -11,7 +11,7 @@ from raftnode.storage import segment
 from raftnode.storage.segment import (
     HEAD_BYTES,
     Batch,
-    Placed,
+    BatchAt,
     SegmentHead,
     SegmentScan,
     decode_head,
@@ -30,7 +30,7 @@ class SealedBatch:
 
     whole: bytes
     head: SegmentHead
-    placed: Placed
+    placed: BatchAt
     sync: int
     remaining: int
 

@@ -12,7 +12,7 @@ from raftnode.machine.sessions.machine import SessionMachine, encode_open_sessio
 from raftnode.replica.events import EventLog
 from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import DataDir, DataDirError, format_data_dir
-from raftnode.storage.inspect import DataDirLook
+from raftnode.storage.inspect import DataDirReader
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
 from raftnode.wire.kv import Put, encode
@@ -132,7 +132,7 @@ def read_everything(files: dict[str, bytes]) -> None:
 def look_at(fs: SimulatedFilesystem) -> None:
     """Read all that is there, offline. Damage is told, and never raised."""
     try:
-        look = DataDirLook(DATA, fs)
+        look = DataDirReader(DATA, fs)
     except DataDirError:
         return
     with look:

@@ -23,7 +23,7 @@ from raftnode.core.node import RaftNode
 from raftnode.core.storage import MemStorage
 from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotPoint
 from raftnode.storage.data_dir import DataDirError, format_data_dir, read_identity
-from raftnode.storage.segment import HEAD_BYTES, Batch, Placed, SegmentHead, encode_group, encode_head
+from raftnode.storage.segment import HEAD_BYTES, Batch, BatchAt, SegmentHead, encode_group, encode_head
 from raftnode.storage.wal import Wal, WalDamaged
 from raftnode.wire.client import GetStatus, SessionOpened
 from raftnode.wire.frame import encode_frame
@@ -85,7 +85,7 @@ def test_no_more_is_read_than_the_file_holds(monkeypatch: pytest.MonkeyPatch) ->
     batch = SealedBatch(
         encode_head(HEAD) + encode_group([Batch(NOBODY, 0, None, [])], 1, HEAD)[0],
         HEAD,
-        Placed(Batch(NOBODY, 0, None, []), HEAD_BYTES, 100),
+        BatchAt(Batch(NOBODY, 0, None, []), HEAD_BYTES, 100),
         1,
         0,
     )

@@ -8,7 +8,7 @@ import pytest
 
 from raftnode.core.errors import StorageError
 from raftnode.core.types import EntryKind, HardState, LogEntry, SnapshotPoint
-from raftnode.storage.inspect import DataDirLook
+from raftnode.storage.inspect import DataDirReader
 from raftnode.storage.segment import Batch, WalDamaged
 from tests.fuzz.sealing import sealed_batches
 from tests.fuzz.stored import COMPACTED_TO, LAST, data_directory, disk, open_node
@@ -36,7 +36,7 @@ def entry(index: int, term: int = 3, data: bytes = b"", kind: EntryKind = EntryK
 
 def damage_of(fs: SimulatedFilesystem) -> str:
     """Return what `raftctl log verify` tells first."""
-    with patch("raftnode.storage.inspect.PAUSE_S", 0.0), DataDirLook(DATA, fs) as look:
+    with patch("raftnode.storage.inspect.PAUSE_S", 0.0), DataDirReader(DATA, fs) as look:
         found = look.verify().damage
     return found[0].reason if found else ""
 

@@ -28,7 +28,7 @@ def fake_raftnode(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def free_ports(count: int) -> int:
-    """Return the first of `count` neighbouring ports that nobody listens at."""
+    """Return the first of `count` neighboring ports that nobody listens at."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             base = int(probe.getsockname()[1])

@@ -177,7 +177,7 @@ def test_every_command_has_a_test_that_names_it() -> None:
     ],
 )
 def test_script_commands_start_without_typer_rich_and_asyncio(line: str) -> None:
-    """Rule 17: what is run in loops does not pay for help and colours."""
+    """Rule 17: what is run in loops does not pay for help and colors."""
     program = (
         "import sys; from raftctl.main import run; run(sys.argv[1:]); "
         "print(*sorted({'typer', 'rich', 'asyncio', 'raftnode.replica', 'raftnode.daemon'} & set(sys.modules)), "

@@ -42,7 +42,7 @@ def test_a_report_in_every_form(capsys: pytest.CaptureFixture[str], form: str, t
 
 
 def test_a_colour_table_reads_no_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 3: brackets in data stay, and a word stands beside every colour."""
+    """Rule 3: brackets in data stay, and a word stands beside every color."""
     monkeypatch.setenv("TERM", "xterm")
     Output("table", "always").emit(REPORT)
     text = capsys.readouterr().out

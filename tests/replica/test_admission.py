@@ -65,7 +65,7 @@ def test_a_member_and_a_client_are_welcome() -> None:
     ],
 )
 def test_a_peer_that_is_not_meant_is_refused(changes: dict[str, object], reason: str) -> None:
-    """Another version, another cluster, another node than was dialled, and this node itself."""
+    """Another version, another cluster, another node than was dialed, and this node itself."""
     memory = Memory()
     assert code(memory.hello(msgspec.structs.replace(PEER, **changes))) == reason
     assert memory.kept == {}

@@ -121,7 +121,7 @@ def test_differences_are_told_as_events() -> None:
 
 
 def test_a_member_whose_context_cannot_be_read_has_no_name() -> None:
-    """And is not dialled."""
+    """And is not dialed."""
     configuration = make_configuration([1, 2, 3], contexts={2: b"\x93garbage", 3: first_configuration([3]).contexts[3]})
     assert member_context(configuration, 2).name == ""
     assert addresses(configuration, but=1) == {3: address_of(3)}

@@ -2,7 +2,7 @@
 
     peer or client  ->  FaultyProxy (the address that the members know)  ->  raftnode (node.listen)
 
-The proxy reads the first frame of a connection, the Hello, and so knows who dialled. `faults` is asked for each
+The proxy reads the first frame of a connection, the Hello, and so knows who dialed. `faults` is asked for each
 piece of data on its way, so that a change takes effect at once. One thread serves all connections of all proxies.
 """
 

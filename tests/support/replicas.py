@@ -116,7 +116,7 @@ class Scheduler:
 
 @dataclass
 class Packet:
-    """One frame on its way. `response`: it goes back on the connection that its target dialled."""
+    """One frame on its way. `response`: it goes back on the connection that its target dialed."""
 
     source: int
     target: int
@@ -706,7 +706,7 @@ class Cluster:
                 self.scheduler.after(0.001, partial(self._hear_of_end, other, other._boot, node.id))
 
     def disconnect(self, source: int, target: int) -> None:
-        """Break the connection that `source` dialled to `target`; it dials again."""
+        """Break the connection that `source` dialed to `target`; it dials again."""
         node = self.nodes[source]
         if node.links.get(target):
             node.links[target] = False

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import CommandContext
-from raftctl.inspect.data_dir import members_record, storage_told
+from raftctl.inspect.data_dir import members_record, storage_errors
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text, format_bytes
 from raftnode.config.errors import ConditionFalse
@@ -26,12 +26,12 @@ def verify(
 
     Example: raftctl log verify --data-dir demo/data/n1
     """
-    with storage_told():
+    with storage_errors():
         from msgspec import to_builtins
 
-        from raftnode.storage.inspect import DataDirLook
+        from raftnode.storage.inspect import DataDirReader
 
-        with DataDirLook(data_dir) as look:
+        with DataDirReader(data_dir) as look:
             found = look.verify()
         record = {
             "ok": not found.damage,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from raftctl.cli.command import Arg
 from raftctl.cli.context import CommandContext
-from raftctl.inspect.data_dir import damaged, storage_told
+from raftctl.inspect.data_dir import damaged, storage_errors
 from raftctl.inspect.snapshot_contents import Contents, read_contents
 from raftctl.output.progress import Progress
 from raftnode.config.errors import NotFound, UsageError
@@ -24,7 +24,7 @@ def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterat
             "neither was given" if file is None else "both were given",
             "write: raftctl snapshot inspect FILE, or: raftctl snapshot inspect --data-dir DIR",
         )
-    with storage_told():
+    with storage_errors():
         from raftnode.storage.filesystem import RealFilesystem
         from raftnode.storage.snapshot_file import read_chunks, read_head
         from raftnode.storage.snapshots import SnapshotStore

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.files import head_record, opened
-from raftctl.inspect.data_dir import storage_told
+from raftctl.inspect.data_dir import storage_errors
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.progress import Progress
 from raftctl.output.report import Report
@@ -122,7 +122,7 @@ def _restore(
     from raftnode.storage.restore import restore_data_dir
     from raftnode.wire.peer import encode_member_context
 
-    with Progress("restoring", stored.size_bytes, quiet=ctx.output.structured) as progress, storage_told():
+    with Progress("restoring", stored.size_bytes, quiet=ctx.output.structured) as progress, storage_errors():
         restore_data_dir(
             path,
             stored,

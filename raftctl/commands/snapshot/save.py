@@ -12,7 +12,7 @@ from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.snapshot.nodes import answering
-from raftctl.inspect.data_dir import storage_told
+from raftctl.inspect.data_dir import storage_errors
 from raftctl.output.progress import Progress
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
@@ -205,7 +205,7 @@ def _ask(ctx: CommandContext, cluster: Cluster, address: str, request: ReadSnaps
 
 def _check(part: str, expected: SnapshotInfo) -> None:
     """Read the copy as a restore would. Raises CommandError."""
-    with storage_told():
+    with storage_errors():
         from raftnode.storage.filesystem import RealFilesystem
         from raftnode.storage.snapshot_file import read_chunks, read_head
 

@@ -98,7 +98,7 @@ def encode_write(session: int, sequence: int, acknowledged: int, command: bytes)
 class SessionMachine:
     """`inner`, with each session's writes applied exactly once. The module's docstring has the rules.
 
-    The limits are part of the machine's behaviour: every node of a cluster must have the same ones.
+    The limits are part of the machine's behavior: every node of a cluster must have the same ones.
     """
 
     def __init__(
