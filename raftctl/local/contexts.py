@@ -1,7 +1,7 @@
 """Which nodes to ask, and why those: flag over environment over context over default.
 
-The contexts file is `$RAFTCTL_CONFIG`, else `$XDG_CONFIG_HOME/raftctl/config.toml`, else
-`~/.config/raftctl/config.toml`:
+The contexts file is `$RAFTCTL_CONFIG`, else `$XDG_CONFIG_HOME/raftctl/config.toml`,
+else `~/.config/raftctl/config.toml`:
 
     current = "demo"
     [contexts.demo]

@@ -1,8 +1,7 @@
 """The raftnode processes on this machine: start, find by their data directory's lock, stop.
 
-A node holds an exclusive flock on `LOCK` in its data directory for as long as it lives and writes its process
-id there. A process id is believed only while the lock is held, so that a stale file never gets a stranger
-killed.
+A node holds an exclusive flock on `LOCK` in its data directory for as long as it lives and writes its process id there.
+A process id is believed only while the lock is held, so that a stale file never gets a stranger killed.
 """
 
 import fcntl

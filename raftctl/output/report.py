@@ -48,9 +48,8 @@ class Column(NamedTuple):
 class Report(NamedTuple):
     """What a command has to say, for every format.
 
-    `data` is the JSON object without its schema. `items` names the list in it that `jsonl` gives one line
-    each; without it the object is the line. `names` is what `-o name` prints. `rows` may hold None for "no
-    value".
+    `data` is the JSON object without its schema. `items` names the list in it that `jsonl` gives one line each; without
+    it the object is the line. `names` is what `-o name` prints. `rows` may hold None for "no value".
     """
 
     schema: str

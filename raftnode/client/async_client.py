@@ -234,7 +234,7 @@ class _Link(asyncio.Protocol):
             self._transport = None
         if not self.welcomed.done():
             self.welcomed.set_exception(error)
-            # Where dialling was given up, nobody asks for it.
+            # Where dialing was given up, nobody asks for it.
             self.welcomed.exception()
         for waiting in self._waiting.values():
             if not waiting.done():

@@ -431,8 +431,7 @@ class RaftNode:
     def promote_when_caught_up(self, peer: NodeId) -> None:
         """Promote the learner `peer` as soon as it has caught up; `Ready.promotions` tells the outcome.
 
-        Given up, with the reason, when it makes no progress for `catch_up_timeout`. Raises NotLeader,
-        ProposalRejected.
+        Given up, with the reason, when it makes no progress for `catch_up_timeout`. Raises NotLeader, ProposalRejected.
         """
         promotion.begin(self._state, peer)
 

@@ -10,8 +10,8 @@ from raftnode.core.types import NodeId, NodeRole
 
 
 def begin(state: RaftState, peer: NodeId) -> None:
-    """Promote the learner `peer` when it has caught up; a later Ready tells the outcome. Raises NotLeader,
-    ProposalRejected."""
+    """Promote the learner `peer` when it has caught up; a later Ready tells the outcome. Raises
+    NotLeader, ProposalRejected."""
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if peer == state.node_id:

@@ -15,8 +15,7 @@ class CommandRefused(RaftError):
 
 
 class StateMachine(Protocol):
-    """A deterministic machine: the same commands at the same indexes give the same state and results
-    everywhere.
+    """A deterministic machine: the same commands at the same indexes give the same state and results everywhere.
 
     It uses no clock, no random numbers, no iteration order of hashes, and no state but its own.
     """

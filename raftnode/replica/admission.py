@@ -35,7 +35,7 @@ class Admission:
         self._remember = remember_instance
 
     def check_hello(self, hello: Hello, committed: Configuration, latest: Configuration) -> Welcome | Rejected:
-        """Answer the dialling side, a client or a peer, by the `committed` members and the `latest` in the log."""
+        """Answer the dialing side, a client or a peer, by the `committed` members and the `latest` in the log."""
         me = self._identity
         if hello.protocol_version != PROTOCOL_VERSION:
             return Rejected(

@@ -70,8 +70,7 @@ class Lock(Protocol):
 
 
 class Filesystem(Protocol):
-    """Files and directories. A new, renamed or removed name is durable after `sync_directory()` of its
-    directory.
+    """Files and directories. A new, renamed or removed name is durable after `sync_directory()` of its directory.
 
     Every method raises StorageError; NoSpaceError and MissingFileError where they apply.
     """

@@ -1,8 +1,7 @@
 """The client and admin protocol: requests with an id of the client's choice, and answers that repeat it.
 
-A client may send any number of requests without waiting; answers come in any order. Every request is answered
-exactly once: by its own answer, or by a `Failed` whose `outcome` says whether the request may have taken
-effect.
+A client may send any number of requests without waiting; answers come in any order. Every request is answered exactly
+once: by its own answer, or by a `Failed` whose `outcome` says whether the request may have taken effect.
 """
 
 import enum
@@ -139,11 +138,9 @@ class GetStatus(Request["StatusResult"], frozen=True, array_like=True, gc=False,
 
 
 class GetLog(Request["LogResult"], frozen=True, array_like=True, gc=False, tag=31):
-    """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for
-    it.
+    """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for it.
 
-    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data: ask again for the
-    rest.
+    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data: ask again for the rest.
     """
 
     first: Number
@@ -177,8 +174,7 @@ class MemberAction(enum.Enum):
 
 
 class MemberOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One member's change. An addition gives `name` and `address` (the leader picks the id); others
-    `node_id`."""
+    """One member's change. An addition gives `name` and `address` (the leader picks the id); others `node_id`."""
 
     action: MemberAction
     node_id: Number = 0
@@ -432,8 +428,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=79):
-    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have
-    happened."""
+    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have happened."""
 
     id: int
     code: ErrorCode

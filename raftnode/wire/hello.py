@@ -9,11 +9,9 @@ from raftnode.wire.version import PROTOCOL_VERSION as PROTOCOL_VERSION
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """The dialling side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any
-    cluster.
+    """The dialing side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any cluster.
 
-    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it
-    dials.
+    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it dials.
     """
 
     protocol_version: int
@@ -59,7 +57,7 @@ _answer: msgspec.msgpack.Decoder[Welcome | Rejected] = msgspec.msgpack.Decoder(W
 
 
 def decode_hello(body: bytes) -> Hello:
-    """Return a dialling side's first frame. Raises FrameError."""
+    """Return a dialing side's first frame. Raises FrameError."""
     return decode_as(_hello, body, "a Hello, which is the first frame")
 
 

@@ -110,8 +110,8 @@ def test_append_4_append_any_new_entries_not_already_in_the_log() -> None:
 def test_append_5_set_commit_index_to_the_lesser_of_leader_commit_and_the_last_new_entry(
     leader_commit: int, commit: int
 ) -> None:
-    """AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last new
-    entry)"."""
+    """AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last
+    new entry)"."""
     node = bench(1, term=2)
     node.append(1, 1, [2, 2], commit=leader_commit)
     assert node.node.commit_index == commit
@@ -314,8 +314,8 @@ def test_leaders_append_a_clients_command_and_respond_after_it_is_applied() -> N
 
 
 def test_leaders_send_entries_starting_at_next_index() -> None:
-    """Leaders: "If last log index >= nextIndex for a follower: send AppendEntries RPC with log entries starting at
-    nextIndex"."""
+    """Leaders: "If last log index >= nextIndex for a follower: send AppendEntries RPC with log entries starting
+    at nextIndex"."""
     node = bench(1)
     last = node.lead()
     node.node.propose(b"a")

@@ -419,7 +419,7 @@ def test_a_peer_of_another_cluster_is_refused_and_logged_once(run: Run) -> None:
 
 
 def test_a_welcome_that_the_replica_refuses_ends_the_connection(run: Run) -> None:
-    """The dialling side checks whom it has reached; a reason that stays the same is logged once."""
+    """The dialing side checks whom it has reached; a reason that stays the same is logged once."""
 
     async def main() -> None:
         async with running(1) as one, running(2) as two:
@@ -427,7 +427,7 @@ def test_a_welcome_that_the_replica_refuses_ends_the_connection(run: Run) -> Non
             one.runtime.set_members({2: two.address})
             await until(lambda: one.replica.counters["dials_rejected"] >= 3)
             assert one.replica.connected == []
-            assert one.log_text.getvalue().count("refused by the dialling side") == 1
+            assert one.log_text.getvalue().count("refused by the dialing side") == 1
 
     run(main())
 

@@ -150,9 +150,7 @@ def test_a_sum_outside_64_bits_changes_nothing(start: int, delta: int) -> None:
     ],
 )
 def test_a_command_over_a_limit_is_refused_with_the_numbers(command: KvCommand, too_large: bool, numbers: str) -> None:
-    """check() refuses what may not enter the log, and apply() changes nothing where it came there all the
-    same.
-    """
+    """check() refuses what may not enter the log, and apply() changes nothing where it came there all the same."""
     machine = KvMachine()
     with pytest.raises(CommandRefused, match=numbers) as refusal:
         machine.check(encode(command))
@@ -163,9 +161,7 @@ def test_a_command_over_a_limit_is_refused_with_the_numbers(command: KvCommand, 
 
 
 def test_the_largest_pair_is_accepted_and_every_answer_with_it_fits_in_a_frame() -> None:
-    """64 KiB of key and 8 MiB of value are within the limits, and an answer leaves room for what is around
-    it.
-    """
+    """64 KiB of key and 8 MiB of value are within the limits, and an answer leaves room for what is around it."""
     machine = KvMachine()
     for last in b"ab":
         command = Put(b"k" * (KEY_BYTES_MAX - 1) + bytes([last]), bytes(VALUE_BYTES_MAX))
@@ -337,9 +333,7 @@ def test_changes_are_bounded_in_bytes_and_the_first_one_always_fits() -> None:
 
 
 def test_a_watch_of_a_rare_prefix_looks_at_a_bounded_number_of_changes() -> None:
-    """Where all that was looked at is of other keys, an empty answer says how far, and nobody looks there
-    again.
-    """
+    """Where all that was looked at is of other keys, an empty answer says how far, and nobody looks there again."""
     machine = KvMachine()
     for index in range(1, SCANNED_MAX + 3):
         apply(machine, index, Put(b"common", b""))

@@ -46,7 +46,7 @@ class FakeReplica:
         return Welcome(PROTOCOL_VERSION, CLUSTER, self.node_id, f"i{self.node_id}", f"n{self.node_id}")
 
     def check_welcome(self, peer: int, welcome: Welcome) -> Rejected | None:
-        return Rejected(REJECT_CLUSTER, "refused by the dialling side") if self.refuse_welcome else None
+        return Rejected(REJECT_CLUSTER, "refused by the dialing side") if self.refuse_welcome else None
 
     def receive_peer(self, peer: int, message: PeerMessage) -> None:
         self.messages.append((peer, message))

@@ -1,10 +1,9 @@
 """A simulated disk behind `raftnode.storage.filesystem.Filesystem`, for one machine.
 
-What is written is seen at once and durable only after `sync()`; a name only after `sync_directory()`. A power
-loss (`crash`) keeps any part of what was not synced: each 512-byte sector of a write, a file's new length, a
-truncation, a new, renamed or removed name is one piece, and the caller says which pieces survive. `kill`
-ends the process alone: the machine keeps everything, and what was not synced may still be lost in a later
-crash.
+What is written is seen at once and durable only after `sync()`; a name only after `sync_directory()`. A power loss
+(`crash`) keeps any part of what was not synced: each 512-byte sector of a write, a file's new length, a truncation, a
+new, renamed or removed name is one piece, and the caller says which pieces survive. `kill` ends the process alone: the
+machine keeps everything, and what was not synced may still be lost in a later crash.
 
 A failed `sync()` behaves as Linux does: the data stays visible and never becomes durable, and a second
 `sync()` that succeeds does not change that.
@@ -265,8 +264,7 @@ class SimulatedFilesystem:
         return sum(1 for _ in self._pieces())
 
     def crash(self, keep: Callable[[int], bool] = lambda piece: False) -> "SimulatedFilesystem":
-        """Lose the power; return the disk as the next start finds it. `keep(i)` says whether piece i
-        survived.
+        """Lose the power; return the disk as the next start finds it. `keep(i)` says whether piece i survived.
 
         This object itself keeps its state, so that another `crash` of it with other pieces can be asked for.
         """

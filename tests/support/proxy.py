@@ -65,7 +65,7 @@ class FaultyProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
         self.cut_in_frame: set[int] = set()
-        """Dialling nodes whose connection is to break in the middle of the next frame."""
+        """Dialing nodes whose connection is to break in the middle of the next frame."""
 
     async def start(self) -> None:
         """Listen at a port that the system chooses."""

@@ -28,10 +28,9 @@ def stats(
 ) -> None:
     """Count the log's entries and their bytes: by kind, by operation and by term, with the biggest of them.
 
-    All of the log is read, a page at a time; --timeout is how long one page may take. BYTES are those of the
-    entries' data. A member shows what is committed; with --data-dir every entry of the log is shown, and the log's
-    files are counted too. Entries have no times: the rate is measured between the snapshots that are kept, which
-    have.
+    All of the log is read, a page at a time; --timeout is how long one page may take. BYTES are those of the entries'
+    data. A member shows what is committed; with --data-dir every entry of the log is shown, and the log's files are
+    counted too. Entries have no times: the rate is measured between the snapshots that are kept, which have.
 
     Example: raftctl log stats --node n2
       raftctl log stats --data-dir demo/data/n1

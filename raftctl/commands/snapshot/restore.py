@@ -35,9 +35,8 @@ def restore(
     """Make the data directory of one node of a new cluster from a snapshot file.
 
     The new cluster has its own id ([cluster] id in the cluster file, which the old cluster must not have), so that
-    members of the old one cannot join it. Run the command once for each node of the cluster file, with the same
-    FILE each time: compare the sha256. It leaves a node.toml(5) to edit, as raftnode format does. Then start the
-    nodes.
+    members of the old one cannot join it. Run the command once for each node of the cluster file, with the same FILE
+    each time: compare the sha256. It leaves a node.toml(5) to edit, as raftnode format does. Then start the nodes.
 
     The nodes of the cluster file are the new cluster's voters; those of the old cluster are forgotten. The
     directory is made under the name DIR.part and renamed when it is complete and on the disk.

@@ -53,8 +53,7 @@ class ChangeHistory:
             self._forget()
 
     def since(self, prefix: bytes, after_revision: int, limit: int, bytes_max: int) -> tuple[list[Change], int | None]:
-        """Return the changes of keys with `prefix` after `after_revision`, oldest first, and where the look
-        ended.
+        """Return the changes of keys with `prefix` after `after_revision`, oldest first, and where the look ended.
 
         That is the revision of the last change that was looked at, or None where all were. At least one
         change is found where there is one in reach, whatever its size.

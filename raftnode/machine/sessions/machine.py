@@ -1,8 +1,7 @@
 """Exactly-once writes around any state machine (thesis 6.3).
 
-A client opens a session, whose id is the log index of the entry that opened it, and numbers its writes from
-1. Each write also says up to which sequence the client needs no answer any more (`acknowledged`). Per
-session:
+A client opens a session, whose id is the log index of the entry that opened it, and numbers its writes from 1. Each
+write also says up to which sequence the client needs no answer any more (`acknowledged`). Per session:
 
     sequences    1 .. acknowledged | acknowledged+1 ........ acknowledged+results_max | ...
                  closed: never     | open: applied once, its result remembered,       | too early:
@@ -90,8 +89,7 @@ def encode_open_session() -> bytes:
 
 
 def encode_write(session: int, sequence: int, acknowledged: int, command: bytes) -> bytes:
-    """Return the data of a log entry with `command`, whose numbers `SessionMachine.check_write()` let
-    pass."""
+    """Return the data of a log entry with `command`, whose numbers `SessionMachine.check_write()` let pass."""
     return _encoder.encode(WriteEntry(session, sequence, acknowledged, command))
 
 
