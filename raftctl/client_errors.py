@@ -105,7 +105,7 @@ def _refused(error: client.Refused) -> CommandError:
                 code="E_COMPACTED",
             )
         case ErrorCode.BAD_REQUEST:
-            next_step = f"mend what it names; if that is right, {VERSIONS}"
+            next_step = f"fix what it names; if that is right, {VERSIONS}"
             return UsageError(message, "a node refused the request", next_step)
         case ErrorCode.TOO_LARGE:
             return UsageError(

@@ -37,7 +37,7 @@ class Cluster:
         self._network.close()
 
     def end_with(self, pipe: int | None) -> None:
-        """End every wait, with BrokenPipeError, when nobody reads `pipe` any more; for commands that only print."""
+        """End every wait, with BrokenPipeError, when nobody reads `pipe` any longer; for commands that only print."""
         self._network.pipe = pipe
 
     def ask(

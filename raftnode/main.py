@@ -170,7 +170,7 @@ def main() -> None:
 
 
 def _usage_problem(error: TyperException) -> CommandError:
-    """Return what a command line that makes no sense is told."""
+    """Return what a command line that is invalid is told."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "raftnode"
     describe = getattr(error, "format_message", None)

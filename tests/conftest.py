@@ -7,7 +7,7 @@ def use_default_signals() -> None:
     """Undo what the program that started this one ignores; the processes that tests start inherit it.
 
     A shell without job control starts `command &` with SIGINT and SIGQUIT ignored, nohup adds SIGHUP. A command that
-    a test ends with SIGINT would then run for ever.
+    a test ends with SIGINT would then run forever.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):

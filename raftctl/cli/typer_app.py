@@ -101,7 +101,7 @@ def _declared(declaration: Arg | Opt, *, is_flag: bool) -> Any:
 
 
 def run_typer(arguments: Sequence[str], runner: Callable[[Command, dict[str, RawValue]], None]) -> None:
-    """Run a command line through typer. Raises UsageError where it makes no sense."""
+    """Run a command line through typer. Raises UsageError where it is invalid."""
     group = typer.main.get_command(build(runner))
     try:
         group.main(list(arguments), prog_name="raftctl", standalone_mode=False)

@@ -115,7 +115,7 @@ class Page(NamedTuple):
 
 
 class Comparison:
-    """Compares members. `timeout` is how long one may take to give its next page; `tick` hears how far it is."""
+    """Compares members. `timeout` is how long each may take for its next page; `tick` is called with how far it is."""
 
     def __init__(self, cluster: Cluster, sides: Sequence[Side], timeout: float, tick: Callable[[str], None]) -> None:
         self.sides = sides
@@ -315,7 +315,7 @@ def first_surplus(older: Page, newer: Page, end: bytes | None) -> bytes | None:
 
 
 def _page(side: Side, answer: ReadResult | Failed) -> Page | None:
-    """Return the page in an answer; None, and why on the side, where there is none."""
+    """Return the page in an answer; None, and why on the side, if there is none."""
     if isinstance(answer, Failed):
         side.unchecked = answer.message
         return None

@@ -56,7 +56,7 @@ class Contents:
 def read_contents(
     chunks: Iterable[bytes], depth: int, separator: bytes, progress: Callable[[int], None] = lambda size: None
 ) -> Contents:
-    """Return what the machine's chunks of a snapshot hold; `progress` hears how many bytes were read.
+    """Return what the machine's chunks of a snapshot hold; `progress` is called with how many bytes were read.
 
     Raises FrameError where they are not a snapshot of the key-value store, or are not complete.
     """

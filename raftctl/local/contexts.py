@@ -26,7 +26,7 @@ class Source(NamedTuple):
     endpoints: tuple[str, ...]
     won: bool = False
     cluster_id: str = ""
-    """Whose the endpoints must be; "" for whoever answers."""
+    """Whose the endpoints must be; "" for any node that answers."""
 
 
 class Contexts:
@@ -78,11 +78,11 @@ def load_contexts(path: str) -> Contexts:
         with open(path, "rb") as file:
             data = tomllib.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"cannot read {path}", str(error), "mend the file, or remove it") from error
+        raise UsageError(f"cannot read {path}", str(error), "fix the file, or remove it") from error
     contexts = Contexts(_text(path, data, "current"))
     table = data.get("contexts", {})
     if not isinstance(table, dict):
-        raise UsageError(f"{path}: contexts is not a table", f"it is {table!r}", "mend the file, or remove it")
+        raise UsageError(f"{path}: contexts is not a table", f"it is {table!r}", "fix the file, or remove it")
     for name, entry in table.items():
         endpoints = entry.get("endpoints") if isinstance(entry, dict) else None
         if not isinstance(endpoints, list) or not all(isinstance(e, str) for e in endpoints) or not endpoints:
@@ -168,5 +168,5 @@ def context_endpoints(contexts: Contexts, name: str, path: str) -> tuple[str, ..
 def _text(path: str, data: Mapping[str, Any], key: str) -> str:
     value = data.get(key, "")
     if not isinstance(value, str):
-        raise UsageError(f"{path}: {key} is not a text", f"it is {value!r}", "mend the file, or remove it")
+        raise UsageError(f"{path}: {key} is not a text", f"it is {value!r}", "fix the file, or remove it")
     return value

@@ -118,7 +118,7 @@ class AsyncioNetwork:
             link.close()
 
     async def _connect(self, address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
-        """Return the connection to a node, made where there is none. Raises ConnectionFailed."""
+        """Return the connection to a node, made if there is none. Raises ConnectionFailed."""
         if address not in self._links:
             async with self._dialing.setdefault(address, asyncio.Lock()):
                 if address not in self._links:

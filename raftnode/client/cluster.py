@@ -87,7 +87,7 @@ class Session:
         return Write(0, self.number, self._last, self._acknowledged, command)
 
     def end(self, write: Write) -> None:
-        """Note that nobody asks about this write any more: what a later one acknowledges covers it."""
+        """Note that nobody asks about this write any longer: what a later one acknowledges covers it."""
         self._open.discard(write.sequence)
 
 
@@ -168,7 +168,7 @@ class Dispatcher:
 
         The node that answers first must not decide alone: of endpoints that belong to two clusters, neither is
         used. One that the leader lists but has never heard from may be another cluster's: it has until `moment` to
-        say so (None: for ever). `by_leader`: what followers list does not count, who do not know which they hear from.
+        say so (None: forever). `by_leader`: what followers list does not count, who do not know which they hear from.
         """
         statuses = [a.status for a in found.answers.values()]
         members = [m for s in statuses for m in s.members if s.role == "leader" or not by_leader]

@@ -126,7 +126,7 @@ class Connection:
     def call(self, request: Request[T], deadline: Deadline, pipe: int | None = None) -> T | Failed:
         """Send a request, connecting first where that is needed, and return its answer.
 
-        A wait ends with BrokenPipeError when nobody reads `pipe` any more. Raises ConnectionFailed, Refused; the
+        A wait ends with BrokenPipeError when nobody reads `pipe` any longer. Raises ConnectionFailed, Refused; the
         connection is closed then.
         """
         try:
@@ -161,7 +161,7 @@ class Connection:
             poll.register(pipe, 0)
         ready = poll.poll(deadline.remaining() * 1000)
         if any(found == pipe for found, _ in ready):
-            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
+            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any longer")
         if not ready:
             raise self._protocol.failure(f"no answer in {deadline.seconds:.1f} s")
 

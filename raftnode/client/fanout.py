@@ -172,7 +172,7 @@ def ask_all(
 
     The request may be a function of the address; see `Round` for the rest. `kept` has the connections to use again,
     by address, and gets those that can be. Without a `guard`, nodes of any cluster are asked. Raises
-    BrokenPipeError when nobody reads `pipe` any more.
+    BrokenPipeError when nobody reads `pipe` any longer.
     """
     round_ = Round(
         addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
@@ -214,7 +214,7 @@ class _Driver(Generic[T]):
                 continue
             for descriptor, _ in self._poll.poll(round_.wait_s * 1000):
                 if descriptor == self._pipe:
-                    raise BrokenPipeError(errno.EPIPE, "nobody reads the output any more")
+                    raise BrokenPipeError(errno.EPIPE, "nobody reads the output any longer")
                 connection = self._watched.get(descriptor)
                 if connection is not None:
                     self._advance(connection)

@@ -66,7 +66,7 @@ class ClientProtocol:
         return number
 
     def forget(self, number: int) -> None:
-        """Drop the answer to a request when it comes: nobody waits for it any more."""
+        """Drop the answer to a request when it comes: nobody waits for it any longer."""
         if self._in_flight.pop(number, None) is not None:
             self._forgotten.add(number)
 

@@ -49,7 +49,7 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """The command line or a file that it names makes no sense. Nothing was done."""
+    """The command line or a file that it names is invalid. Nothing was done."""
 
     exit_code = EXIT_USAGE
     code = "E_USAGE"

@@ -61,7 +61,7 @@ class ReplicaSettings:
     snapshot_trailing: int = 10_000
     """How many entries up to a snapshot stay in the log, for followers that are a little behind."""
     snapshot_send_rate: int = 64 * 1024 * 1024
-    """How many bytes of a snapshot a second go to one member at the most; 0: without a limit."""
+    """How many bytes of a snapshot a second go to one member at most; 0: without a limit."""
     log_cache_bytes: int = 64 * 1024 * 1024
     """How much of the log's newest part stays in memory; the rest is read from the disk."""
     request_timeout: float = 10.0
@@ -326,7 +326,7 @@ SETTINGS: Final = (
         "snapshot.bytes",
         "snapshot_bytes",
         _size,
-        "Take a snapshot after so many bytes of commands; 0: not for this reason.",
+        "Take a snapshot after this many bytes of commands; 0: not for this reason.",
         True,
     ),
     Setting(
@@ -341,7 +341,7 @@ SETTINGS: Final = (
         "snapshot.send_rate",
         "snapshot_send_rate",
         _size,
-        "How many bytes of a snapshot go to one member in a second at the most; 0: without a limit.",
+        "How many bytes of a snapshot go to one member in a second at most; 0: without a limit.",
         True,
     ),
     Setting(

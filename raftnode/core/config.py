@@ -14,7 +14,7 @@ class RaftConfig:
     `peers`, `learners` and `observers` are the first configuration without this node. A node that has a log or
     a snapshot takes its members from there instead.
 
-    `commit_broadcast_delay`: a new commit index that no entry has carried to the followers after so many seconds
+    `commit_broadcast_delay`: a new commit index that no entry has carried to the followers after this many seconds
     is sent by itself. 0 sends it at once; a few milliseconds save two messages a write where entries follow each
     other. `lease_reads` answers reads from the leader's lease
     without a message round, and trusts clocks to drift by less than `clock_drift_max` (a fraction) (thesis 6.4.1).
@@ -39,21 +39,21 @@ class RaftConfig:
     """Opaque bytes for a member: see `ConfChange`."""
     append_entries_max: int = 4096
     append_bytes_max: int = 1024 * 1024
-    """What one AppendEntries carries at the most (one entry may be longer)."""
+    """What one AppendEntries carries at most (one entry may be longer)."""
     inflight_messages_max: int = 256
     inflight_bytes_max: int = 64 * 1024 * 1024
     """The window of unacknowledged AppendEntries to one voter or learner."""
     observer_inflight_messages_max: int = 16
     observer_inflight_bytes_max: int = 4 * 1024 * 1024
     ready_bytes_max: int = 64 * 1024 * 1024
-    """How much committed data one Ready delivers at the most (one entry may be longer)."""
+    """How much committed data one Ready delivers at most (one entry may be longer)."""
     log_cache_bytes_max: int = 64 * 1024 * 1024
     """How much of the log's newest part stays in memory; older entries are read from the storage."""
     commit_broadcast_delay: float = 0.0
     priority: float = 1.0
     """How readily this node campaigns, in (0, 1]: its election timeouts are divided by it. 0: it never leads."""
     catch_up_timeout: float = 10.0
-    """An automatic promotion is given up when the learner's match index has not grown for so many seconds."""
+    """An automatic promotion is given up when the learner's match index has not grown for this many seconds."""
     lease_reads: bool = False
     clock_drift_max: float = 0.1
 

@@ -166,7 +166,7 @@ def check_configuration(configuration: Configuration) -> None:
 def apply_change(configuration: Configuration, change: ConfChange) -> Configuration:
     """Return `configuration` after one change that does not need joint consensus.
 
-    Raises ProposalRejected where the change makes no sense: the reason is for an operator.
+    Raises ProposalRejected where the change is invalid: the reason is for an operator.
     """
     return _apply(configuration, change)
 
@@ -174,7 +174,7 @@ def apply_change(configuration: Configuration, change: ConfChange) -> Configurat
 def apply_changes(configuration: Configuration, changes: Sequence[ConfChange]) -> Configuration:
     """Return the configuration to propose for `changes`: joint where more than one vote changes (§6).
 
-    Raises ProposalRejected where a change makes no sense, where a node is named twice, or while
+    Raises ProposalRejected where a change is invalid, where a node is named twice, or while
     `configuration` itself is joint.
     """
     if configuration.joint:

@@ -13,7 +13,7 @@ def propose(state: RaftState, changes: Sequence[ConfChange]) -> int:
     """Append the configuration that `changes` lead to and return its index. It is in force at once.
 
     Raises NotLeader; ProposalRejected while another change is uncommitted, or before an entry of this term is
-    committed (Ongaro 2015: without it two majorities could pass each other), or where a change makes no sense.
+    committed (Ongaro 2015: without it two majorities could pass each other), or where a change is invalid.
     """
     check_proposable(state)
     return commit.append_configuration(state, apply_changes(state.configuration, changes))

@@ -421,7 +421,7 @@ class RaftNode:
 
     @_guarded
     def transfer_leadership(self, peer: NodeId) -> None:
-        """Hand over to the voter `peer`, within one `election_timeout_max`; `Ready.transfers` tells the outcome.
+        """Hand over to the voter `peer`, within one `election_timeout_max`; `Ready.transfers` gives the outcome.
 
         Raises NotLeader, ProposalRejected.
         """
@@ -429,7 +429,7 @@ class RaftNode:
 
     @_guarded
     def promote_when_caught_up(self, peer: NodeId) -> None:
-        """Promote the learner `peer` as soon as it has caught up; `Ready.promotions` tells the outcome.
+        """Promote the learner `peer` as soon as it has caught up; `Ready.promotions` gives the outcome.
 
         Given up, with the reason, when it makes no progress for `catch_up_timeout`. Raises NotLeader, ProposalRejected.
         """
@@ -519,7 +519,7 @@ class RaftNode:
         election.handle_timeout_now(self._state, request)
 
     # The primitives of membership: they change this node's view at once, and are not replicated. Where a change
-    # makes no sense nothing happens. Commit is evaluated again after each.
+    # is invalid nothing happens. Commit is evaluated again after each.
 
     @_guarded
     def add_peer(self, peer: NodeId) -> None:

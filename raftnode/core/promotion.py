@@ -10,7 +10,7 @@ from raftnode.core.types import NodeId, NodeRole
 
 
 def begin(state: RaftState, peer: NodeId) -> None:
-    """Promote the learner `peer` when it has caught up; a later Ready tells the outcome. Raises
+    """Promote the learner `peer` when it has caught up; a later Ready gives the outcome. Raises
     NotLeader, ProposalRejected."""
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
@@ -30,7 +30,7 @@ def tick(state: RaftState, now: float) -> None:
                 _end(state, peer, "")
             continue
         if peer not in configuration.learners:
-            _end(state, peer, f"node {peer} is not a learner any more")
+            _end(state, peer, f"node {peer} is not a learner any longer")
             continue
         progress = state.progress[peer]
         if progress.match_index > promotion.match_index:

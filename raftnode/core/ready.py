@@ -31,7 +31,7 @@ class PromotionOutcome:
 
 @dataclass(slots=True)
 class Ready:
-    """The node's wishes since the last `take_ready()`.
+    """What the node wants since the last `take_ready()`.
 
     In this order the caller:
 

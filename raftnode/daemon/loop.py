@@ -220,7 +220,7 @@ class Runtime:
     # The replica's Transport.
 
     def send_request(self, peer: int, message: PeerRequest) -> bool:
-        """Send on the connection dialed to `peer`; False where there is none or it is full."""
+        """Send on the connection dialed to `peer`; False if there is none or it is full."""
         link = self._links.get(peer)
         return link is not None and link.connection is not None and link.connection.request(message)
 

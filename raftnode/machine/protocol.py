@@ -39,7 +39,7 @@ class StateMachine(Protocol):
         """Answer a watch, or None where nothing has changed yet that it asks for. Raises CommandRefused."""
 
     def describe(self, command: bytes) -> str:
-        """Return one printable line that tells an operator what `command` does. It never raises."""
+        """Return one printable line that says what `command` does. It never raises."""
 
     def snapshot(self) -> Iterator[bytes]:
         """Return the state at the moment of this call, in chunks of at most about 64 KiB.

@@ -8,7 +8,7 @@ from raftnode.wire.client import SnapshotInfo
 
 
 def describe_entry(entry: LogEntry, machine: SessionMachine) -> str:
-    """Return one line that tells what `entry` does."""
+    """Return one line that says what `entry` does."""
     return describe.describe_entry(entry, machine.describe)
 
 

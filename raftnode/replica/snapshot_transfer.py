@@ -56,7 +56,7 @@ class SnapshotSending:
     peer: NodeId
     stored: StoredSnapshot
     bytes_per_second: int = 0
-    """How fast to send at the most; 0: as fast as the member answers."""
+    """How fast to send at most; 0: as fast as the member answers."""
     offset: int = 0
     resend_at: float = 0.0
     """When the chunk at `offset` is to be sent, for the first time or again."""

@@ -140,7 +140,7 @@ def read_identity(path: StrPath, fs: Filesystem | None = None) -> Identity:
         )
     identity = _decode(path, _IDENTITY, content, Identity)
     if reason := _impossible(identity):
-        raise DataDirError(path, f"{_IDENTITY} makes no sense: {reason}", _NEW_MEMBER)
+        raise DataDirError(path, f"{_IDENTITY} is invalid: {reason}", _NEW_MEMBER)
     return identity
 
 
@@ -308,7 +308,7 @@ def _decode(path: str, name: str, content: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise DataDirError(path, f"{name} makes no sense: {error}", _NEW_MEMBER) from error
+        raise DataDirError(path, f"{name} is invalid: {error}", _NEW_MEMBER) from error
 
 
 _ENVELOPE: Final = b'{"checksum":"%08x","content":'

@@ -98,7 +98,7 @@ def write_data_dir(
     capacity: str,
     configuration: Configuration,
 ) -> Identity:
-    """Format `path`, and leave a commented node.toml in it where there is none. Raises CommandError."""
+    """Format `path`, and leave a commented node.toml in it if there is none. Raises CommandError."""
     try:
         identity = format_data_dir(
             path,
@@ -124,7 +124,7 @@ def write_data_dir(
 
 
 def leave_template(path: Path) -> None:
-    """Write a node.toml with every setting commented out, where there is none. Raises OSError."""
+    """Write a node.toml with every setting commented out, if there is none. Raises OSError."""
     if not (path / FILE_NAME).exists():
         (path / FILE_NAME).write_text(template())
 

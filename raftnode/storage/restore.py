@@ -47,7 +47,7 @@ def restore_data_dir(
     """Make a new data directory from `source`; return its identity and its snapshot.
 
     `voters` are the new cluster's members, each with its context. The log goes on `skip_indexes` after the
-    snapshot's index. `progress` hears how many bytes of state were written. Raises DataDirError where the path
+    snapshot's index. `progress` is called with how many bytes of state were written. Raises DataDirError where the path
     is taken, SnapshotDamaged, StorageError; then nothing is left behind.
     """
     fs, path = RealFilesystem(), posixpath.normpath(fspath(path))

@@ -140,12 +140,12 @@ def decode_head(data: bytes, file: str) -> SegmentHead:
     try:
         head = _head_decoder.decode(payload)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {error}") from error
+        raise WalDamaged(file, 0, 0, f"the segment's head is invalid: {error}") from error
     if reason := impossible(head.hard_state, head.snapshot, head.sequence, head.sync, head.last_index):
-        raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {reason}")
+        raise WalDamaged(file, 0, 0, f"the segment's head is invalid: {reason}")
     if head.snapshot.index > head.last_index:
         reason = f"a log that ends at {head.last_index} is compacted to {head.snapshot.index}"
-        raise WalDamaged(file, 0, 0, f"the segment's head makes no sense: {reason}")
+        raise WalDamaged(file, 0, 0, f"the segment's head is invalid: {reason}")
     return head
 
 
@@ -203,7 +203,7 @@ def split_batches(first: Batch) -> list[Batch]:
 
 
 def decode_batch_header(data: bytes, seed: int) -> BatchHeader | None:
-    """Return the header at the beginning of `data`, or None where there is none that matches its checksum."""
+    """Return the header at the beginning of `data`, or None if there is none that matches its checksum."""
     if len(data) < _BATCH.size:
         return None
     magic, mask, remaining, length, sync, payload_crc, header_crc = _BATCH.unpack_from(data)
@@ -215,7 +215,7 @@ def decode_batch_header(data: bytes, seed: int) -> BatchHeader | None:
 def decode_batch(data: bytes, header: BatchHeader, salt: bytes) -> Batch | None:
     """Return the batch whose bytes `data` are, header included, or None where they do not match the checksum.
 
-    Raises msgspec.MsgspecError or RecursionError where the checksum is right and the contents make no sense.
+    Raises msgspec.MsgspecError or RecursionError where the checksum is right and the contents are invalid.
     """
     payload = data[_BATCH.size : -1]
     if len(data) != header.size or data[-1:] != _END or zlib.crc32(payload) != header.payload_crc:
@@ -328,7 +328,7 @@ class SegmentScan:
         try:
             return decode_batch(self._window.read(offset, header.size), header, salt)
         except (msgspec.MsgspecError, RecursionError) as error:
-            reason = f"the checksum is right and the contents make no sense: {error}"
+            reason = f"the checksum is right and the contents are invalid: {error}"
             raise self._damaged(offset, reason) from error
 
     def _judge(self, offset: int, header: BatchHeader | None) -> None:

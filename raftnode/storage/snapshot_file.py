@@ -159,7 +159,7 @@ class BlockReader:
             head = _head_decoder.decode(payload)
             decode_configuration(head.configuration)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, SerializationError) as error:
-            raise Malformed(len(MAGIC), f"its head makes no sense: {error}") from error
+            raise Malformed(len(MAGIC), f"its head is invalid: {error}") from error
         if head.format_version != FORMAT_VERSION:
             raise Malformed(len(MAGIC), f"it has format {head.format_version}, and this program reads {FORMAT_VERSION}")
         return head
@@ -203,7 +203,7 @@ def _read_end(data: bytes, offset: int) -> tuple[int, str]:
         raise Malformed(offset + len(data), "the file ends early")
     end_length, checksum, length, crc, created_at = _END.unpack(data)
     if end_length != 0 or length != TIME_BYTES or block_crc(created_at, checksum) != crc or not created_at.isascii():
-        raise Malformed(offset, "its end makes no sense")
+        raise Malformed(offset, "its end is invalid")
     return checksum, created_at.decode("ascii")
 
 

@@ -82,7 +82,7 @@ class SnapshotStore:
         return [self._stored(path) for path in self._paths()]
 
     def latest(self) -> StoredSnapshot | None:
-        """Return the newest snapshot, or None where there is none."""
+        """Return the newest snapshot, or None if there is none."""
         paths = self._paths()
         return self._stored(paths[0]) if paths else None
 

@@ -9,7 +9,7 @@ from raftnode.wire.peer import decode_member_context
 
 
 def describe_entry(entry: LogEntry, describe_data: Callable[[bytes], str]) -> str:
-    """Return one line that tells what `entry` does; `describe_data` is for the data of commands."""
+    """Return one line that says what `entry` does; `describe_data` is for the data of commands."""
     match entry.kind:
         case EntryKind.COMMAND:
             return describe_data(entry.data)

@@ -60,7 +60,7 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("value", ["0", "0s", "0m0s", 0, 0.0])
 def test_no_time_at_all_is_a_duration_where_that_makes_sense(value: object) -> None:
-    """`wait --timeout 0` asks whether it is so now; an election timeout of 0 makes no sense."""
+    """`wait --timeout 0` asks whether it is so now; an election timeout of 0 is invalid."""
     assert parse_duration(value) == 0
     with pytest.raises(ValueError, match="above 0"):
         parse_positive_duration(value)

@@ -2,7 +2,7 @@
 
 `python -m tests.core.exploration --states 1000000` explores on; the default is what the test runs.
 
-A state is three nodes and the messages that were ever sent. A message stays deliverable for ever: it may arrive
+A state is three nodes and the messages that were ever sent. A message stays deliverable forever: it may arrive
 late, twice, in any order or never, which covers loss, duplication, delay and reordering at once. The other events are
 election timeouts, heartbeats, proposals, crashes with a restart from what is durable, fsyncs, membership changes,
 compactions, reads and transfers, as a scenario allows.

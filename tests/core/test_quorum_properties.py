@@ -54,7 +54,7 @@ def test_a_joint_value_needs_a_majority_of_each_half(match: dict[int, int], new:
 
 @given(ballots, voter_sets)
 def test_a_ballot_agrees_with_counting(ballot: dict[int, bool], voters: set[int]) -> None:
-    """§5.2: won with a majority, lost when no majority can come any more."""
+    """§5.2: won with a majority, lost when no majority can come any longer."""
     yes = sum(ballot.get(v) is True for v in voters)
     no = sum(ballot.get(v) is False for v in voters)
     result = vote_result(ballot, voters)

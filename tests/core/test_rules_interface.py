@@ -407,7 +407,7 @@ def test_a_transfer_waits_until_the_target_has_every_entry() -> None:
 
 
 def test_proposals_are_refused_during_a_transfer_and_taken_after_its_deadline() -> None:
-    """Thesis 3.10: the target could never catch up otherwise; but not for ever."""
+    """Thesis 3.10: the target could never catch up otherwise; but not forever."""
     bench = Bench(term=1)
     bench.lead()
     bench.node.transfer_leadership(2)

@@ -24,7 +24,7 @@ from tests.support.cluster import Bench, Cluster, configuration_entry
 
 
 def commit_all(bench: Bench) -> None:
-    """Let every member acknowledge the whole log, until nothing is appended by itself any more."""
+    """Let every member acknowledge the whole log, until nothing is appended by itself any longer."""
     for _ in range(4):
         for peer in (*bench.node.peers, *bench.node.learners):
             if bench.node.role is NodeRole.LEADER:

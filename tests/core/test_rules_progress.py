@@ -170,7 +170,7 @@ def test_lost_entries_are_found_by_the_next_heartbeat() -> None:
 
 
 def test_lost_entries_are_found_with_a_full_window_too() -> None:
-    """A window of requests that all got lost must not stay full for ever."""
+    """A window of requests that all got lost must not stay full forever."""
     bench = Bench(term=1, inflight_messages_max=2)
     bench.lead()
     for _ in range(5):

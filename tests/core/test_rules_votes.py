@@ -402,7 +402,7 @@ def test_without_check_quorum_a_leader_is_not_protected() -> None:
 
 
 def test_a_removed_node_cannot_disturb_the_cluster() -> None:
-    """Membership: it never hears of its removal, campaigns for ever, and the leader stays."""
+    """Membership: it never hears of its removal, campaigns forever, and the leader stays."""
     for pre_vote in (True, False):
         cluster = Cluster(4, pre_vote=pre_vote)
         leader = cluster.elect(1)

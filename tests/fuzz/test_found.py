@@ -60,7 +60,7 @@ def open_log(head: SegmentHead, *batches: Batch) -> Wal:
 )
 def test_a_segment_head_with_impossible_numbers_is_damage(head: SegmentHead) -> None:
     """Such as a last index below 0, which the index of the log cannot hold, or a compaction beyond the log's end."""
-    with pytest.raises(WalDamaged, match="the segment's head makes no sense"):
+    with pytest.raises(WalDamaged, match="the segment's head is invalid"):
         open_log(head, Batch(None, 0, None, [LogEntry(1, head.last_index + 1, b"")]))
 
 
@@ -194,5 +194,5 @@ def test_an_identity_of_no_possible_node_is_refused(identity: dict[str, object])
     )
     content = msgspec.json.encode(msgspec.structs.replace(made, **identity))
     fs.put("/data/identity.json", b'{"checksum":"%08x","content":%s}\n' % (zlib.crc32(content), content))
-    with pytest.raises(DataDirError, match=r"identity\.json makes no sense"):
+    with pytest.raises(DataDirError, match=r"identity\.json is invalid"):
         read_identity("/data", fs)

@@ -67,7 +67,7 @@ def test_the_place_takes_what_a_node_could_have_written() -> None:
     ],
 )
 def test_an_impossible_record_is_refused_and_told(batch: Batch, reason: str) -> None:
-    """Gaps, truncations and compactions of what is not there, and contents that make no sense, with the reason."""
+    """Gaps, truncations and compactions of what is not there, and contents that are invalid, with the reason."""
     fs = log_that_ends_with(batch)
     assert reason in damage_of(fs)
     with pytest.raises(StorageError, match=reason):

@@ -168,7 +168,7 @@ def test_a_far_jump_of_the_acknowledgement_costs_nothing(log: Log) -> None:
 
 def test_an_unknown_session_is_expired(log: Log, inner: Recorder) -> None:
     """Whether an earlier try was applied cannot be known."""
-    assert log.write(99, 1) == Expired("session 99 is not known, or not any more")
+    assert log.write(99, 1) == Expired("session 99 is not known, or not any longer")
     assert inner.applied == []
 
 
@@ -215,7 +215,7 @@ def test_the_lowest_open_write_always_has_room(inner: Recorder) -> None:
 
 
 def test_acknowledging_makes_room_for_bytes_again() -> None:
-    """What a session's results weigh falls with each acknowledged one, so a session can go on for ever."""
+    """What a session's results weigh falls with each acknowledged one, so a session can go on forever."""
     log = Log(SessionMachine(Recorder(result_bytes=100), session_bytes_max=500))
     session = log.open()
     for sequence in range(1, 50):
@@ -351,7 +351,7 @@ def test_a_snapshot_is_of_one_moment_for_sessions_and_machine_alike() -> None:
 
 
 def test_a_closed_snapshot_closes_the_inner_one() -> None:
-    """Nothing is kept for a snapshot that nobody reads any more, begun or not."""
+    """Nothing is kept for a snapshot that nobody reads any longer, begun or not."""
     inner = KvMachine()
     machine = SessionMachine(inner)
     machine.apply(1, encode_write(0, 0, 0, encode(Put(b"k", b"v"))))

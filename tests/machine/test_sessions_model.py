@@ -54,7 +54,7 @@ def _key(session: int, sequence: int) -> bytes:
 @settings(max_examples=300, deadline=None)
 @given(deliveries())
 def test_no_write_is_applied_twice_and_every_result_is_true(log: list[bytes]) -> None:
-    """Result means applied exactly once, with one result for ever; Expired and Refused mean not applied by this."""
+    """Result means applied exactly once, with one result forever; Expired and Refused mean not applied by this."""
     machine = _machine()
     answered: dict[bytes, bytes] = {}
     for index, data in enumerate(log, start=1):

@@ -290,7 +290,7 @@ def test_what_the_statuses_tell_is_compared(written: FakeCluster, cli: Cli, fiel
 def test_a_node_that_began_with_a_snapshot_has_its_configuration_from_there(
     written: FakeCluster, cli: Cli, index: int, first: int
 ) -> None:
-    """The same members under the snapshot's index are no difference: the entry is in no log any more."""
+    """The same members under the snapshot's index are no difference: the entry is in no log any longer."""
     written.interfere = on(3, wire.GetStatus, other_status(configuration_index=index, first_log_index=first))(written)
     assert cli("cluster verify").code == 0
 

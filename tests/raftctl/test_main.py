@@ -63,7 +63,7 @@ def test_an_error_is_three_lines(cli: Cli) -> None:
 
 @pytest.mark.parametrize("form", ["-o json", "-ojson", "--output=json", "--output jsonl"])
 def test_with_json_the_error_is_json(cli: Cli, form: str) -> None:
-    """Rule 5, also for a command line that makes no sense."""
+    """Rule 5, also for a command line that is invalid."""
     record = json.loads(cli(f"status -e 127.0.0.1:1 {form}").err)
     assert (record["schema"], record["code"], record["exit"]) == ("raftctl.error/1", "E_UNREACHABLE", 4)
     assert json.loads(cli(f"status --bogus {form}").err)["code"] == "E_USAGE"

@@ -89,7 +89,7 @@ def test_a_wiped_node_is_refused_under_its_old_id() -> None:
 
 
 def test_a_removed_node_is_refused_and_told_how_to_come_back() -> None:
-    """Its id was used and belongs to no member any more."""
+    """Its id was used and belongs to no member any longer."""
     answer = Memory().hello(PEER, committed=WITHOUT_2)
     assert code(answer) == REJECT_REMOVED
     assert isinstance(answer, Rejected)

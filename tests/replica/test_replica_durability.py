@@ -34,7 +34,7 @@ def journal_after(node: Node, position: int) -> list[str]:
 
 
 def stop_the_others(cluster: Cluster, node: int) -> None:
-    """Let the other nodes do nothing any more, while their machines keep running."""
+    """Let the other nodes do nothing any longer, while their machines keep running."""
     for other in cluster.nodes.values():
         other.paused = other.id != node
 

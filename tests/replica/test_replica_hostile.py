@@ -146,7 +146,7 @@ def test_no_message_makes_a_node_fail_in_another_way_than_a_broken_invariant(see
 
 
 def test_a_refused_message_is_counted_and_told() -> None:
-    """The operator sees who sends what makes no sense."""
+    """The operator sees who sends what is invalid."""
     cluster = Cluster()
     leader = cluster.leader()
     cluster.settle()

@@ -48,7 +48,7 @@ def test_a_read_waits_until_an_entry_of_the_term_is_committed() -> None:
 
 
 def test_a_deposed_leader_serves_no_stale_read() -> None:
-    """It still believes that it leads, and another leader has committed since: no quorum confirms it any more."""
+    """It still believes that it leads, and another leader has committed since: no quorum confirms it any longer."""
     cluster = Cluster(settings=ReplicaSettings(snapshot_entries=0, check_quorum=False, request_timeout=60.0))
     old = cluster.leader()
     client = cluster.client()

@@ -457,7 +457,7 @@ def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.M
     assert replica.snapshots.begin_taking()
 
     def step(clock: Callable[[], float]) -> None:
-        """It takes for ever."""
+        """It takes forever."""
         cluster.scheduler.now += 0.001
 
     monkeypatch.setattr(replica.snapshots._taking, "step", step)

@@ -232,7 +232,7 @@ def test_a_write_that_its_session_refuses_did_not_happen() -> None:
 
 
 def test_an_unknown_session_is_told_so() -> None:
-    """Whether an earlier try took effect cannot be known any more."""
+    """Whether an earlier try took effect cannot be known any longer."""
     cluster = Cluster()
     leader = cluster.leader()
     client = cluster.client()

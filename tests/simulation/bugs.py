@@ -1,6 +1,6 @@
 """Bugs to plant: each breaks one promise of the product, and names the check of the simulation that has to notice it.
 
-The pattern is searched in the message of the error that ends the run. A patch that does not fit the product any more
+The pattern is searched in the message of the error that ends the run. A patch that does not fit the product any longer
 raises something else, which counts for nothing.
 """
 

@@ -32,7 +32,7 @@ from raftnode.wire.kv import (
 
 @dataclass(frozen=True)
 class Told:
-    """What the one who asked for an entry hears: its session's number, a result, or that it has none any more.
+    """What the one who asked for an entry hears: its session's number, a result, or that it has none any longer.
 
     Nothing in the simulation asks for what is refused.
     """

@@ -46,7 +46,7 @@ def test_it_holds_what_a_log_in_memory_holds_staged_synced_and_reopened(tmp_path
 
 
 def test_a_segment_that_was_never_finished_is_removed_at_the_start() -> None:
-    """It holds nothing, and would stay for ever."""
+    """It holds nothing, and would stay forever."""
     fs = SimulatedFilesystem()
     open_wal(fs).close()
     part = f"{WAL}/segment-000000000002.wal.part"

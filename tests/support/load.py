@@ -364,7 +364,7 @@ def load(
     try:
         yield running
     except BaseException:
-        # Without waiting: the cluster of a test that has failed may answer nothing any more.
+        # Without waiting: the cluster of a test that has failed may answer nothing any longer.
         running.stopping.set()
         raise
     running.stop()

@@ -175,7 +175,7 @@ class Network:
         self.release()
 
     def release(self) -> None:
-        """Hold nothing any more, and send on what was held."""
+        """Hold nothing any longer, and send on what was held."""
         self.hold = lambda packet: False
         held, self.held = self.held, []
         for packet in held:
@@ -574,7 +574,7 @@ class Client:
         self.on_answer(answer)
 
     def hang_up(self) -> None:
-        """Close every connection. What was asked there is not answered any more; the next request opens new ones."""
+        """Close every connection. What was asked there is not answered any longer; the next request opens new ones."""
         gone = dict.fromkeys(self.waiting.values())
         self._hang_ups += 1
         self.lost |= set(self.waiting)

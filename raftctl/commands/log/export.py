@@ -18,7 +18,9 @@ from raftnode.wire.client import LogEntryView
 CHUNK_BYTES: Final = 256 * 1024
 """How much is gathered before it is written."""
 
-NODE: Final = Opt("--node", "Take it from this member; without it, from the leader, or whoever answers.", "MEMBER")
+NODE: Final = Opt(
+    "--node", "Take it from this member; without it, from the leader, or any node that answers.", "MEMBER"
+)
 STANDARD_OUTPUT: Final = "-"
 
 Write = Callable[[bytes], object]

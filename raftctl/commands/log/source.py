@@ -153,11 +153,11 @@ def discarded(error: NotFound) -> bool:
     return error.code == "E_COMPACTED"
 
 
-NODE: Final = Opt("--node", "Ask this member; without it, the leader, or whoever answers.", "MEMBER")
+NODE: Final = Opt("--node", "Ask this member; without it, the leader, or any node that answers.", "MEMBER")
 
 
 def address_to_ask(cluster: Cluster, node: str | None) -> str:
-    """Return the address_to_ask of the member to ask; "" for whoever answers, the leader first."""
+    """Return the address_to_ask of the member to ask; "" for any node that answers, the leader first."""
     view = take_view(cluster, 1.0)
     if node is not None:
         return find_one_member(view, node).address

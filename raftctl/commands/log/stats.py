@@ -21,7 +21,7 @@ def stats(
     ctx: CommandContext,
     *,
     node: Annotated[
-        str | None, Opt("--node", "Of this member; without it, of the leader, or whoever answers.", "MEMBER")
+        str | None, Opt("--node", "Of this member; without it, of the leader, or any node that answers.", "MEMBER")
     ] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
     limit: Annotated[int, Opt("-n/--limit", "Show the N biggest entries.", "N")] = 5,

@@ -155,7 +155,7 @@ class KvMachine:
         self._records = records
         self._revision = revision
         self._history = ChangeHistory(self._changes_max, self._changes_bytes_max, lost_before=revision)
-        # An open snapshot keeps the records and keys that it began with: they do not change any more.
+        # An open snapshot keeps the records and keys that it began with: they do not change any longer.
         self._snapshot = None
 
     def digest(self) -> bytes:

@@ -1,11 +1,11 @@
 """Exactly-once writes around any state machine (thesis 6.3).
 
 A client opens a session, whose id is the log index of the entry that opened it, and numbers its writes from 1. Each
-write also says up to which sequence the client needs no answer any more (`acknowledged`). Per session:
+write also says up to which sequence the client needs no answer any longer (`acknowledged`). Per session:
 
     sequences    1 .. acknowledged | acknowledged+1 ........ acknowledged+results_max | ...
                  closed: never     | open: applied once, its result remembered,       | too early:
-                 applied any more  | repeated when it comes again                     | refused
+                 applied any longer  | repeated when it comes again                     | refused
 
 What could break the promise, and what closes it:
 
@@ -135,7 +135,7 @@ class SessionMachine:
         self.inner.check(command)
 
     def check_write(self, session: int, sequence: int, acknowledged: int, command: bytes) -> None:
-        """Raise CommandRefused where a write's numbers or its command make no sense.
+        """Raise CommandRefused where a write's numbers or its command are invalid.
 
         Called before it is proposed.
         """
@@ -208,7 +208,7 @@ class SessionMachine:
     def _write(self, index: int, entry: WriteEntry) -> Applied:
         session = self._sessions.get(entry.session)
         if session is None:
-            return Expired(f"session {entry.session} is not known, or not any more")
+            return Expired(f"session {entry.session} is not known, or not any longer")
         if reason := _numbers_refused(entry.sequence, entry.acknowledged):
             return Refused(reason)
         if session.generation != self._generation:
@@ -256,7 +256,7 @@ _NOT_AN_ENTRY: Final = Refused("these bytes are not an entry of the session mach
 
 
 def _numbers_refused(sequence: int, acknowledged: int) -> str:
-    """Return why the numbers of a session's write make no sense, or nothing."""
+    """Return why the numbers of a session's write are invalid, or nothing."""
     if sequence < 1:
         return f"the sequence is {sequence}; a session's writes are numbered from 1"
     if not 0 <= acknowledged < sequence:

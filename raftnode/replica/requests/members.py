@@ -1,7 +1,7 @@
 """Clients' requests about members and leadership: what is under way, and how each ends.
 
 A membership change and a transfer of leadership take a few turns. Both end with an answer: done, not done, or
-unknown where this node cannot know any more.
+unknown where this node cannot know any longer.
 """
 
 from collections.abc import Callable, Hashable
@@ -102,7 +102,7 @@ class MemberRequests:
             self._replies.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
             return
         except (ChangeRefused, ProposalRejected) as error:
-            # A change makes no sense to the core now: later perhaps, while the last one is in its joint phase.
+            # A change is invalid to the core now: later perhaps, while the last one is in its joint phase.
             later = isinstance(error, ProposalRejected) and error.temporary
             self._replies.fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
             return
@@ -182,7 +182,7 @@ class MemberRequests:
     # Leadership.
 
     def best_successor(self) -> NodeId | None:
-        """Return the voter that is the furthest along and was heard from lately; None where there is none."""
+        """Return the voter that is the furthest along and was heard from lately; None if there is none."""
         status = self._node.status()
         voters = set(status.configuration.voters)
         limit = self._settings.election_timeout_max
@@ -277,7 +277,7 @@ class MemberRequests:
                     client,
                     request_id,
                     ErrorCode.TIMED_OUT,
-                    f"{me} does not lead any more, and no leader was heard from in time",
+                    f"{me} does not lead any longer, and no leader was heard from in time",
                     UNKNOWN,
                 )
             elif leader == node.node_id:

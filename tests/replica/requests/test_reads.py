@@ -30,7 +30,7 @@ def test_reads_that_arrive_together_share_a_barrier() -> None:
 
 
 def test_an_aborted_barrier_sends_its_reads_round_again_with_their_old_deadline() -> None:
-    """A node that keeps losing the leadership does not hold them for ever."""
+    """A node that keeps losing the leadership does not hold them forever."""
     parts = Parts()
     parts.lead()
     reads = Reads(**parts.handed_in(*HANDED_IN))
