@@ -195,6 +195,8 @@ class LogOpening:
     def _check_terms(self, batch: Batch) -> str | None:
         """Return the reason where a term falls: a later entry is of the same leader, or of a later one (§5.3)."""
         term = self._terms[-1][1]
+        if [entry.term for entry in batch.entries].count(term) == len(batch.entries):
+            return None
         for entry in batch.entries:
             if entry.term != term:
                 if entry.term < term:
