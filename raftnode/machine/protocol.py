@@ -7,7 +7,7 @@ from raftnode.core.errors import RaftError
 
 
 class CommandRefused(RaftError):
-    """A command or query that may not enter the log or be answered. `too_large` tells which refusal it is."""
+    """A command that may not enter the log, or a query that cannot be answered. `too_large` if a size limit is why."""
 
     def __init__(self, reason: str, *, too_large: bool = False) -> None:
         self.too_large = too_large
@@ -15,7 +15,7 @@ class CommandRefused(RaftError):
 
 
 class StateMachine(Protocol):
-    """A deterministic machine: the same commands at the same indexes give the same state and results everywhere.
+    """A deterministic machine. The same commands at the same indexes give every node the same state and results.
 
     It uses no clock, no random numbers, no iteration order of hashes, and no state but its own.
     """

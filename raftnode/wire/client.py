@@ -1,7 +1,7 @@
 """The client and admin protocol: requests with an id of the client's choice, and answers that repeat it.
 
-A client may send any number of requests without waiting; answers come in any order. Every request is answered exactly
-once: by its own answer, or by a `Failed` whose `outcome` says whether the request may have taken effect.
+A client may send any number of requests without waiting; answers come in any order. Every request gets exactly
+one answer. If that is `Failed`, its `outcome` says whether the request may have taken effect.
 """
 
 import enum
@@ -127,7 +127,7 @@ class Watch(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=2
 class EvaluateWrite(Request["ReadResult"], frozen=True, array_like=True, gc=False, tag=24):
     """Ask what the state machine would answer to `command` now, and write nothing. Leader only, linearizable.
 
-    A request of its own, and not a flag of Write, which an older node would overlook and write.
+    This is a separate request because an older node would ignore a flag on Write and do the write.
     """
 
     command: bytes
@@ -138,9 +138,9 @@ class GetStatus(Request["StatusResult"], frozen=True, array_like=True, gc=False,
 
 
 class GetLog(Request["LogResult"], frozen=True, array_like=True, gc=False, tag=31):
-    """Ask for committed entries `first`..`last`, both included; where `first` is not committed yet, wait for it.
+    """Ask for the committed entries `first`..`last`, both included. Waits up to `wait_ms` for `first` to commit.
 
-    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data: ask again for the rest.
+    The answer holds at most `entries_max` entries and about `bytes_max` bytes of data; ask again for more.
     """
 
     first: Number
@@ -174,7 +174,7 @@ class MemberAction(enum.Enum):
 
 
 class MemberOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One member's change. An addition gives `name` and `address` (the leader picks the id); others `node_id`."""
+    """One member's change. An addition gives `name` and `address` (the leader picks the id), others give `node_id`."""
 
     action: MemberAction
     node_id: Number = 0
@@ -428,7 +428,7 @@ UNKNOWN: Final = "unknown"
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=79):
-    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have happened."""
+    """The request failed. `outcome` NOT_DONE: nothing happened, safe to retry. UNKNOWN: it may have taken effect."""
 
     id: int
     code: ErrorCode

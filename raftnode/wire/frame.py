@@ -50,8 +50,9 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[bytes]:
         """Return the bodies that are complete now, in order. Raises FrameError on an impossible length.
 
-        Bodies that came before the impossible length in the same `data` are dropped with it, as if the connection had
-        broken before they arrived. What is held afterwards is less than a frame of the longest length.
+        Bodies that came before the impossible length in the same `data` are dropped with it, as if the
+        connection had broken before they arrived. Less than the longest frame stays
+        buffered between calls.
         """
         if self._buffer:
             self._buffer += data

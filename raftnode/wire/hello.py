@@ -9,9 +9,10 @@ from raftnode.wire.version import PROTOCOL_VERSION as PROTOCOL_VERSION
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """The dialing side's first frame. A client has `node_id` 0 and may leave `cluster_id` empty: any cluster.
+    """The dialing side's first frame.
 
-    A peer gives its node id, its data directory's random instance id, and `target_id`: whom it believes it dials.
+    A client has `node_id` 0 and may leave `cluster_id` empty to accept any cluster. A peer gives its node id,
+    the random instance id of its data directory, and in `target_id` the node that it means to dial.
     """
 
     protocol_version: int

@@ -35,7 +35,7 @@ class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """Set `key` to `value`. With `expected_revision`: only where the key's mod_revision is that (0: absent)."""
+    """Set `key` to `value`; with `expected_revision`, only if that is the key's mod_revision (0 for an absent key)."""
 
     key: bytes
     value: bytes
@@ -142,9 +142,9 @@ class GetResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=5):
 
 
 class ListResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=6):
-    """`more` says that a limit cut the list: ask again with `start` just after the last key (that key + a 0 byte).
+    """`more` says that a limit cut the list. With `keys_only` the values are empty.
 
-    With `keys_only` the values are empty.
+    To continue, ask again with `start` just after the last key (that key followed by a zero byte).
     """
 
     items: list[KeyValue]
@@ -232,7 +232,7 @@ def describe_command(command: bytes) -> str:
 
 
 def _printable(text: bytes) -> str:
-    """Return `text` in double quotes, other bytes than printable ASCII escaped, and shortened where it is long."""
+    """Return `text` in double quotes, with bytes that are not printable ASCII escaped, shortened if it is long."""
     # With a double quote in it the representation is in single quotes, which then are what is escaped.
     shown = repr(b'"' + text[:DESCRIBED_BYTES_MAX])[3:-1].replace('"', '\\"').replace("\\'", "'")
     return f'"{shown}"' + ("..." if len(text) > DESCRIBED_BYTES_MAX else "")

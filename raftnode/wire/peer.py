@@ -1,6 +1,6 @@
 """The protocol between nodes: the core's messages, one a frame, with their types and ranges checked.
 
-Each node dials each other node once and sends its requests there; the answers come back on the same connection.
+Each node dials every other node once and sends its requests on that connection. The answers come back on it.
 """
 
 from typing import Final
@@ -110,7 +110,7 @@ def _check_node(message: PeerMessage, node_id: int) -> None:
 
 
 class MemberContext(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the server keeps for a member in the configuration's opaque context: its name and where it listens."""
+    """A member's name and listen address, which the server keeps in the configuration's opaque context."""
 
     name: str
     address: str

@@ -150,7 +150,7 @@ def test_a_sum_outside_64_bits_changes_nothing(start: int, delta: int) -> None:
     ],
 )
 def test_a_command_over_a_limit_is_refused_with_the_numbers(command: KvCommand, too_large: bool, numbers: str) -> None:
-    """check() refuses what may not enter the log, and apply() changes nothing where it came there all the same."""
+    """check() keeps such a command out of the log; if one gets there anyway, apply() changes nothing."""
     machine = KvMachine()
     with pytest.raises(CommandRefused, match=numbers) as refusal:
         machine.check(encode(command))
@@ -161,7 +161,7 @@ def test_a_command_over_a_limit_is_refused_with_the_numbers(command: KvCommand, 
 
 
 def test_the_largest_pair_is_accepted_and_every_answer_with_it_fits_in_a_frame() -> None:
-    """64 KiB of key and 8 MiB of value are within the limits, and an answer leaves room for what is around it."""
+    """A key of 64 KiB and a value of 8 MiB are within the limits, and their answers still fit in a frame."""
     machine = KvMachine()
     for last in b"ab":
         command = Put(b"k" * (KEY_BYTES_MAX - 1) + bytes([last]), bytes(VALUE_BYTES_MAX))
@@ -323,7 +323,7 @@ def test_the_history_forgets_by_bytes() -> None:
 
 
 def test_changes_are_bounded_in_bytes_and_the_first_one_always_fits() -> None:
-    """A watcher that is behind by more than a frame hears it in pieces."""
+    """A watcher that is behind by more than a frame gets the changes in pieces."""
     machine = KvMachine(changes_bytes_max=64 * 1024 * 1024)
     for index in range(1, 4):
         apply(machine, index, Put(b"k", bytes(VALUE_BYTES_MAX)))
@@ -333,7 +333,7 @@ def test_changes_are_bounded_in_bytes_and_the_first_one_always_fits() -> None:
 
 
 def test_a_watch_of_a_rare_prefix_looks_at_a_bounded_number_of_changes() -> None:
-    """Where all that was looked at is of other keys, an empty answer says how far, and nobody looks there again."""
+    """If all scanned changes are of other keys, an empty answer says how far, so that nothing is scanned twice."""
     machine = KvMachine()
     for index in range(1, SCANNED_MAX + 3):
         apply(machine, index, Put(b"common", b""))

@@ -134,7 +134,7 @@ def test_deleted_keys_that_were_not_written_yet_are_in_the_snapshot() -> None:
 
 
 def test_an_open_snapshot_keeps_each_key_once_and_nothing_after_it_is_closed() -> None:
-    """The extra memory is bounded by what the state held, however many writes come, and ends with the snapshot."""
+    """However many writes come, the extra memory is at most the size of the old state, and closing frees it."""
     machine = filled(50)
     snapshot = machine.snapshot()
     for index in range(1000, 2000):

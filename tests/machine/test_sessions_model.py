@@ -30,9 +30,9 @@ def _count(machine: SessionMachine, key: bytes) -> int:
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> list[bytes]:
-    """A log in which a client's writes appear any number of times, in any order, with what it knew when it sent.
+    """A log with a client's writes repeated and reordered, each with what was acknowledged when it was sent.
 
-    Each write increments a key of its own, so that the key's value is how often it was applied.
+    Each write increments its own key, so the key's value is the number of times it was applied.
     """
     entries: list[bytes] = []
     for _ in range(draw(st.integers(1, 60))):
@@ -54,7 +54,7 @@ def _key(session: int, sequence: int) -> bytes:
 @settings(max_examples=300, deadline=None)
 @given(deliveries())
 def test_no_write_is_applied_twice_and_every_result_is_true(log: list[bytes]) -> None:
-    """Result means applied exactly once, with one result forever; Expired and Refused mean not applied by this."""
+    """Result means applied once, always with the same result. Expired and Refused mean this try was not applied."""
     machine = _machine()
     answered: dict[bytes, bytes] = {}
     for index, data in enumerate(log, start=1):
@@ -78,7 +78,7 @@ def test_no_write_is_applied_twice_and_every_result_is_true(log: list[bytes]) ->
 @settings(max_examples=200, deadline=None)
 @given(deliveries(), st.data())
 def test_a_machine_that_was_restored_anywhere_stays_equal(log: list[bytes], data: st.DataObject) -> None:
-    """Two machines apply the same log, one of them through snapshots at any points: same answers, same digest."""
+    """A machine restored from its snapshots along the way gives the same answers and digest as one that was not."""
     points = data.draw(st.sets(st.integers(1, len(log)), max_size=4))
     straight, moved = _machine(), _machine()
     for index, entry in enumerate(log, start=1):
@@ -125,10 +125,10 @@ def sends(draw: st.DrawFn) -> tuple[int, list[tuple[int, int]]]:
 def test_a_client_that_retries_until_it_is_answered_has_each_write_applied_once(
     case: tuple[int, list[tuple[int, int]]],
 ) -> None:
-    """A pipelining client with lost, late and repeated tries: at the end each write was applied once, none expired.
+    """With lost, late and repeated tries of pipelined writes, each write is applied once and none expires.
 
-    The client sends any of its window's writes; what it acknowledges is what it has answers for without a gap. A try
-    that was sent earlier, with what was acknowledged then, may come late: its answer reaches nobody.
+    The client sends any write of its window and acknowledges what it has answers for without a gap. A try
+    that was sent earlier, with what was acknowledged then, may arrive late, and its answer is lost.
     """
     writes, steps = case
     machine = _machine()

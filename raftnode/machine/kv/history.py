@@ -53,10 +53,10 @@ class ChangeHistory:
             self._forget()
 
     def since(self, prefix: bytes, after_revision: int, limit: int, bytes_max: int) -> tuple[list[Change], int | None]:
-        """Return the changes of keys with `prefix` after `after_revision`, oldest first, and where the look ended.
+        """Return the changes of keys with `prefix` after `after_revision`, oldest first, and where the scan ended.
 
-        That is the revision of the last change that was looked at, or None where all were. At least one
-        change is found where there is one in reach, whatever its size.
+        The end is the revision of the last change scanned, or None if all were. If any change matches within
+        the scanned range, at least one is returned, whatever its size.
         """
         changes = self._changes
         start = bisect_right(changes, after_revision, lo=self._first, key=_revision)

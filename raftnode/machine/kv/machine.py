@@ -57,8 +57,9 @@ _NOT_A_COMMAND: Final = encode(BadCommand("these bytes are not a key-value comma
 class KvMachine:
     """A StateMachine over the commands and queries of raftnode.wire.kv.
 
-    `revision` is the log index of the last command that changed something. The history that answers watches is bounded
-    by `changes_max` and `changes_bytes_max`; it is no part of the state, and empty after a restore.
+    `revision` is the log index of the last command that changed something. The history that answers watches
+    is bounded by `changes_max` and `changes_bytes_max`. It is not part of the state, and a restore
+    empties it.
     """
 
     def __init__(self, changes_max: int = CHANGES_MAX, changes_bytes_max: int = CHANGES_BYTES_MAX) -> None:
@@ -276,7 +277,7 @@ def _checked_query(data: bytes) -> KvQuery:
 
 
 def _over_limit(command: KvCommand) -> str:
-    """Return why a limit forbids `command`, or nothing. The limits are part of the machine: the same everywhere."""
+    """Return which limit `command` exceeds, or "". The limits are part of the machine, so they never differ by node."""
     key = command.key
     if not 0 < len(key) <= KEY_BYTES_MAX:
         return _key_over_limit(key)

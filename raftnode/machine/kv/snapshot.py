@@ -64,7 +64,10 @@ class KvSnapshot:
         return len(self._replaced)
 
     def keep(self, key: bytes, record: KeyValue | None) -> bool:
-        """Hear that `key`, which has `record` (None: absent), is about to change. False: no need to tell any longer."""
+        """Save `record`, the value of `key` before it changes (None if absent).
+
+        Returns False once no more calls are needed.
+        """
         if key > self._cursor and key not in self._replaced and self._listening:
             self._replaced[key] = record
             if record is not None:

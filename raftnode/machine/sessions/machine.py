@@ -1,30 +1,27 @@
 """Exactly-once writes around any state machine (thesis 6.3).
 
-A client opens a session, whose id is the log index of the entry that opened it, and numbers its writes from 1. Each
-write also says up to which sequence the client needs no answer any longer (`acknowledged`). Per session:
+A client opens a session, whose id is the log index of the entry that opened it, and numbers its writes from
+1. Each write also carries `acknowledged`, the sequence up to which the client needs no more answers. The
+sequences of a session:
 
-    sequences    1 .. acknowledged | acknowledged+1 ........ acknowledged+results_max | ...
-                 closed: never     | open: applied once, its result remembered,       | too early:
-                 applied any longer  | repeated when it comes again                     | refused
+    1 .. acknowledged | acknowledged+1 .. acknowledged+results_max | beyond
+    closed: never     | open: applied once, the result remembered, | too early:
+    applied again     | and repeated for a retry                   | refused
 
-What could break the promise, and what closes it:
+What could break the promise, and what prevents it:
 
-- A retry after its result was forgotten, or after the session was: answered with `Expired`, never applied.
+- A retry after its result, or the whole session, was forgotten: answered with `Expired`, never applied.
   Session ids are not reused, because log indexes are not.
-- Pipelined writes that overtake each other across a change of leader: results are remembered for each
-  sequence,
-  not as one highest number, so a late 1 after an applied 2 is applied. Their order is not promised: a client
-  that needs one write to come before another waits for the first one's answer.
+- Pipelined writes that overtake each other across a change of leader: a result is remembered for each
+  sequence, not one highest number, so a late 1 after an applied 2 is still applied. Their order is not
+  promised: a client that needs one write to come before another waits for the first one's answer.
 - A window full of results that cannot be acknowledged because the lowest write is still missing: the window
-  is a
-  range above `acknowledged`, so the missing write always has room, whatever the others' results weigh.
-- A client that gives up on a write: its outcome is unknown until a later write of the session acknowledges
-  past
-  it; from that entry on the old write cannot take effect, however late a copy arrives.
+  is a range above `acknowledged`, so the missing write always has room, however large the other results are.
+- A client that gives up on a write: the outcome is unknown until a later write of the session acknowledges
+  past it. From that entry on the old write cannot take effect, however late a copy arrives.
 - A refused try says nothing about another try of the same sequence that may still be under way.
-- Which session is forgotten first must be the same on every node: the least recently used in the order of the
-  log. All limits are therefore part of the machine, and equal on every node; a snapshot taken with others is
-  refused.
+- Every node must forget the same session first: the one least recently used in the order of the log. All
+  limits are therefore part of the machine and equal on every node; a snapshot taken with others is refused.
 """
 
 import hashlib
@@ -65,8 +62,7 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
 
 class Expired(msgspec.Struct, frozen=True, gc=False):
-    """The session, or this sequence's result, is forgotten: an earlier try may have been applied; this one
-    was not."""
+    """The session, or this sequence's result, is forgotten. An earlier try may have been applied; this one was not."""
 
     reason: str
 
@@ -89,7 +85,7 @@ def encode_open_session() -> bytes:
 
 
 def encode_write(session: int, sequence: int, acknowledged: int, command: bytes) -> bytes:
-    """Return the data of a log entry with `command`, whose numbers `SessionMachine.check_write()` let pass."""
+    """Return the data of a log entry with `command`. Its numbers have passed `SessionMachine.check_write()`."""
     return _encoder.encode(WriteEntry(session, sequence, acknowledged, command))
 
 
