@@ -51,8 +51,8 @@ class FrameDecoder:
         """Return the bodies that are complete now, in order. Raises FrameError on an impossible length.
 
         Bodies that came before the impossible length in the same `data` are dropped with it, as if the
-        connection had broken before they arrived. Less than the longest frame stays
-        buffered between calls.
+        connection had broken before they arrived. Between calls, what is buffered is less than one
+        frame of the greatest length.
         """
         if self._buffer:
             self._buffer += data

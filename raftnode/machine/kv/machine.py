@@ -58,8 +58,7 @@ class KvMachine:
     """A StateMachine over the commands and queries of raftnode.wire.kv.
 
     `revision` is the log index of the last command that changed something. The history that answers watches
-    is bounded by `changes_max` and `changes_bytes_max`. It is not part of the state, and a restore
-    empties it.
+    is bounded by `changes_max` and `changes_bytes_max`. It is not part of the state, and a restore empties it.
     """
 
     def __init__(self, changes_max: int = CHANGES_MAX, changes_bytes_max: int = CHANGES_BYTES_MAX) -> None:
