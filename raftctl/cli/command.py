@@ -82,7 +82,7 @@ class Param(NamedTuple):
         if declaration.choices and text not in declaration.choices:
             raise UsageError(
                 f"{label} cannot be {text!r}",
-                "it is one of a few words",
+                "it is not one of the choices",
                 f"give one of {', '.join(declaration.choices)}",
             )
         if isinstance(declaration, Opt) and declaration.convert is not None:

@@ -21,7 +21,7 @@ def status(
         float | None,
         Opt(
             "--watch",
-            "Show it again and again, every 2s or as given.",
+            "Refresh every 2s, or as often as given.",
             "DURATION",
             bare="2s",
             convert=duration,
@@ -50,14 +50,14 @@ def status(
     - rejected: The others refuse it, because it was wiped or replaced.
     - foreign: Another cluster answers at its address.
 
-    What is wrong is said on standard error.
+    Problems are reported on standard error.
 
     Example: raftctl status --watch=5s
     """
     if watch is not None and watch <= 0:
         raise UsageError(
             f"--watch cannot be {watch:g}s",
-            "it is the time between two looks, above 0",
+            "the time between two refreshes must be above 0",
             "leave the time out for 2s: raftctl status --watch",
         )
     if watch is None:

@@ -40,7 +40,7 @@ def wait(
     voters: Annotated[int | None, Opt("--voters", "Until the cluster has N voters and all are up.", "N")] = None,
     applied_to: Annotated[int | None, Opt("--applied-to", "Until every member has applied log index I.", "I")] = None,
     lag: Annotated[
-        str | None, Opt("--lag", "Until every member's lag compares so, such as '<10'.", "COMPARISON")
+        str | None, Opt("--lag", "Until every member's lag satisfies this, such as '<10'.", "COMPARISON")
     ] = None,
     health: Annotated[
         str | None,
@@ -169,7 +169,7 @@ def parse_comparison(text: str) -> Callable[[int], bool]:
     match = re.fullmatch(r"\s*(<=|>=|==|=|<|>)?\s*(\d+)\s*", text)
     if match is None:
         raise UsageError(
-            f"--lag cannot be {text!r}", "it is a comparison with a number of entries", "write --lag '<10'"
+            f"--lag cannot be {text!r}", "it must be a comparison with a number of entries", "write --lag '<10'"
         )
     compare, bound = _COMPARE[match[1] or "="], int(match[2])
     return lambda value: bool(compare(value, bound))

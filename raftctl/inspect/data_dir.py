@@ -111,7 +111,7 @@ def storage_errors() -> Iterator[None]:
         raise damaged(error.file, error.offset, error.reason, "use another copy of the snapshot") from error
     except StorageError as error:
         raise UsageError(
-            str(error), "the file system said so", "check the path and its permissions", code="E_FILE"
+            str(error), "the operating system reported it", "check the path and its permissions", code="E_FILE"
         ) from error
 
 

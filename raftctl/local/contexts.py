@@ -46,7 +46,7 @@ def split_address(text: str) -> tuple[str, int]:
     except ValueError as error:
         raise UsageError(
             f"{text!r} is not an address",
-            "an address is host:port, and an IPv6 host stands in brackets",
+            "an address is host:port, with an IPv6 host in brackets",
             "write 10.0.0.1:7001, node1.example:7001 or [::1]:7001",
         ) from error
 

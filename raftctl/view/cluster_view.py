@@ -19,7 +19,7 @@ REJECTED: Final = "rejected"
 FOREIGN: Final = "foreign"
 
 _EXPLAINED: Final = {
-    REJECTED: "the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",
+    REJECTED: "the others refuse it, because it was wiped or replaced; remove it, then run raftnode join",
     "isolated": "it runs, but the leader does not hear from it",
 }
 """What a state means, where the word alone does not say it."""

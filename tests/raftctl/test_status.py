@@ -83,7 +83,7 @@ def test_a_wiped_member_is_rejected_and_does_not_count_as_up() -> None:
     assert (view.members[2].state, view.members[2].up) == ("rejected", False)
     assert (view.voters_up, view.tolerates, view.health) == (2, 0, "degraded")
     assert view.reasons == (
-        "n3 is rejected: the others refuse it, as one that was wiped or replaced; remove it, then raftnode join anew",
+        "n3 is rejected: the others refuse it, because it was wiped or replaced; remove it, then run raftnode join",
     )
 
 

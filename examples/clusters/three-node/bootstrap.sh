@@ -77,7 +77,7 @@ esac
 
 # The unit. Each line that is not obvious has its reason here:
 #
-#   User                     the owner of the data directory; before there is one, whoever prints the unit
+#   User                     the owner of the data directory; before there is one, the user who prints the unit
 #   Restart=on-failure       a node that was killed, by the kernel for example, comes back by itself
 #   RestartPreventExitStatus but not where its disk failed or its data is damaged (1), its settings are wrong (2) or
 #                            there is no data directory (3): these need a person, and the log says what is wrong
@@ -136,7 +136,7 @@ else
 fi
 
 # 2. The cluster file. A node keeps the identity that it was formatted with, so a changed file beside it would only
-#    mislead whoever reads it later. Until the node is formatted, corrections are welcome.
+#    mislead its later readers. Until the node is formatted, the file may still be corrected.
 if [ ! -e "$prefix/data/$name/identity.json" ]; then
   cp "$cluster_file" "$prefix/cluster.toml"
 elif ! cmp -s "$cluster_file" "$prefix/cluster.toml"; then

@@ -37,14 +37,14 @@ def bench(
     """
     if not 1 <= connections <= CONNECTIONS_MAX or not 1 <= depth <= CONNECTIONS_MAX:
         raise UsageError(
-            f"{connections} connections with {depth} requests each cannot be",
-            f"--connections and --depth are 1 to {CONNECTIONS_MAX}",
+            f"invalid --connections {connections} or --depth {depth}",
+            f"--connections and --depth must be between 1 and {CONNECTIONS_MAX}",
             "leave them out for 100 and 1",
         )
     if not 0 <= value_bytes <= VALUE_BYTES_MAX or not seconds > 0:
         raise UsageError(
-            f"values of {value_bytes} bytes for {seconds:g} s cannot be",
-            f"--value-bytes is 0 to {VALUE_BYTES_MAX}, and --seconds above 0",
+            f"invalid --value-bytes {value_bytes} or --seconds {seconds:g}",
+            f"--value-bytes must be between 0 and {VALUE_BYTES_MAX}, and --seconds above 0",
             "leave them out for 256 and 5",
         )
     from raftctl.commands.cluster.load import (

@@ -31,9 +31,9 @@ def up(
 ) -> None:
     """Start the nodes of a cluster file that do not run yet, wait for a leader, and show the status.
 
-    Each node runs on after this command, in a session of its own; what it says is in raftnode.log in its data
-    directory. A node that ends at once is reported with the last lines of its log. The last line, on standard
-    error, is the one that lets the shell's next commands talk to this cluster.
+    The nodes run in the background, each in a new session, and keep running after this command. Their output goes
+    to raftnode.log in the data directory. A node that ends at once is reported with the last lines of its log. The
+    last line, on standard error, sets up the shell so that its next commands talk to this cluster.
 
     Example: raftctl cluster up -f demo/cluster.toml
     """

@@ -62,15 +62,15 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
         except ValueError:
             raise UsageError(
                 f"--since cannot be {since!r}",
-                "it looks like a time and is none",
+                "it looks like a time, but is not a valid one",
                 "write 2026-11-23T03:10:00Z",
             ) from None
         return "", (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     if ":" in since:
         if node is None:
             raise UsageError(
-                "a cursor is one node's",
-                f"--since {since} does not say whose",
+                "a cursor belongs to one node",
+                f"--since {since} does not say which node",
                 "give --node as well; each event names its node",
             )
         return since, 0.0
@@ -79,7 +79,7 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
     except UsageError:
         raise UsageError(
             f"--since cannot be {since!r}",
-            "it is how long ago, a time, or the cursor of an event",
+            "it must be a duration, a time, or the cursor of an event",
             "write 10m, 2026-11-23T03:10:00Z, or a cursor such as 1:4411",
         ) from None
 

@@ -28,7 +28,7 @@ def cas(
     hex_: Annotated[bool, HEX_IN] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
-    """Set a key only where its present value is EXPECTED, or where it is absent. Otherwise exit code 8.
+    """Set a key only if its present value is EXPECTED, or if it is absent. Otherwise exit code 8.
 
     Example: raftctl kv cas lock --absent held
       raftctl kv cas lock held free

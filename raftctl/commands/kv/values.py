@@ -27,7 +27,9 @@ def decode_text(text: str, *, hex_: bool, what: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise UsageError(
-            f"the {what} is not hexadecimal: {text!r}", "--hex says that it is", "write two digits for each byte"
+            f"the {what} is not hexadecimal: {text!r}",
+            "--hex was given, so it must be",
+            "write two digits for each byte",
         ) from None
 
 
@@ -60,7 +62,7 @@ def take_value(text: str | None, file: str | None, *, hex_: bool) -> bytes:
         raise UsageError(
             f"the value has {f'{len(value)} bytes' if file is None else f'more than {kv.VALUE_BYTES_MAX} bytes'}",
             f"the limit is {kv.VALUE_BYTES_MAX} bytes",
-            "divide it over several keys",
+            "split it over several keys",
             code="E_TOO_LARGE",
         )
     return value

@@ -57,7 +57,7 @@ def export(
     if not 1 <= lo <= hi:
         raise UsageError(
             f"{lo} to {hi} is not a range of the log",
-            "it begins at 1 or later and goes up",
+            "a range starts at 1 or later and does not end before it starts",
             "see where the log begins and ends: raftctl log info",
         )
     _check_output(ctx, file, force=force)
@@ -92,7 +92,7 @@ def _check_output(ctx: CommandContext, file: str, *, force: bool) -> None:
         if ctx.output.format in ("wide", "yaml", "name"):
             raise UsageError(
                 f"an export cannot be printed as {ctx.output.format}",
-                "it is JSON lines",
+                "an export is always JSON lines",
                 "leave -o out, or give --file FILE",
             )
     elif os.path.lexists(file) and not force:

@@ -39,7 +39,7 @@ def range_(
     if not 1 <= lo <= hi:
         raise UsageError(
             f"{lo} to {hi} is not a range of the log",
-            "it begins at 1 or later and goes up",
+            "a range starts at 1 or later and does not end before it starts",
             "see where the log begins and ends: raftctl log info",
         )
     if data_dir is not None:

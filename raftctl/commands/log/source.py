@@ -53,7 +53,7 @@ def log_source(ctx: CommandContext, node: str | None, data_dir: str | None) -> I
         if node is not None:
             raise UsageError(
                 "--data-dir and --node exclude each other",
-                "no node is asked for a data directory",
+                "a data directory is read from files, without asking a node",
                 "leave one of them out",
             )
         with _offline(data_dir) as source:
@@ -169,5 +169,7 @@ def address_to_ask(cluster: Cluster, node: str | None) -> str:
 def refuse_node_offline(node: str | None) -> None:
     if node is not None:
         raise UsageError(
-            "--data-dir and --node exclude each other", "no node is asked for a data directory", "leave one of them out"
+            "--data-dir and --node exclude each other",
+            "a data directory is read from files, without asking a node",
+            "leave one of them out",
         )

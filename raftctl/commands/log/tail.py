@@ -46,7 +46,7 @@ def tail(
         if follow:
             raise UsageError(
                 "--data-dir and -f exclude each other",
-                "files do not tell when they change",
+                "only a running node reports new entries",
                 "follow a node: raftctl log tail -f",
             )
         show_tail(ctx, data_dir, lines, from_)

@@ -44,13 +44,15 @@ def add(
 
     A learner does not count for the quorum, so adding one never risks the cluster. The new node itself is
     started with raftnode join, before or after this command. Repeating the command goes on where it stands; a
-    member that is already what was asked for is `changed: false`.
+    member that is already what was asked for is reported as `changed: false`.
 
     Example: raftctl member add n4 --address 10.0.0.4:7001
     """
     if learner and observer:
         raise UsageError(
-            "--learner and --observer exclude each other", "a member is one thing at a time", "leave one of them out"
+            "--learner and --observer exclude each other",
+            "a member is either a learner or an observer",
+            "leave one of them out",
         )
     split_address(address)
     first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER

@@ -44,7 +44,7 @@ def remove(
     """
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError(
-            "removing a member needs --yes where nobody can be asked",
+            "removing a member needs --yes when there is no terminal to confirm on",
             "standard input is not a terminal",
             f"raftctl member remove {member} --yes",
         )

@@ -58,7 +58,7 @@ def replace(
     again = f"raftctl member replace {old} {new} --address {address} --yes"
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError(
-            "replacing a member removes one, and needs --yes where nobody can be asked",
+            "replacing a member removes one, so without a terminal it needs --yes",
             "standard input is not a terminal",
             again,
         )

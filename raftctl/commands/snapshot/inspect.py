@@ -31,8 +31,8 @@ def inspect(
     """
     if depth < 0 or limit < 0 or not separator:
         raise UsageError(
-            f"a depth of {depth}, {limit} prefixes and the separator {separator!r} cannot be",
-            "--depth and --limit are at least 0, and --separator is not empty",
+            f"invalid --depth {depth}, --limit {limit} or --separator {separator!r}",
+            "--depth and --limit must be at least 0, and --separator must not be empty",
             "leave them out for 1, 50 and '/'",
         )
     with opened(file, data_dir) as (stored, chunks):

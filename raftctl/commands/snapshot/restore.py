@@ -22,7 +22,7 @@ def restore(
     ctx: CommandContext,
     file: Annotated[str, Arg("FILE", "A file that snapshot save wrote.")],
     *,
-    cluster_file: Annotated[str, Opt("-f/--cluster-file", "The new cluster's file, with an id of its own.", "FILE")],
+    cluster_file: Annotated[str, Opt("-f/--cluster-file", "The new cluster's file, with a new cluster id.", "FILE")],
     name: Annotated[str, Opt("--name", "Which of its nodes to make.", "NAME")],
     data_dir: Annotated[
         str | None, Opt("--data-dir", "The directory to make; without it, the one in the cluster file.", "DIR")
@@ -43,7 +43,7 @@ def restore(
 
     Sessions are kept: a write that the snapshot holds is not applied again. Clients that continue with sessions or
     revisions from after the snapshot need --skip-indexes, with more than the entries that the old cluster wrote
-    since: then nothing new gets a number that the old cluster gave away. Give the same number for every node.
+    since, so that no index or revision of the old cluster is used again. Give the same number for every node.
 
     Example: raftctl snapshot restore backup.snap -f new/cluster.toml --name n1
     """

@@ -63,8 +63,8 @@ def save(
         # Known before a snapshot is taken for nothing.
         raise UsageError(
             f"cannot write {file}",
-            f"{directory} is no directory that can be written",
-            "give a name in one that can",
+            f"{directory} is not a directory you can write to",
+            "give a name in a directory that can be written",
             code="E_FILE",
         )
     with ctx.cluster() as cluster:
