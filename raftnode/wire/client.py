@@ -29,7 +29,7 @@ class ErrorCode(enum.Enum):
     BAD_REQUEST = "bad_request"
     TOO_LARGE = "too_large"
     SESSION_EXPIRED = "session_expired"
-    """The session is not known any longer: whether an earlier try took effect cannot be known."""
+    """The session is no longer known, so whether an earlier try took effect cannot be known."""
     REFUSED = "refused"
     """A safety check forbids it; `message` has the arithmetic."""
     NOT_FOUND = "not_found"

@@ -34,9 +34,8 @@ class FrameError(SerializationError):
 class FrameDecoder:
     """Splits a byte stream into frame bodies. After a FrameError the stream has no more meaning.
 
-    `bytes_max` is the longest body that is accepted, and `first_bytes_max` the longest first one (None: the
-    same). An accepting side gives HELLO_BYTES_MAX there: whoever has not said who they are occupies no more
-    than that.
+    `bytes_max` is the longest body that is accepted, and `first_bytes_max` the longest first one (None for the
+    same limit). An accepting side passes HELLO_BYTES_MAX, so that a stranger cannot make it buffer more than that.
     """
 
     __slots__ = ("_buffer", "_bytes_max", "_limit", "_needed")
@@ -97,7 +96,7 @@ def encode_frame(message: msgspec.Struct) -> bytes:
 
 
 def decode_as(decoder: "msgspec.msgpack.Decoder[T]", data: bytes, what: str) -> T:
-    """Return what `decoder` reads from bytes that nobody vouches for. Raises FrameError, which names `what`.
+    """Return what `decoder` reads from untrusted bytes. Raises FrameError, which names `what`.
 
     msgspec answers a text that is not UTF-8 with UnicodeDecodeError and a deeply nested surplus field with
     RecursionError: neither may reach a caller that expects this package's errors.

@@ -35,7 +35,7 @@ _decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMes
 def decode_peer_message(body: bytes) -> PeerMessage:
     """Return the message in a frame's body, whose types and ranges were checked. Raises FrameError.
 
-    Whether a request's entries follow each other is checked by the core, which counts on nobody.
+    The core, not this function, checks that a request's entries follow each other.
     """
     message = decode_as(_decoder, body, "a peer message")
     if not 0 <= message.term <= INDEX_MAX:

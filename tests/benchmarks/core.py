@@ -38,7 +38,7 @@ class MemoryCluster:
         return raft
 
     def exchange(self) -> None:
-        """Carry messages until nobody wants anything."""
+        """Carry messages until no node has any to send."""
         busy = True
         while busy:
             busy = False
@@ -59,7 +59,7 @@ class MemoryCluster:
                     raft.advance_applied(ready.committed_entries[-1].index)
 
     def commit(self, batches: int) -> float:
-        """Commit and deliver so many batches everywhere; return the seconds that it took."""
+        """Commit and deliver `batches` batches on every node; return the CPU seconds that it took."""
         started = time.process_time()
         for _ in range(batches):
             for _ in range(BATCH):

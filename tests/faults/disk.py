@@ -17,7 +17,7 @@ ATTACH_SECONDS = 10.0
 def failing_fdatasync(pid: int, fault: str) -> Iterator[None]:
     """Let every fdatasync of a running process go wrong as strace's `inject` says, such as `error=EIO:when=3`.
 
-    The process is not strace's child: it goes on, or ends, as if nobody looked.
+    The process is not strace's child: it goes on, or ends, as if it were not traced.
     """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")

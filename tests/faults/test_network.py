@@ -74,7 +74,7 @@ def test_no_fault_of_the_network_loses_or_doubles_a_write(tmp_path: Path, seed: 
             for fault, felt in rng.sample(list(FAULTS.items()), len(FAULTS)):
                 old, before = cluster.wait_leader(), network.faults.happened.copy()
                 fault(network.faults, number(old))
-                # Whoever still asks the old leader hears what is, or nothing.
+                # A client that still asks the old leader gets the present value, or no answer.
                 with clients.watched_through(cluster.addresses[old]):
                     if fault in DEPOSING:
                         cluster.wait_leader(but=[old])

@@ -80,7 +80,7 @@ class EarlyRead:
             try:
                 answer = self._connection.wait_for(self._number, Deadline(READY_SECONDS))
             except ConnectionFailed:
-                # The node may hang up on whoever waited for it; that is no answer, and so no stale one.
+                # The node may close the connection of a waiting client; that is no answer, and so no stale one.
                 return
         value = clients.heard(name, self._began, answer)
         assert value is None or int(value) >= self._least

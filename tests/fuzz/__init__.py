@@ -1,1 +1,1 @@
-"""Wrong bytes for everything that reads bytes which nobody vouches for. `python -m tests.fuzz --help` runs it long."""
+"""Wrong bytes for everything that reads untrusted bytes. `python -m tests.fuzz --help` explains the long run."""

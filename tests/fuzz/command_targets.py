@@ -74,7 +74,7 @@ def command_targets(directory: Path) -> list[Target]:
 
 
 def run_command(*arguments: str) -> None:
-    """Run a command of raftctl as its main() does, and take what is an exit code of its own."""
+    """Run a command of raftctl as its main() does, and accept the exits that the command chooses itself."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), contextlib.suppress(CommandError):
         dispatch(arguments)

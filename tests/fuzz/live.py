@@ -1,4 +1,4 @@
-"""A node in this process that is told nonsense by peers and clients which speak the protocol."""
+"""A node in this process that gets nonsense from peers and clients which speak the protocol."""
 
 import random
 from types import TracebackType
@@ -10,7 +10,7 @@ from raftnode.wire.peer import decode_peer_message
 from tests.support.replicas import Client, Cluster, Connection, put
 
 INPUTS_MAX = 500
-"""A fresh cluster after so many: what a node was made to believe must not hide what comes after."""
+"""The cluster is replaced after this many inputs, so that what a node was made to believe hides no later bug."""
 
 
 class Listener(Client):
@@ -23,7 +23,7 @@ class Listener(Client):
 
 
 class LiveReplica:
-    """Three nodes, one of which hears what it is given, and has a turn after each."""
+    """Three nodes, one of which receives the inputs and takes a turn after each."""
 
     def __enter__(self) -> "LiveReplica":
         self.reset()

@@ -35,7 +35,7 @@ INTERESTING = (
 )
 PIECE_BYTES_MAX = 64
 RUN_MAX = 5000
-"""Longer than the interpreter's stack is deep, and than a number that it reads: a run finds whoever trusts either."""
+"""More than the interpreter's stack depth and than the digits that int() reads, to find code that relies on either."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A real `raftnode` process that is told nonsense over its sockets: by strangers, by clients, and by a peer.
+"""A real `raftnode` process that gets nonsense over its sockets from strangers, clients, and a peer.
 
     n1 and n2 are processes and have a quorum. n1 is fed. n3 never runs: this script speaks in its name to n1, and
     answers n1's dials at its address.
@@ -61,11 +61,11 @@ SETTINGS: dict[str, dict[str, object]] = {
     "storage": {"log_cache_bytes": "1MiB", "segment_bytes": "1MiB"},
     "snapshot": {"entries": 2000, "trailing_entries": 100},
 }
-"""What a node keeps of what it was rightly told is bounded by these, and the bounds are soon reached."""
+"""These bound what a node keeps of valid input, and the bounds are soon reached."""
 
 
 def feed_real_node(path: Path, inputs: int, seed: int) -> Fed:
-    """Feed a node so many frames. Raises FuzzFailure where it dies, grows, or does not serve afterwards."""
+    """Feed a node `inputs` frames. Raises FuzzFailure if it dies, grows, or does not serve afterwards."""
     with real_node(path, seed) as node:
         return node.feed(inputs)
 
@@ -89,7 +89,7 @@ class RealNode:
     def __init__(self, cluster: ProcessCluster, seed: int) -> None:
         self.cluster = cluster
         self.refused = Counter[str]()
-        """How many connections n1 had to close because of what they brought, by the counter that tells of it."""
+        """How many connections n1 had to close because of what they sent, by the counter that shows it."""
         self._seed = seed
         self._rng = random.Random(f"{seed}/{NAME}")
         self._cluster_id = self._status().cluster_id
@@ -110,7 +110,7 @@ class RealNode:
             half.close()
 
     def feed(self, inputs: int) -> Fed:
-        """Give n1 its frames; then see that it lives, serves, has not grown, and told what it refused."""
+        """Give n1 its frames; then check that it lives, serves, has not grown, and counted what it refused."""
         began, fed, before = time.monotonic(), 0, 0
         try:
             while fed < inputs:
@@ -208,7 +208,7 @@ class RealNode:
         return resident_bytes(self.cluster.pid("n1"))
 
     def _check_service(self) -> None:
-        """A correct client writes and reads, through whoever leads now."""
+        """A correct client writes and reads through the present leader."""
         self._responder.stop()
         self.cluster.wait_leader()
         done = self.cluster.raftctl("kv", "put", "after", "all this", "--timeout", "20s", check=False)
@@ -231,7 +231,7 @@ class RealNode:
 
 
 class Responder:
-    """Listens at n3's address, and answers whoever dials it with a Welcome and mutated responses."""
+    """Listens at n3's address and answers every connection with a Welcome and mutated responses."""
 
     def __init__(self, address: str, cluster_id: str, rng: random.Random) -> None:
         self._rng = rng
@@ -274,7 +274,7 @@ class Responder:
 
 
 def counter_of_hello(hello: bytes, cluster_id: str) -> str:
-    """Return which counter of the node tells that it refuses this Hello; nothing where it must take it."""
+    """Return which counter of the node counts the refusal of this Hello, or nothing if it must be accepted."""
     if len(hello) > HELLO_BYTES_MAX or fails(decode_hello, hello):
         return "frames_bad"
     said = decode_hello(hello)

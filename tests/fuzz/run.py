@@ -71,7 +71,7 @@ def feed(target: Target, inputs: int, seed: int) -> Fed:
 def feed_all(
     every: Iterable[Target], inputs_each: int, seed: int, tell: Callable[[Fed | FuzzFailure], None]
 ) -> tuple[int, list[FuzzFailure]]:
-    """Warm every target up, then feed all; `tell` hears of each. Return the growth of all in bytes, and what failed."""
+    """Warm up and feed every target, calling `tell` for each. Return the total growth in bytes, and what failed."""
     failures: list[FuzzFailure] = []
     warm: list[Feeder] = []
 
@@ -107,7 +107,7 @@ def _measured(feeder: Feeder, inputs: int) -> Fed:
 
 
 def resident_bytes(pid: int | str = "self") -> int:
-    """Return how much memory a process occupies; this one, after what nobody holds was given back.
+    """Return how much memory a process occupies. This process first gives back what is no longer used.
 
     Without that, pages which the allocator keeps for later would count, and their number depends on chance.
     """

@@ -107,7 +107,7 @@ def disk(files: dict[str, bytes]) -> SimulatedFilesystem:
 
 
 class _Deaf:
-    """A transport on which nobody hears."""
+    """A transport that drops everything."""
 
     def send_request(self, peer: int, message: object) -> bool:
         return False
@@ -130,7 +130,7 @@ def read_everything(files: dict[str, bytes]) -> None:
 
 
 def look_at(fs: SimulatedFilesystem) -> None:
-    """Read all that is there, offline. Damage is told, and never raised."""
+    """Read all that is there, offline. Damage is reported, and never raised."""
     try:
         look = DataDirReader(DATA, fs)
     except DataDirError:

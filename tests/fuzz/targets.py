@@ -1,4 +1,4 @@
-"""Everything that reads bytes which nobody vouches for. A target takes bytes and raises only where it found a bug.
+"""Everything that reads untrusted bytes. A target takes bytes and raises only where it found a bug.
 
 Which reader belongs to which target is in readers.py, and a test holds it against the code.
 """

@@ -120,7 +120,7 @@ def test_a_stored_log_whose_terms_go_back_stops_the_node() -> None:
 
 
 def test_a_stored_configuration_that_makes_no_sense_stops_the_node_as_a_bad_disk_does() -> None:
-    """It is told as trouble with the storage, with the entry's index, and not as a bug."""
+    """It is reported as a storage error with the entry's index, and not as a bug."""
     with pytest.raises(StorageError, match="the stored entry 1: not a configuration"):
         restore(LogEntry(1, 1, b"\xc1", EntryKind.CONFIGURATION))
 
@@ -136,7 +136,7 @@ def test_a_client_that_meets_another_protocol_says_so(said: bytes) -> None:
 
 
 def test_an_answer_to_another_request_is_refused() -> None:
-    """A node that answers a question for its status with a new session is none of ours."""
+    """A node that answers GetStatus with SessionOpened does not follow the protocol."""
     with SayingNode() as node:
         node.says = encode_frame(Welcome(PROTOCOL_VERSION, "c", 1, "i")) + encode_frame(SessionOpened(1, 7))
         with pytest.raises(ConnectionFailed, match="answers a GetStatus with a SessionOpened"):
@@ -146,14 +146,14 @@ def test_an_answer_to_another_request_is_refused() -> None:
 
 
 def test_a_port_of_thousands_of_digits_is_no_address() -> None:
-    """int() refuses to read it: the user is told about the address and not about that."""
+    """int() refuses to read it, but the error that the user sees is about the address."""
     with pytest.raises(UsageError, match="is not an address"):
         split_address("n1:" + "9" * 5000)
 
 
 @pytest.mark.parametrize("holder", ["0", "9" * 30, ""])
 def test_a_lock_file_without_a_possible_process_names_none(tmp_path: Path, holder: str) -> None:
-    """A signal to process 0 would go to this command's own group, and a number that long to nobody."""
+    """A signal to process 0 would go to this command's own group, and no process has a number that long."""
     lock = tmp_path / "LOCK"
     lock.write_text(holder)
     with lock.open("rb") as held:

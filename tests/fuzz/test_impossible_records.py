@@ -1,4 +1,4 @@
-"""Records of the log that no node writes, below checksums that are right: refused at the start, and told offline."""
+"""Records of the log that no node writes, below right checksums: refused at the start, and reported offline."""
 
 from dataclasses import replace
 from unittest.mock import patch
@@ -35,7 +35,7 @@ def entry(index: int, term: int = 3, data: bytes = b"", kind: EntryKind = EntryK
 
 
 def damage_of(fs: SimulatedFilesystem) -> str:
-    """Return what `raftctl log verify` tells first."""
+    """Return what `raftctl log verify` reports first."""
     with patch("raftnode.storage.inspect.PAUSE_S", 0.0), DataDirReader(DATA, fs) as look:
         found = look.verify().damage
     return found[0].reason if found else ""
@@ -85,7 +85,7 @@ def test_a_term_that_falls_is_damage_with_its_file_and_place() -> None:
 
 
 def test_an_entry_of_a_term_that_was_not_recorded_makes_the_node_begin_in_that_term() -> None:
-    """Nothing was answered in it, and no vote was given: the offline look tells of it, and a start is safe."""
+    """Nothing was answered in it and no vote was given, so a start is safe; the offline check reports it."""
     fs = log_that_ends_with(entry(LAST, 9))
     assert "its term is 9, above the hard state's" in damage_of(fs)
     replica, _ = open_node(fs)

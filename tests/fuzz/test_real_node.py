@@ -1,4 +1,4 @@
-"""A real node takes whatever arrives on its sockets: it refuses, counts, tells, and goes on serving."""
+"""A real node takes whatever arrives on its sockets: it refuses, counts, logs, and goes on serving."""
 
 import socket
 from pathlib import Path

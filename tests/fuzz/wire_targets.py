@@ -1,4 +1,4 @@
-"""The readers of frames and messages, and a running replica that hears them."""
+"""The readers of frames and messages, and a running replica that receives them."""
 
 import contextlib
 

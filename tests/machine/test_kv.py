@@ -265,7 +265,7 @@ def test_a_list_is_bounded_in_bytes() -> None:
 
 
 def test_changes_tell_writes_and_deletions_of_the_prefix_in_order() -> None:
-    """A watch hears each change once, oldest first, and where to go on."""
+    """A watch gets each change once, oldest first, and the revision to continue from."""
     machine = KvMachine()
     apply(machine, 1, Put(b"a/1", b"x"))
     apply(machine, 2, Put(b"b", b"y"))

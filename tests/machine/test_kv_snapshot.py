@@ -216,7 +216,7 @@ def test_every_prefix_of_a_snapshot_is_refused() -> None:
 
 
 def test_a_restored_machine_says_that_older_changes_are_lost() -> None:
-    """The watch history does not survive a snapshot: `lost_before` tells, and later changes are heard."""
+    """The watch history does not survive a snapshot: `lost_before` says so, and later changes arrive."""
     machine = restored(filled(4).snapshot())
     assert query(machine, Changes(b"", 2)) == ChangesResult([], 4, lost_before=4)
     assert watch(machine, Changes(b"", 4)) is None

@@ -351,7 +351,7 @@ def test_a_snapshot_is_of_one_moment_for_sessions_and_machine_alike() -> None:
 
 
 def test_a_closed_snapshot_closes_the_inner_one() -> None:
-    """Nothing is kept for a snapshot that nobody reads any longer, begun or not."""
+    """Nothing is kept for a snapshot that is no longer read, whether reading it had begun or not."""
     inner = KvMachine()
     machine = SessionMachine(inner)
     machine.apply(1, encode_write(0, 0, 0, encode(Put(b"k", b"v"))))

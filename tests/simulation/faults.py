@@ -61,7 +61,7 @@ def restart(world: World) -> bool:
 
 
 def isolate(world: World) -> bool:
-    """A node hears nobody, and nobody hears it."""
+    """A node is cut off from all others, both ways."""
     node = world.some_node()
     world.cluster.network.cut(node, *[other for other in world.cluster.nodes if other != node])
     return True

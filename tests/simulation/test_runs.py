@@ -1,4 +1,4 @@
-"""A failed seed is told with everything that is needed to understand it."""
+"""A failed seed is reported with everything that is needed to understand it."""
 
 import itertools
 
@@ -13,7 +13,7 @@ EVENTS = 500
 
 
 def fail_after(patch: pytest.MonkeyPatch, events: int) -> None:
-    """Let every run fail after so many events."""
+    """Let every run fail after this many events."""
     real = Cluster.step
 
     def step(self: Cluster) -> None:

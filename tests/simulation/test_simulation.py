@@ -1,4 +1,4 @@
-"""Whole nodes under random faults: every history is linearizable, members end equal, nobody waits forever.
+"""Whole nodes under random faults: every history is linearizable, members end equal, no request waits forever.
 
 A failure names its seed and how to replay it.
 """

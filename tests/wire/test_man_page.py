@@ -1,4 +1,4 @@
-"""raftnode-protocol(7) tells the whole protocol, and nothing that is not so."""
+"""raftnode-protocol(7) describes the whole protocol, and describes it correctly."""
 
 import re
 import shutil

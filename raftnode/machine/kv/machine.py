@@ -128,8 +128,7 @@ class KvMachine:
         if parsed.after_revision >= self._revision:
             return None
         result = self._changes(parsed)
-        # Nothing found, but not all was looked at: the watcher hears how far, so that nobody looks there
-        # again.
+        # Nothing was found, but not everything was scanned: say how far, so that the next watch starts there.
         idle = not result.changes and not result.lost_before and result.through == self._revision
         return None if idle else encode(result)
 
@@ -155,7 +154,7 @@ class KvMachine:
         self._records = records
         self._revision = revision
         self._history = ChangeHistory(self._changes_max, self._changes_bytes_max, lost_before=revision)
-        # An open snapshot keeps the records and keys that it began with: they do not change any longer.
+        # An open snapshot keeps the records and keys that it began with, and these no longer change.
         self._snapshot = None
 
     def digest(self) -> bytes:
