@@ -6,7 +6,7 @@ from typing import Final
 from raftctl.cli.command import Opt
 from raftnode.config.errors import UsageError
 
-FOLLOW: Final = Opt("-f/--follow", "Go on with what comes.")
+FOLLOW: Final = Opt("-f/--follow", "Keep showing new ones as they arrive.")
 
 
 YES: Final = Opt("-y/--yes", "Do not ask.")

@@ -43,7 +43,7 @@ def tail(
     node: Annotated[str | None, NODE] = None,
     lines: Annotated[int, Opt("-n/--lines", "Without --since, begin with the last N.", "N")] = 10,
 ) -> None:
-    """Show the last events of the nodes, and with -f those that come.
+    """Show the last events of the nodes, and with -f new ones as they arrive.
 
     Piped, each line is a JSON object. Events that are gone before they could be read are reported as a record
     with the schema raftctl.gap/1.

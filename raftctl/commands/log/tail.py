@@ -33,7 +33,7 @@ def tail(
     node: Annotated[str | None, NODE] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
 ) -> None:
-    """Show the last committed log entries, and with -f those that come.
+    """Show the last committed log entries, and with -f new ones as they arrive.
 
     Piped, each line is a JSON object. Entries that were discarded before they could be read are reported as a
     record with the schema raftctl.gap/1. With --data-dir these are the last entries of the log, committed or
