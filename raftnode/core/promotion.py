@@ -30,7 +30,7 @@ def tick(state: RaftState, now: float) -> None:
                 _end(state, peer, "")
             continue
         if peer not in configuration.learners:
-            _end(state, peer, f"node {peer} is not a learner any longer")
+            _end(state, peer, f"node {peer} is no longer a learner")
             continue
         progress = state.progress[peer]
         if progress.match_index > promotion.match_index:

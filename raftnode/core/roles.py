@@ -88,7 +88,7 @@ def sync_progress(state: RaftState) -> None:
             state.progress[peer] = progress
         progress.inflight_messages_max, progress.inflight_bytes_max = messages, size
     if state.transfer_target is not None and state.transfer_target not in configuration.voters:
-        transfer.end_transfer(state, f"node {state.transfer_target} is not a voter any longer")
+        transfer.end_transfer(state, f"node {state.transfer_target} is no longer a voter")
 
 
 def settle_passive_role(state: RaftState) -> None:

@@ -69,7 +69,7 @@ def test_a_transfer_ends_when_its_target_loses_its_vote() -> None:
     bench.lead()
     bench.node.transfer_leadership(2)
     bench.node.remove_peer(2)
-    assert bench.ready().transfers == [TransferOutcome(2, False, "node 2 is not a voter any longer")]
+    assert bench.ready().transfers == [TransferOutcome(2, False, "node 2 is no longer a voter")]
 
 
 def test_a_node_with_priority_zero_never_leads() -> None:
@@ -152,7 +152,7 @@ def test_a_promotion_ends_when_its_learner_is_removed() -> None:
     bench, _ = leading_with_learner()
     bench.node.promote_when_caught_up(4)
     bench.node.remove_learner(4)
-    assert bench.heartbeat().promotions == [PromotionOutcome(4, False, "node 4 is not a learner any longer")]
+    assert bench.heartbeat().promotions == [PromotionOutcome(4, False, "node 4 is no longer a learner")]
 
 
 def test_a_promotion_waits_for_the_membership_change_before_it() -> None:

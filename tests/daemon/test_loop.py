@@ -526,7 +526,7 @@ def test_random_bytes_close_connections_and_nothing_else(run: Run) -> None:
 
 
 def test_a_peers_new_connection_replaces_its_old_one(run: Run) -> None:
-    """A half-open connection is not answered any longer once its peer has come back."""
+    """A half-open connection is no longer answered once its peer has come back."""
 
     async def main() -> None:
         async with running() as node:

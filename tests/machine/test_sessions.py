@@ -168,7 +168,7 @@ def test_a_far_jump_of_the_acknowledgement_costs_nothing(log: Log) -> None:
 
 def test_an_unknown_session_is_expired(log: Log, inner: Recorder) -> None:
     """Whether an earlier try was applied cannot be known."""
-    assert log.write(99, 1) == Expired("session 99 is not known, or not any longer")
+    assert log.write(99, 1) == Expired("session 99 is unknown or has expired")
     assert inner.applied == []
 
 

@@ -574,7 +574,7 @@ class Client:
         self.on_answer(answer)
 
     def hang_up(self) -> None:
-        """Close every connection. What was asked there is not answered any longer; the next request opens new ones."""
+        """Close every connection. What was asked there is no longer answered; the next request opens new ones."""
         gone = dict.fromkeys(self.waiting.values())
         self._hang_ups += 1
         self.lost |= set(self.waiting)

@@ -204,7 +204,7 @@ class SessionMachine:
     def _write(self, index: int, entry: WriteEntry) -> Applied:
         session = self._sessions.get(entry.session)
         if session is None:
-            return Expired(f"session {entry.session} is not known, or not any longer")
+            return Expired(f"session {entry.session} is unknown or has expired")
         if reason := _numbers_refused(entry.sequence, entry.acknowledged):
             return Refused(reason)
         if session.generation != self._generation:

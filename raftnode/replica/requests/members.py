@@ -277,7 +277,7 @@ class MemberRequests:
                     client,
                     request_id,
                     ErrorCode.TIMED_OUT,
-                    f"{me} does not lead any longer, and no leader was heard from in time",
+                    f"{me} no longer leads, and no leader was heard from in time",
                     UNKNOWN,
                 )
             elif leader == node.node_id:
