@@ -132,17 +132,20 @@ async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
     """Return a connection whose node has welcomed us. Raises ConnectionFailed."""
     host, port = host_and_port(address)
     link = _Link(address, guard)
+    dialed = False
     try:
         async with asyncio.timeout(deadline.remaining()):
             await asyncio.get_running_loop().create_connection(lambda: link, host, port)
             await link.welcomed
+        dialed = True
     except TimeoutError as error:
         raise ConnectionFailed(address, f"no answer in {deadline.seconds:.1f} s") from error
     except OSError as error:
         reason, refused = os_reason(error)
         raise ConnectionFailed(address, reason, refused=refused) from error
     finally:
-        if not link.is_welcomed:
+        # Also where the caller gave up at the moment of the welcome: nobody else would close it.
+        if not dialed:
             link.close()
     return link
 
