@@ -124,8 +124,13 @@ class AsyncioNetwork:
                 if address not in self._links:
                     link = await _dial(address, guard, deadline)
                     self._links[address] = link
-                    link.on_close = lambda: self._links.pop(address, None)
+                    link.on_close = lambda: self._forget(address, link)
         return self._links[address]
+
+    def _forget(self, address: str, link: "_Link") -> None:
+        """Drop a link that ended. It may end twice, and a newer one may have its place by then."""
+        if self._links.get(address) is link:
+            del self._links[address]
 
 
 async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
