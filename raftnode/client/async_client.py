@@ -127,7 +127,7 @@ class AsyncioNetwork:
                     link.on_close = lambda: self._forget(address, link)
         return self._links[address]
 
-    def _forget(self, address: str, link: "_Link") -> None:
+    def _forget(self, address: str, link: _Link) -> None:
         """Drop a link that ended. It may end twice, and a newer one may have its place by then."""
         if self._links.get(address) is link:
             del self._links[address]
