@@ -124,13 +124,8 @@ class AsyncioNetwork:
                 if address not in self._links:
                     link = await _dial(address, guard, deadline)
                     self._links[address] = link
-                    link.on_close = lambda: self._forget(address, link)
+                    link.on_close = lambda: self._links.pop(address, None)
         return self._links[address]
-
-    def _forget(self, address: str, link: _Link) -> None:
-        """Drop a link that ended. It may end twice, and a newer one may have its place by then."""
-        if self._links.get(address) is link:
-            del self._links[address]
 
 
 async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
@@ -142,6 +137,8 @@ async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
         async with asyncio.timeout(deadline.remaining()):
             await asyncio.get_running_loop().create_connection(lambda: link, host, port)
             await link.welcomed
+        if link.has_ended:
+            raise ConnectionFailed(address, "the node closed the connection")
         dialed = True
     except TimeoutError as error:
         raise ConnectionFailed(address, f"no answer in {deadline.seconds:.1f} s") from error
@@ -163,6 +160,7 @@ class _Link(asyncio.Protocol):
         self.welcomed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._protocol = ClientProtocol(guard, address)
         self._transport: asyncio.Transport | None = None
+        self.has_ended = False
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._flushing = False
         self._heard_at = time.monotonic()
@@ -201,6 +199,9 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self.has_ended:
+            self._transport.abort()
+            return
         self._flush()
 
     def data_received(self, data: bytes) -> None:
@@ -235,7 +236,10 @@ class _Link(asyncio.Protocol):
             self._transport.write(data)
 
     def _fail(self, error: ConnectionFailed) -> None:
-        """End the connection, and every wait on it."""
+        """End the connection, and every wait on it. Only the first call does anything."""
+        if self.has_ended:
+            return
+        self.has_ended = True
         self.on_close()
         if self._transport is not None:
             self._transport.abort()

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from raftnode.client import AsyncClient, Change, Conflict, NotDone, OutcomeUnknown
+from raftnode.client.async_client import AsyncioNetwork
 from raftnode.client.errors import NoNodeAnswers, WrongCluster
+from raftnode.client.guard import ClusterGuard
+from raftnode.client.transport import Deadline
 from raftnode.wire import client as wire
 from raftnode.wire import kv
+from raftnode.wire.hello import Welcome
 from tests.support.fake_node import HANG_UP, SILENCE, FakeCluster, Reply
 
 
@@ -122,5 +126,31 @@ def test_failures_are_the_same_as_the_blocking_clients() -> None:
         async with AsyncClient(endpoints) as client:
             with pytest.raises(NoNodeAnswers):
                 await client.get("k")
+
+    run(story())
+
+
+def test_a_caller_that_gives_up_at_the_moment_of_the_welcome_leaves_no_connection_behind() -> None:
+    """The connection is welcomed, and nobody has it: it is closed, and not left to the collector."""
+
+    class Interrupting(ClusterGuard):
+        def admit(self, address: str, body: bytes) -> Welcome:
+            calling.cancel()
+            return super().admit(address, body)
+
+    calling: asyncio.Task[Any]
+
+    async def story() -> None:
+        nonlocal calling
+        with FakeCluster() as nodes:
+            network = AsyncioNetwork(Interrupting())
+            question = network.call(nodes.nodes[1].address, wire.GetStatus(0), Deadline(5.0), 5.0)
+            calling = asyncio.create_task(question)
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+            async with asyncio.timeout(5.0):
+                while nodes.nodes[1].open_connections:
+                    await asyncio.sleep(0.01)
+            assert nodes.nodes[1].connections == 1
 
     run(story())

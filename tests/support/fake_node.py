@@ -61,6 +61,12 @@ class FakeNode:
         for thread in self._threads:
             thread.join(timeout=5)
 
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._sockets)
+
     def _accept(self) -> None:
         while True:
             try:
