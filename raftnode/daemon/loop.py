@@ -82,7 +82,6 @@ class Runtime:
         self._accepted_peers: dict[int, Accepted] = {}
         self._clients = 0
         self._with_output: list[Connection] = []
-        self._turn_due = False
         self._turn_soon = False
         self._timer: asyncio.TimerHandle | None = None
         self._started = False

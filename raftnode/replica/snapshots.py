@@ -92,11 +92,6 @@ class Snapshots:
         self._closed = True
         self.stop_taking()
 
-    def applied(self, size_bytes: int) -> None:
-        """Count the bytes of commands that were applied."""
-        self.bytes_since += size_bytes
-        self.has_work = True
-
     @property
     def sending_to(self) -> tuple[NodeId, ...]:
         """The members that a snapshot is being sent to."""

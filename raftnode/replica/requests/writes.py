@@ -153,10 +153,6 @@ class Writes:
     def __len__(self) -> int:
         return len(self._waiters)
 
-    def waiter_at(self, index: int) -> Waiter | None:
-        """Return the request that waits for the entry at `index`, and remove it."""
-        return self._waiters.pop(index)
-
     def write(self, client: Hashable, request: wire.Write) -> None:
         """Take a write into this turn's batch, or say why not."""
         try:
