@@ -8,10 +8,10 @@ import typer
 from typer.exceptions import TyperException
 
 import raftnode
+from raftnode.config import data_files
 from raftnode.config.durations import parse_positive_duration
 from raftnode.config.errors import EXIT_INTERRUPTED, CommandError, UsageError
 from raftnode.config.settings import (
-    FILE_NAME,
     SETTINGS,
     NodeSettings,
     SettingsError,
@@ -34,7 +34,7 @@ app.add_typer(config_app, name="config")
 DataDirOption = Annotated[Path, typer.Option("--data-dir", metavar="DIR", help="The node's data directory.")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help=f"Settings; without it {FILE_NAME} in the data directory."),
+    typer.Option("--config", metavar="FILE", help=f"Settings; without it {data_files.SETTINGS} in the data directory."),
 ]
 
 
@@ -129,7 +129,7 @@ def join(
 def config_check(
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="The file to check.")] = None,
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Check the {FILE_NAME} in there.")
+        Path | None, typer.Option("--data-dir", metavar="DIR", help=f"Check the {data_files.SETTINGS} in there.")
     ] = None,
 ) -> None:
     """Check a node.toml and print every setting with where its value comes from.
@@ -138,7 +138,7 @@ def config_check(
     """
     if (config is None) == (data_dir is None):
         raise typer.BadParameter("give either --config or --data-dir", param_hint="--config")
-    path = config or Path(str(data_dir)) / FILE_NAME
+    path = config or Path(str(data_dir)) / data_files.SETTINGS
     if config is not None and not config.exists():
         raise SettingsError(config, "", None, "there is no such file")
     values = read_values(path)

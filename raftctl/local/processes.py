@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from raftnode.config import data_files
 from raftnode.config.errors import InternalError, UsageError
 
-LOCK_FILE: Final = "LOCK"
 LOG_FILE: Final = "raftnode.log"
 LOG_TAIL_LINES: Final = 8
 PID_MAX: Final = 2**31 - 1
@@ -31,7 +31,7 @@ def running_pid(data_dir: str) -> int | None:
 
     Raises InternalError where the lock is held and no process id can be read.
     """
-    path = os.path.join(data_dir, LOCK_FILE)
+    path = os.path.join(data_dir, data_files.LOCK)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def running_pid(data_dir: str) -> int | None:
 def lock_held(data_dir: str) -> bool:
     """Return whether a process holds the data directory's lock."""
     try:
-        descriptor = os.open(os.path.join(data_dir, LOCK_FILE), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(os.path.join(data_dir, data_files.LOCK), os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -9,6 +9,11 @@ from raftnode.client.fanout import Answers
 from raftnode.config.errors import NoLeader
 from raftnode.wire.client import NodeStatus, StatusResult
 
+POLL_S: Final = 0.1
+ROUND_S: Final = 1.0
+LEADER_S: Final = 5.0
+"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
+
 
 def take_view(cluster: Cluster, patience: float | None = None, *, at_least: float = 0.0) -> View:
     """Ask every node and return the cluster's view. Raises Unreachable where none answers in `patience` seconds."""
@@ -18,13 +23,6 @@ def take_view(cluster: Cluster, patience: float | None = None, *, at_least: floa
 def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
     """Return the view that these answers, and what the silent addresses said instead, make."""
     return build_view(statuses, answers.not_listening, answers.foreign)
-
-
-ROUND_S: Final = 1.0
-
-
-LEADER_S: Final = 5.0
-"""How long a cluster without a leader is given to elect one, as long as other commands give it."""
 
 
 def view_with_leader(cluster: Cluster) -> View:
@@ -50,6 +48,3 @@ def as_leader_sees(cluster: Cluster) -> View:
 def as_seen_by_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
     """Return the same question, asked of what one node alone believes."""
     return lambda status: holds(build_view([status]))
-
-
-POLL_S: Final = 0.1

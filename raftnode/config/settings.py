@@ -17,8 +17,6 @@ from raftnode.config.durations import format_duration, parse_positive_duration
 from raftnode.config.errors import UsageError
 from raftnode.wire.address import parse_address
 
-FILE_NAME: Final = "node.toml"
-
 LOG_CACHE_BYTES_MIN: Final = 1 << 20
 
 

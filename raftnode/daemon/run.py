@@ -8,8 +8,9 @@ import resource
 import time
 from pathlib import Path
 
+from raftnode.config import data_files
 from raftnode.config.errors import EXIT_INTERNAL, CommandError, Conflict, InternalError, NotFound
-from raftnode.config.settings import FILE_NAME, NodeSettings
+from raftnode.config.settings import NodeSettings
 from raftnode.core.errors import StorageError
 from raftnode.daemon.log import LogWriter
 from raftnode.daemon.loop import CONNECTIONS_RESERVED, Runtime, new_event_loop
@@ -29,7 +30,7 @@ def run_node(data_path: Path, config: Path | None = None) -> int:
 
     Raises SettingsError, or CommandError, where it cannot start.
     """
-    settings = NodeSettings.load(config or data_path / FILE_NAME)
+    settings = NodeSettings.load(config or data_path / data_files.SETTINGS)
     data_dir = open_data_dir(data_path)
     try:
         log = LogWriter(
@@ -139,13 +140,14 @@ def listen_problem(listen: str, error: OSError) -> CommandError:
         return Conflict(
             f"cannot listen at {listen}",
             "another process listens there already",
-            f"stop it, or set node.listen in {FILE_NAME}; to see who it is: ss -ltnp",
+            f"stop it, or set node.listen in {data_files.SETTINGS}; to see who it is: ss -ltnp",
             code="E_ADDRESS_IN_USE",
         )
     return Conflict(
         f"cannot listen at {listen}",
         error.strerror or str(error),
-        f"the address must be one of this machine; if members reach it through another, set node.listen in {FILE_NAME}",
+        "the address must be one of this machine; if members reach it through another, set node.listen in "
+        f"{data_files.SETTINGS}",
         code="E_LISTEN",
     )
 

@@ -14,12 +14,13 @@ import posixpath
 import time
 import zlib
 from collections.abc import Callable
-from datetime import UTC, datetime
 from os import fspath
 from typing import Final, TypeVar
 
 import msgspec
 
+from raftnode.config import data_files
+from raftnode.config.times import rfc3339
 from raftnode.core.errors import RaftError, SerializationError, StorageError
 from raftnode.core.membership import Configuration, check_configuration
 from raftnode.storage.filesystem import (
@@ -37,12 +38,6 @@ from raftnode.storage.wal import Wal
 FORMAT_VERSION: Final = 1
 CAPACITIES: Final = ("voter", "learner", "observer")
 
-_IDENTITY: Final = "identity.json"
-_INSTANCES: Final = "instances.json"
-_BOOTS: Final = "boots.json"
-_LOCK: Final = "LOCK"
-_WAL: Final = "wal"
-_SNAPSHOTS: Final = "snapshots"
 _NEW_MEMBER: Final = (
     "remove this node from the cluster and bring it back as a new member, under a new id and with an empty "
     "data directory"
@@ -107,13 +102,13 @@ def format_data_dir(
         address,
         capacity,
         configuration,
-        datetime.fromtimestamp(wall_clock(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        rfc3339(wall_clock()),
     )
     fs.make_directory(path)
-    fs.make_directory(posixpath.join(path, _SNAPSHOTS))
+    fs.make_directory(posixpath.join(path, data_files.SNAPSHOTS))
     # The first segment is made now: from here on a missing log is a lost log, never a new one.
-    Wal.open(posixpath.join(path, _WAL), fs).close()
-    _write_document(fs, posixpath.join(path, _IDENTITY), identity)
+    Wal.open(posixpath.join(path, data_files.WAL), fs).close()
+    _write_document(fs, posixpath.join(path, data_files.IDENTITY), identity)
     return identity
 
 
@@ -123,35 +118,35 @@ def read_identity(path: StrPath, fs: Filesystem | None = None) -> Identity:
     if not fs.is_directory(path):
         there = "it is not a directory" if fs.exists(path) else "it does not exist"
         raise DataDirError(path, there, "check the path, or make it with `raftnode format`")
-    file = posixpath.join(path, _IDENTITY)
+    file = posixpath.join(path, data_files.IDENTITY)
     if not fs.exists(file):
         raise DataDirError(
             path,
-            f"it is not a data directory: it has no {_IDENTITY}",
+            f"it is not a data directory: it has no {data_files.IDENTITY}",
             "check the path, or make it with `raftnode format`",
         )
-    content = _read_content(fs, path, _IDENTITY)
-    version = _decode(path, _IDENTITY, content, _Version).format_version
+    content = _read_content(fs, path, data_files.IDENTITY)
+    version = _decode(path, data_files.IDENTITY, content, _Version).format_version
     if version != FORMAT_VERSION:
         raise DataDirError(
             path,
-            f"{_IDENTITY} has format {version}, and this program reads {FORMAT_VERSION}",
+            f"{data_files.IDENTITY} has format {version}, and this program reads {FORMAT_VERSION}",
             "run the version of raftnode that wrote it, or a newer one",
         )
-    identity = _decode(path, _IDENTITY, content, Identity)
+    identity = _decode(path, data_files.IDENTITY, content, Identity)
     if reason := _impossible(identity):
-        raise DataDirError(path, f"{_IDENTITY} is invalid: {reason}", _NEW_MEMBER)
+        raise DataDirError(path, f"{data_files.IDENTITY} is invalid: {reason}", _NEW_MEMBER)
     return identity
 
 
 def read_instances(path: StrPath, fs: Filesystem | None = None) -> dict[int, str]:
     """Return each other node's instance id, as far as one was seen. Raises DataDirError; no lock is needed."""
-    return _read_document(fs or RealFilesystem(), fspath(path), _INSTANCES, dict[int, str], {})
+    return _read_document(fs or RealFilesystem(), fspath(path), data_files.INSTANCES, dict[int, str], {})
 
 
 def read_boots(path: StrPath, fs: Filesystem | None = None) -> int:
     """Return how often the node was started. Raises DataDirError; no lock is needed."""
-    return _read_document(fs or RealFilesystem(), fspath(path), _BOOTS, int, 0)
+    return _read_document(fs or RealFilesystem(), fspath(path), data_files.BOOTS, int, 0)
 
 
 class DataDir:
@@ -163,8 +158,8 @@ class DataDir:
         self._instances = read_instances(path, fs)
         self.path = path
         self.identity = identity
-        self.wal_path = posixpath.join(path, _WAL)
-        self.snapshots_path = posixpath.join(path, _SNAPSHOTS)
+        self.wal_path = posixpath.join(path, data_files.WAL)
+        self.snapshots_path = posixpath.join(path, data_files.SNAPSHOTS)
 
     @classmethod
     def open(cls, path: StrPath, fs: Filesystem | None = None) -> "DataDir":
@@ -172,7 +167,7 @@ class DataDir:
         fs, path = fs or RealFilesystem(), fspath(path)
         read_identity(path, fs)
         try:
-            lock = fs.lock(posixpath.join(path, _LOCK), f"{os.getpid()}\n")
+            lock = fs.lock(posixpath.join(path, data_files.LOCK), f"{os.getpid()}\n")
         except LockHeldError as error:
             raise DataDirError(
                 path,
@@ -197,13 +192,13 @@ class DataDir:
         """Keep a node's instance id. It is durable when this returns."""
         if self._instances.get(node_id) != instance_id:
             instances = {**self._instances, node_id: instance_id}
-            _write_document(self._fs, posixpath.join(self.path, _INSTANCES), instances)
+            _write_document(self._fs, posixpath.join(self.path, data_files.INSTANCES), instances)
             self._instances = instances
 
     def next_boot(self) -> int:
         """Count one more start, durably, and return its number: 1 at the first."""
         boots = read_boots(self.path, self._fs) + 1
-        _write_document(self._fs, posixpath.join(self.path, _BOOTS), boots)
+        _write_document(self._fs, posixpath.join(self.path, data_files.BOOTS), boots)
         return boots
 
     def close(self) -> None:
@@ -211,11 +206,11 @@ class DataDir:
         self._lock.release()
 
     def _check_log(self) -> None:
-        for name in (_WAL, _SNAPSHOTS):
+        for name in (data_files.WAL, data_files.SNAPSHOTS):
             if not self._fs.is_directory(posixpath.join(self.path, name)):
                 raise DataDirError(self.path, f"its directory {name} is missing", _NEW_MEMBER)
         if not any(name.endswith(".wal") for name in self._fs.list_directory(self.wal_path)):
-            raise DataDirError(self.path, f"its log is missing: {_WAL} holds no segment", _NEW_MEMBER)
+            raise DataDirError(self.path, f"its log is missing: {data_files.WAL} holds no segment", _NEW_MEMBER)
 
 
 class _Version(msgspec.Struct):
@@ -243,23 +238,29 @@ def _check_unused(fs: Filesystem, path: str) -> None:
     if not fs.is_directory(path):
         raise DataDirError(path, "it is not a directory", "choose another path")
     names = fs.list_directory(path)
-    if _IDENTITY in names:
+    if data_files.IDENTITY in names:
         try:
             owner = read_identity(path, fs)
             text = f"it already belongs to node {owner.node_id} ({owner.node_name}) of cluster {owner.cluster_name}"
         except DataDirError as error:
-            text = f"it already holds {_IDENTITY}, which cannot be read: {error.reason}"
+            text = f"it already holds {data_files.IDENTITY}, which cannot be read: {error.reason}"
         raise DataDirError(path, text, "use it as it is, or choose another directory")
     for name in names:
         # The settings may be put there before the node is: node.toml is no data.
-        if name not in (_IDENTITY + PART_SUFFIX, _WAL, _SNAPSHOTS, "node.toml", "lost+found"):
+        if name not in (
+            data_files.IDENTITY + PART_SUFFIX,
+            data_files.WAL,
+            data_files.SNAPSHOTS,
+            data_files.SETTINGS,
+            "lost+found",
+        ):
             raise DataDirError(path, f"it holds the foreign file {name}", "move it away, or choose another directory")
-    for name in (_WAL, _SNAPSHOTS):
+    for name in (data_files.WAL, data_files.SNAPSHOTS):
         directory = posixpath.join(path, name)
         if name in names and fs.is_directory(directory) and not _log_untouched(fs, directory):
             raise DataDirError(
                 path,
-                f"it holds data in {name} without {_IDENTITY}",
+                f"it holds data in {name} without {data_files.IDENTITY}",
                 "bring back its identity.json from where it was moved, or choose another directory",
             )
 

@@ -1,16 +1,14 @@
 """Writes data directories: the identity of a node, its first configuration, and a node.toml to edit."""
 
 from pathlib import Path
-from typing import Final
 
+from raftnode.config import data_files
 from raftnode.config.cluster_file import ClusterFile
 from raftnode.config.errors import CommandError, Conflict, NotFound, UsageError
-from raftnode.config.settings import FILE_NAME, template
+from raftnode.config.settings import template
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import Configuration
 from raftnode.storage.data_dir import DataDirError, Identity, format_data_dir, read_identity
-
-IDENTITY_FILE: Final = "identity.json"
 
 
 def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | None) -> tuple[Path, Identity, bool]:
@@ -75,7 +73,7 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
 def existing_identity(path: Path) -> Identity | None:
     """Return whose data directory this is; None where it is nobody's yet. Raises CommandError."""
     try:
-        return read_identity(path) if (path / IDENTITY_FILE).exists() else None
+        return read_identity(path) if (path / data_files.IDENTITY).exists() else None
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except OSError as error:
@@ -125,8 +123,8 @@ def write_data_dir(
 
 def leave_template(path: Path) -> None:
     """Write a node.toml with every setting commented out, if there is none. Raises OSError."""
-    if not (path / FILE_NAME).exists():
-        (path / FILE_NAME).write_text(template())
+    if not (path / data_files.SETTINGS).exists():
+        (path / data_files.SETTINGS).write_text(template())
 
 
 def data_dir_problem(error: DataDirError) -> CommandError:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from raftnode.config import data_files
 from raftnode.core.errors import SerializationError, StorageError
 from raftnode.core.membership import decode_configuration
 from raftnode.core.types import EntryKind, HardState, LogEntry
@@ -77,7 +78,7 @@ class DataDirReader:
         self._fs = fs or RealFilesystem()
         self.damage: list[Damage] = []
         self._check_place()
-        self.identity = self._document("identity.json", read_identity)
+        self.identity = self._document(data_files.IDENTITY, read_identity)
         # The log first: a snapshot is durable before the log is cut, and an old one goes after that.
         self.wal = self._examine_wal()
         self.snapshots = self._snapshot_heads()
@@ -103,8 +104,8 @@ class DataDirReader:
 
     def verify(self) -> Verification:
         """Read everything that was not read yet, and return what was found."""
-        self._document("instances.json", read_instances)
-        boots = self._document("boots.json", read_boots) or 0
+        self._document(data_files.INSTANCES, read_instances)
+        boots = self._document(data_files.BOOTS, read_boots) or 0
         terms = self._verify_entries()
         snapshots = [stored for stored in self.snapshots if self._verify_snapshot(stored)]
         wal = self.wal
@@ -127,7 +128,10 @@ class DataDirReader:
         if not fs.is_directory(self.path):
             there = "it is not a directory" if fs.exists(self.path) else "it does not exist"
             raise DataDirError(self.path, there, "check the path")
-        if not any(fs.exists(posixpath.join(self.path, name)) for name in ("identity.json", "wal", "snapshots")):
+        if not any(
+            fs.exists(posixpath.join(self.path, name))
+            for name in (data_files.IDENTITY, data_files.WAL, data_files.SNAPSHOTS)
+        ):
             raise DataDirError(self.path, "it holds neither identity.json, wal nor snapshots", "check the path")
 
     def _document(self, name: str, read: Callable[[StrPath, Filesystem], _T]) -> _T | None:
@@ -138,7 +142,7 @@ class DataDirReader:
             return None
 
     def _examine_wal(self) -> Wal:
-        path = posixpath.join(self.path, "wal")
+        path = posixpath.join(self.path, data_files.WAL)
         before = ""
         for _ in range(LOOKS):
             wal, stopped = Wal.examine(path, self._fs)
@@ -156,7 +160,7 @@ class DataDirReader:
         return wal
 
     def _snapshot_heads(self) -> list[StoredSnapshot]:
-        directory = posixpath.join(self.path, "snapshots")
+        directory = posixpath.join(self.path, data_files.SNAPSHOTS)
         try:
             names = [n for n in self._fs.list_directory(directory) if n.endswith(".snap")]
         except StorageError as error:
@@ -182,7 +186,7 @@ class DataDirReader:
         if index > self.known_committed:
             self.damage.append(
                 Damage(
-                    posixpath.join(self.path, "snapshots"),
+                    posixpath.join(self.path, data_files.SNAPSHOTS),
                     0,
                     index,
                     f"the log begins after entry {index}, and the newest whole snapshot covers only entry "
@@ -206,7 +210,7 @@ class DataDirReader:
         except SerializationError as error:
             self._add_nonsense(last, str(error))
         except StorageError as error:
-            self._add_damage(posixpath.join(self.path, "wal"), error)
+            self._add_damage(posixpath.join(self.path, data_files.WAL), error)
         if last >= begun:
             runs.append(TermRun(term, begun, last))
         if term > wal.load_hard_state().current_term and not self.damage:
@@ -226,7 +230,7 @@ class DataDirReader:
 
     def _unfinished(self) -> list[str]:
         found: list[str] = []
-        for name in ("", "wal", "snapshots"):
+        for name in ("", data_files.WAL, data_files.SNAPSHOTS):
             directory = posixpath.join(self.path, name) if name else self.path
             if self._fs.is_directory(directory):
                 names = self._fs.list_directory(directory)
@@ -234,7 +238,9 @@ class DataDirReader:
         return found
 
     def _add_nonsense(self, index: int, reason: str) -> None:
-        self.damage.append(Damage(posixpath.join(self.path, "wal"), 0, index, f"entry {index}: {reason}", NEW_MEMBER))
+        self.damage.append(
+            Damage(posixpath.join(self.path, data_files.WAL), 0, index, f"entry {index}: {reason}", NEW_MEMBER)
+        )
 
     def _add_damage(self, path: str, error: StorageError) -> None:
         match error:

@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from raftnode.config import data_files
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import make_configuration
 from raftnode.core.types import HardState
@@ -70,13 +71,13 @@ def restore_data_dir(
             configuration=configuration,
             fs=fs,
         )
-        store = SnapshotStore(posixpath.join(part, "snapshots"), fs, cluster_id=cluster_id)
+        store = SnapshotStore(posixpath.join(part, data_files.SNAPSHOTS), fs, cluster_id=cluster_id)
         writer = store.writer(index, source.term, configuration)
         for chunk in read_chunks(source, fs):
             writer.write(chunk)
             progress(writer.size_bytes)
         stored = writer.finish()
-        wal = Wal.open(posixpath.join(part, "wal"), fs)
+        wal = Wal.open(posixpath.join(part, data_files.WAL), fs)
         wal.save_hard_state(HardState(source.term, None))
         wal.compact(index, source.term)
         wal.sync()

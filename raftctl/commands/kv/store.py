@@ -23,16 +23,13 @@ CONSISTENCY = Opt(
     ("linearizable", "local"),
 )
 
+DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable read shows it, and write nothing.")
+EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
+
 
 def read(cluster: Cluster, query: kv.KvQuery, expected: type[R], consistency: str) -> R:
     """Ask the store. Raises CommandError."""
     return kv_result(cluster.call(Read(0, kv.encode(query), Consistency(consistency))).result, expected)
-
-
-DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable read shows it, and write nothing.")
-
-
-EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
 
 
 def write(ctx: CommandContext, change: kv.KvCommand, expected: type[R], *, dry_run: bool) -> R:

@@ -14,6 +14,7 @@ from raftctl.inspect.data_dir import open_log
 from raftctl.view.cluster_view import Member, View, find_one_member
 from raftctl.view.take import take_view
 from raftnode.client.transport import Deadline
+from raftnode.config import data_files
 from raftnode.config.errors import CommandError, InternalError, NotFound, Unreachable, UsageError
 from raftnode.wire.client import GetLog, ListSnapshots, LogEntryView, LogResult
 
@@ -94,7 +95,7 @@ def _offline(data_dir: str) -> Iterator[LogSource]:
             last_index=log.last_index,
             committed_to=min(log.known_committed, log.last_index),
             snapshots=log.snapshots,
-            segments=tuple(_segments(os.path.join(data_dir, "wal"))),
+            segments=tuple(_segments(os.path.join(data_dir, data_files.WAL))),
             damage=log.damaged() if log.damage else None,
             read=read,
             begins_at=lambda: log.first_index,

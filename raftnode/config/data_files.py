@@ -1,0 +1,11 @@
+"""What the files of a data directory are called: see raftnode-files(5)."""
+
+from typing import Final
+
+IDENTITY: Final = "identity.json"
+INSTANCES: Final = "instances.json"
+BOOTS: Final = "boots.json"
+LOCK: Final = "LOCK"
+SETTINGS: Final = "node.toml"
+WAL: Final = "wal"
+SNAPSHOTS: Final = "snapshots"
