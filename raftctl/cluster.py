@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from raftnode.client.blocking import BlockingNetwork, run
 from raftnode.client.cluster import Dispatcher
 from raftnode.client.errors import ClientError, NoNodeAnswers
-from raftnode.client.fanout import Answers
+from raftnode.client.fanout import Answers, Round
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
 from raftnode.config.errors import CommandError
@@ -49,7 +49,7 @@ class Cluster:
         enough: Callable[[Answers[T]], bool] | None = None,
     ) -> Answers[T]:
         """Put a request to these nodes of the cluster at the same time. No answer is no error."""
-        return _run(self._network.ask_all(addresses, request, deadline, enough=enough))
+        return _run(self._network.ask_all(Round(addresses, deadline, enough=enough), request))
 
     def statuses(
         self, patience: float | None = None, *, at_least: float = 0.0

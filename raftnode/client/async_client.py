@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from raftnode.client.errors import ConnectionFailed
@@ -58,22 +58,10 @@ class AsyncioNetwork:
         return await link.call(request, deadline)
 
     async def ask_all(
-        self,
-        addresses: Iterable[str],
-        request: Request[T] | Callable[[str], Request[T]],
-        deadline: Deadline,
-        *,
-        any_cluster: bool = False,
-        more: Callable[[T], Iterable[str]] | None = None,
-        enough: Callable[[Answers[T]], bool] | None = None,
-        suffices: Callable[[Answers[T]], bool] | None = None,
-        refers: Callable[[T], str] | None = None,
-        head_start: float = 0.0,
+        self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
-        round_ = Round(
-            addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
-        )
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
+        deadline = round_.deadline
         tasks: dict[asyncio.Task[T | Failed], str] = {}
 
         async def ask(address: str) -> T | Failed:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from raftnode.client import fanout
 from raftnode.client.connection import Connection
-from raftnode.client.fanout import Answers
+from raftnode.client.fanout import Answers, Round
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
 from raftnode.wire.client import Failed, Request
@@ -51,32 +51,11 @@ class BlockingNetwork:
         return answer
 
     async def ask_all(
-        self,
-        addresses: Iterable[str],
-        request: Request[T] | Callable[[str], Request[T]],
-        deadline: Deadline,
-        *,
-        any_cluster: bool = False,
-        more: Callable[[T], Iterable[str]] | None = None,
-        enough: Callable[[Answers[T]], bool] | None = None,
-        suffices: Callable[[Answers[T]], bool] | None = None,
-        refers: Callable[[T], str] | None = None,
-        head_start: float = 0.0,
+        self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
-        return fanout.ask_all(
-            addresses,
-            request,
-            deadline,
-            guard=None if any_cluster else self.guard,
-            kept=None if any_cluster else self._kept,
-            more=more,
-            enough=enough,
-            suffices=suffices,
-            refers=refers,
-            head_start=head_start,
-            pipe=self.pipe,
-        )
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
+        guard, kept = (None, None) if any_cluster else (self.guard, self._kept)
+        return fanout.run_round(round_, request, guard=guard, kept=kept, pipe=self.pipe)
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""

@@ -21,7 +21,7 @@ from raftnode.client.errors import (
     WrongCluster,
     failed_error,
 )
-from raftnode.client.fanout import HEAD_START_S, Answers
+from raftnode.client.fanout import HEAD_START_S, Answers, Round
 from raftnode.client.requests import Repeat, is_for_leader, node_wait_s, repeat_of
 from raftnode.client.transport import PAUSE_S, Deadline
 from raftnode.wire.client import (
@@ -120,9 +120,8 @@ class Dispatcher:
 
         Raises WrongCluster where an endpoint belongs to another cluster than the rest, or than the one asked for.
         """
-        found = await self.network.ask_all(
+        round_ = Round(
             self._known,
-            GetStatus(0),
             deadline,
             more=self._learn,
             enough=enough,
@@ -130,6 +129,7 @@ class Dispatcher:
             refers=lambda answer: answer.status.leader_address,
             head_start=head_start,
         )
+        found = await self.network.ask_all(round_, GetStatus(0))
         if any(address in found.foreign for address in self.endpoints):
             raise await self._wrong_cluster(found)
         self._last_statuses = [a.status for a in found.answers.values()] or self._last_statuses
@@ -141,7 +141,7 @@ class Dispatcher:
     async def _wrong_cluster(self, found: StatusAnswers) -> WrongCluster:
         """Return the error for endpoints that are not all of one cluster, or not of the one that was asked for."""
         whose: dict[tuple[str, str], list[str]] = {}
-        every = await self.network.ask_all(self.endpoints, GetStatus(0), Deadline(DIAL_S), any_cluster=True)
+        every = await self.network.ask_all(Round(self.endpoints, Deadline(DIAL_S)), GetStatus(0), any_cluster=True)
         for address in filter(every.answers.__contains__, self.endpoints):
             status = every.answers[address].status
             whose.setdefault((status.cluster_name, status.cluster_id), []).append(address)

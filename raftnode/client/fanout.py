@@ -156,27 +156,29 @@ class Round(Generic[T]):
 
 def ask_all(
     addresses: Iterable[str],
-    request: Request[T] | Callable[[str], Request[T]],
+    request: Request[T],
     deadline: Deadline,
+    *,
+    enough: Callable[[Answers[T]], bool] | None = None,
+) -> Answers[T]:
+    """Put `request` to nodes of any cluster at the same time, and return what came by the deadline."""
+    return run_round(Round(addresses, deadline, enough=enough), request)
+
+
+def run_round(
+    round_: Round[T],
+    request: Request[T] | Callable[[str], Request[T]],
     *,
     guard: ClusterGuard | None = None,
     kept: dict[str, Connection] | None = None,
-    more: Callable[[T], Iterable[str]] | None = None,
-    enough: Callable[[Answers[T]], bool] | None = None,
-    suffices: Callable[[Answers[T]], bool] | None = None,
-    refers: Callable[[T], str] | None = None,
-    head_start: float = 0.0,
     pipe: int | None = None,
 ) -> Answers[T]:
-    """Put `request` to all addresses at the same time and return what came by the deadline.
+    """Ask the nodes of a round, and return what came until it was over.
 
-    The request may be a function of the address; see `Round` for the rest. `kept` has the connections to use again,
-    by address, and gets those that can be. Without a `guard`, nodes of any cluster are asked. Raises
-    BrokenPipeError when nobody reads `pipe` any longer.
+    The request may be a function of the address. `kept` has the connections to use again, by address, and gets those
+    that can be. Without a `guard`, nodes of any cluster are asked. Raises BrokenPipeError when nobody reads `pipe`
+    any longer.
     """
-    round_ = Round(
-        addresses, deadline, more=more, enough=enough, suffices=suffices, refers=refers, head_start=head_start
-    )
     driver = _Driver(round_, guard or ClusterGuard(any_cluster=True), kept, pipe)
     try:
         driver.run(request)

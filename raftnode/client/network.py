@@ -1,10 +1,10 @@
 """How a `Dispatcher` reaches nodes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
-from raftnode.client.fanout import Answers
+from raftnode.client.fanout import Answers, Round
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
 from raftnode.wire.client import Failed, Request
@@ -22,19 +22,9 @@ class Network(Protocol):
         ...
 
     async def ask_all(
-        self,
-        addresses: Iterable[str],
-        request: Request[T] | Callable[[str], Request[T]],
-        deadline: Deadline,
-        *,
-        any_cluster: bool = False,
-        more: Callable[[T], Iterable[str]] | None = None,
-        enough: Callable[[Answers[T]], bool] | None = None,
-        suffices: Callable[[Answers[T]], bool] | None = None,
-        refers: Callable[[T], str] | None = None,
-        head_start: float = 0.0,
+        self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Put a request to many nodes, as `fanout.Round` says. `any_cluster`: whatever cluster they are of."""
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
         ...
 
     async def sleep(self, seconds: float) -> None:
