@@ -77,6 +77,7 @@ RULES = (
     Rule("raftnode.core.config", _own("core"), forbidden=OUTSIDE_WORLD),
     Rule("raftnode.core.node", _own("core"), forbidden=OUTSIDE_WORLD),
     Rule("raftnode.core.state", _own("core"), forbidden=OUTSIDE_WORLD | {"time"}),
+    Rule("raftnode.testing", _own("testing", "core"), forbidden=OUTSIDE_WORLD | {"time"}),
     Rule("raftnode.wire", _own("wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.machine", _own("machine", "wire", "core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule(

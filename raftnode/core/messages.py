@@ -159,3 +159,11 @@ class TimeoutNowRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, 
     term: int
     leader_id: NodeId
     group_id: int = 0
+
+
+Request: TypeAlias = (
+    AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
+)
+Response: TypeAlias = AppendEntriesResponse | RequestVoteResponse | PreVoteResponse | InstallSnapshotResponse
+Message: TypeAlias = Request | Response
+"""Everything that one node sends to another."""

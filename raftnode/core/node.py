@@ -42,10 +42,12 @@ from raftnode.core.messages import (
     AppendEntriesResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    Message,
     PreVoteRequest,
     PreVoteResponse,
     RequestVoteRequest,
     RequestVoteResponse,
+    Response,
     TimeoutNowRequest,
 )
 from raftnode.core.ready import Ready
@@ -436,6 +438,35 @@ class RaftNode:
         promotion.begin(self._state, peer)
 
     # Messages from peers.
+
+    def step(self, peer: NodeId, message: Message) -> Response | None:
+        """Hand over any message of `peer`; return the response to it, or None where there is nothing to answer.
+
+        The response leaves when what this node has saved until then, with the next Ready, is durable. Raises as the
+        handler of the message does; TypeError for anything that is not a message.
+        """
+        match message:
+            case AppendEntriesRequest():
+                return self.handle_append_entries(message)
+            case AppendEntriesResponse():
+                self.handle_append_entries_response(peer, message)
+            case RequestVoteRequest():
+                return self.handle_request_vote(message)
+            case RequestVoteResponse():
+                self.handle_request_vote_response(peer, message)
+            case PreVoteRequest():
+                return self.handle_pre_vote(message)
+            case PreVoteResponse():
+                self.handle_pre_vote_response(peer, message)
+            case InstallSnapshotRequest():
+                return self.handle_install_snapshot(message)
+            case InstallSnapshotResponse():
+                self.handle_install_snapshot_response(peer, message)
+            case TimeoutNowRequest():
+                self.handle_timeout_now(message)
+            case _:
+                raise TypeError(f"{type(message).__name__} is not a message between Raft nodes")
+        return None
 
     @_guarded
     def handle_append_entries(self, request: AppendEntriesRequest) -> AppendEntriesResponse:

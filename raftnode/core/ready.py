@@ -1,9 +1,11 @@
 """What a node wants done: the one value that the caller acts on each turn."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raftnode.core.messages import (
     AppendEntriesRequest,
+    Message,
     PreVoteRequest,
     RequestVoteRequest,
     TimeoutNowRequest,
@@ -29,6 +31,15 @@ class PromotionOutcome:
     reason: str
 
 
+class Outgoing(NamedTuple):
+    """Everything that one Ready sends, as (peer, message), by the moment at which it may leave."""
+
+    at_once: list[tuple[NodeId, Message]]
+    """May leave before this Ready is saved: a leader writes to its disk while its followers do (thesis 10.2.1)."""
+    after_save: list[tuple[NodeId, Message]]
+    """Rests on the hard state and the log of this Ready: it leaves when they are durable."""
+
+
 @dataclass(slots=True)
 class Ready:
     """What the node wants since the last `take_ready()`.
@@ -40,6 +51,8 @@ class Ready:
     2. saves `hard_state` and makes it and the log durable, in one write and one fsync;
     3. sends everything else, and the responses that the handlers returned;
     4. applies `committed_entries`, and calls `advance_applied()`.
+
+    `outgoing()` gives all that is to be sent in these two groups.
     """
 
     hard_state: HardState | None = None
@@ -60,6 +73,18 @@ class Ready:
     """Leadership transfers that ended: each one that was begun here ends here once."""
     promotions: list[PromotionOutcome] = field(default_factory=list)
     """Automatic promotions that ended: each one that was begun here ends here once."""
+
+    def outgoing(self) -> Outgoing:
+        """Return all that is to be sent: what may leave at once, and what must wait for this Ready's save.
+
+        Responses that the handlers returned wait for the save, too. `at_once` assumes that the hard states of
+        earlier Readys are durable; where one of them is still on its way to the disk, everything waits for it.
+        """
+        at_once: list[tuple[NodeId, Message]] = list(self.messages)
+        after_save: list[tuple[NodeId, Message]] = [*self.vote_requests, *self.pre_vote_requests, *self.timeout_now]
+        if self.hard_state is None:
+            return Outgoing(at_once, after_save)
+        return Outgoing([], at_once + after_save)
 
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""

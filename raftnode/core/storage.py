@@ -56,10 +56,14 @@ class MemStorage:
     def stable_index(self) -> int:
         return self._snapshot[0] + len(self._entries)
 
+    @property
+    def last_term(self) -> int:
+        """The term of the log's last entry, discarded or not; 0: there never was one."""
+        return self._entries[-1].term if self._entries else self._snapshot[1]
+
     def append(self, entries: Sequence[LogEntry]) -> None:
-        if entries and entries[0].index != self.stable_index + 1:
-            raise StorageError(f"append at {entries[0].index}: the log ends at {self.stable_index}")
-        self._entries.extend(entries)
+        if entries:
+            self._extend(entries)
 
     def truncate(self, index: int) -> None:
         if index <= self._snapshot[0]:
@@ -94,6 +98,16 @@ class MemStorage:
 
     def load_hard_state(self) -> HardState:
         return self._hard_state
+
+    def _extend(self, entries: Sequence[LogEntry]) -> None:
+        last = self._snapshot[0] + len(self._entries)
+        if entries[0].index != last + 1:
+            raise StorageError(f"append at {entries[0].index}: the log ends at {last}")
+        self._entries.extend(entries)
+
+    def _show(self, other: "MemStorage") -> None:
+        """Hold what `other` holds."""
+        self._entries, self._snapshot, self._hard_state = other._entries[:], other._snapshot, other._hard_state
 
 
 def count_within(entries: Sequence[LogEntry], bytes_max: int) -> int:

@@ -38,11 +38,11 @@ from raftnode.core.messages import (
     AppendEntriesResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    Message,
 )
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 from tests.core.exploration_node import NODES, Event, Host, Log, NodeRunner, log_of, node_key
 from tests.core.transcript import Seen, describe_changes, describe_message, look_at
-from tests.support.cluster import Message
 
 BITS = 24
 MASK = (1 << BITS) - 1
@@ -268,7 +268,7 @@ class Explorer:
             yield ("timeout",)
         if state.leader_contact is not None:
             yield ("forget",)
-        if host.disk.stable < host.disk.end:
+        if host.disk.unsynced:
             yield ("sync",)
         if scenario.compactions and node.last_applied > node.log_snapshot_index:
             yield ("compact",)
@@ -422,7 +422,7 @@ class Explorer:
                         for target in range(len(NODES)):
                             deliver(source, target)
                     for position in range(len(NODES)):
-                        if self.hosts[hosts[position]].disk.stable < self.hosts[hosts[position]].disk.end:
+                        if self.hosts[hosts[position]].disk.unsynced:
                             act(position, ("sync",))
             else:
                 act(at[0], (verb,))
@@ -588,10 +588,10 @@ def _tell_log(node: NodeId, host: Host) -> str:
 
 def _facts(host: Host) -> Facts:
     disk, state = host.disk, host.state
-    log, durable = log_of(disk, disk.end), log_of(disk, disk.stable)
+    log, durable = log_of(disk, disk.last_index), log_of(disk, disk.stable_index)
     stands = [(log, state.configuration)]
     if durable != log:
-        stands.append((durable, state.configuration_at(disk.stable)))
+        stands.append((durable, state.configuration_at(disk.stable_index)))
     return Facts(log, durable, tuple(stands), state.commit_index)
 
 

@@ -12,24 +12,14 @@ from raftnode.core.config import RaftConfig
 from raftnode.core.invariants import check, observe
 from raftnode.core.log import RaftLog
 from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta
-from raftnode.core.messages import (
-    AppendEntriesRequest,
-    AppendEntriesResponse,
-    InstallSnapshotRequest,
-    InstallSnapshotResponse,
-    PreVoteRequest,
-    PreVoteResponse,
-    RequestVoteRequest,
-    RequestVoteResponse,
-    TimeoutNowRequest,
-)
+from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse, Message
 from raftnode.core.node import RaftNode
 from raftnode.core.progress import Progress
 from raftnode.core.ready import Ready
 from raftnode.core.state import RaftState
 from raftnode.core.storage import MemStorage
-from raftnode.core.types import EntryKind, LogEntry, NodeId
-from tests.support.cluster import Clock, Message
+from raftnode.core.types import EntryKind, NodeId
+from raftnode.testing import Clock, Disk
 
 NODES: tuple[NodeId, ...] = (1, 2, 3)
 NOW = 1000.0
@@ -40,39 +30,6 @@ Event = tuple[Any, ...]
 ("compact",), ("read",), ("change", n), ("transfer", node)."""
 Log = tuple[int, int, tuple[tuple[int, EntryKind, bytes], ...]]
 """(snapshot index, snapshot term, entries from there on as (term, kind, data))."""
-
-
-class Disk(MemStorage):
-    """Entries become durable at a sync; a crash loses the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stable = 0
-
-    @property
-    def stable_index(self) -> int:
-        return self.stable
-
-    @property
-    def end(self) -> int:
-        return self._snapshot[0] + len(self._entries)
-
-    def append(self, entries: Sequence[LogEntry]) -> None:
-        self._entries.extend(entries)
-
-    def truncate(self, index: int) -> None:
-        super().truncate(index)
-        self.stable = min(self.stable, index - 1)
-
-    def compact(self, index: int, term: int) -> None:
-        super().compact(index, term)
-        self.stable = max(self.stable, index)
-
-    def copy(self) -> "Disk":
-        other = Disk()
-        other._entries = self._entries[:]
-        other._snapshot, other._hard_state, other.stable = self._snapshot, self._hard_state, self.stable
-        return other
 
 
 class Host:
@@ -130,8 +87,9 @@ def node_key(host: Host) -> tuple[Any, ...]:
         s.leader_id,
         s.leader_contact is None,
         s.commit_index,
-        log_of(disk, disk.end),
-        disk.stable,
+        log_of(disk, disk.last_index),
+        disk.stable_index,
+        log_of(disk.durable, disk.durable.stable_index) if disk.unsynced else None,
         tuple((index, c.encode()) for index, c in s.configurations),
         tuple(sorted(s.ballot.items())),
         s.transfer_campaign,
@@ -148,7 +106,7 @@ def node_key(host: Host) -> tuple[Any, ...]:
     )
 
 
-def log_of(disk: Disk, end: int) -> Log:
+def log_of(disk: MemStorage, end: int) -> Log:
     """Return the log up to `end` as a value."""
     index, term = disk.snapshot_metadata()
     return index, term, tuple((e.term, e.kind, e.data) for e in disk.load_entries_after(index)[: max(end - index, 0)])
@@ -211,7 +169,7 @@ class NodeRunner:
             case "propose":
                 node.propose(b"x")
             case "sync":
-                host.disk.stable = host.disk.end
+                host.disk.sync()
                 node.on_storage_progress()
             case "read":
                 node.read_index()
@@ -224,38 +182,19 @@ class NodeRunner:
             case "transfer":
                 node.transfer_leadership(event[1])
             case "crash":
-                disk = host.disk
-                disk._entries = disk._entries[: disk.stable - disk._snapshot[0]]
-                return self._boot(node.node_id, disk, host.snapshot), []
+                host.disk.crash()
+                return self._boot(node.node_id, host.disk, host.snapshot), []
         return host, []
 
     def _receive(self, host: Host, message: Message, source: NodeId) -> Message | None:
         node = host.node
-        match message:
-            case AppendEntriesRequest():
-                return node.handle_append_entries(message)
-            case AppendEntriesResponse():
-                node.handle_append_entries_response(source, message)
-            case RequestVoteRequest():
-                return node.handle_request_vote(message)
-            case RequestVoteResponse():
-                node.handle_request_vote_response(source, message)
-            case PreVoteRequest():
-                return node.handle_pre_vote(message)
-            case PreVoteResponse():
-                node.handle_pre_vote_response(source, message)
-            case TimeoutNowRequest():
-                node.handle_timeout_now(message)
-            case InstallSnapshotRequest():
-                before = node.commit_index
-                reply = node.handle_install_snapshot(message)
-                if reply.installed and before < message.last_included_index:
-                    assert message.configuration is not None
-                    host.snapshot = (message.last_included_index, message.last_included_term, message.configuration)
-                return reply
-            case InstallSnapshotResponse():
-                node.handle_install_snapshot_response(source, message)
-        return None
+        before = node.commit_index
+        reply = node.step(source, message)
+        installed = isinstance(reply, InstallSnapshotResponse) and reply.installed
+        if isinstance(message, InstallSnapshotRequest) and installed and before < message.last_included_index:
+            assert message.configuration is not None
+            host.snapshot = (message.last_included_index, message.last_included_term, message.configuration)
+        return reply
 
     def _turn(
         self, host: Host, replies: list[tuple[NodeId, Message]]
@@ -264,16 +203,14 @@ class NodeRunner:
         node, disk = host.node, host.disk
         sent: list[tuple[NodeId, Message]] = list(replies)
         readies = []
-        while not (ready := node.take_ready()).is_empty() or (replies and disk.stable < disk.end):
+        while not (ready := node.take_ready()).is_empty() or (replies and disk.unsynced):
             readies.append(ready)
-            sent.extend(ready.messages)
-            promises: list[tuple[NodeId, Message]] = [*ready.vote_requests, *ready.pre_vote_requests]
-            promises += ready.timeout_now
-            sent.extend(promises)
+            at_once, after_save = ready.outgoing()
+            sent += at_once + after_save
             if ready.hard_state is not None:
                 disk.save_hard_state(ready.hard_state)
-            if replies or promises or ready.hard_state is not None or not self.slow_disk:
-                disk.stable = disk.end
+            if replies or after_save or ready.hard_state is not None or not self.slow_disk:
+                disk.sync()
                 node.on_storage_progress()
             for peer in ready.snapshots_needed:
                 assert host.snapshot is not None

@@ -15,33 +15,23 @@ At the end the network heals and everything runs: one leader must emerge, commit
 """
 
 import argparse
-import heapq
 import random
 import sys
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import NotLeader, ProposalRejected
 from raftnode.core.invariants import Observation, check, observe
-from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, make_configuration
-from raftnode.core.messages import (
-    AppendEntriesRequest,
-    AppendEntriesResponse,
-    InstallSnapshotRequest,
-    InstallSnapshotResponse,
-    PreVoteRequest,
-    PreVoteResponse,
-    RequestVoteRequest,
-    RequestVoteResponse,
-    TimeoutNowRequest,
-)
+from raftnode.core.membership import ConfChange, Configuration, make_configuration
+from raftnode.core.messages import InstallSnapshotRequest, Message, RequestVoteResponse
 from raftnode.core.node import RaftNode
+from raftnode.core.ready import Ready
 from raftnode.core.types import LogEntry, NodeId, NodeRole
-from tests.support.cluster import Message
-from tests.support.durable_storage import DurableStorage
+from raftnode.testing import Clock, Disk, Letter, Network, Process
 
 SNAPSHOT = b"0123456789"
 CHUNK = 5
@@ -52,35 +42,80 @@ class SimulationError(AssertionError):
     """A property of the cluster does not hold."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A machine's snapshot: durable at once, before the log is compacted to it."""
+class Host(Process):
+    """One node's process, disk and machine, and the clock on its wall."""
 
-    index: int = 0
-    term: int = 0
-    configuration: Configuration | None = None
+    chunk_bytes = CHUNK
+
+    def __init__(self, simulator: "Simulator", config: RaftConfig, rate: float) -> None:
+        super().__init__(config, clock=self.wall_clock, send=simulator.send, disk=Disk(simulator.on_durable))
+        self.simulator = simulator
+        self.rate = rate
+        self.offset = 0.0
+        self.applied = 0
+        self.life = 0
+        self.slow_disk = False
+        self.paused = False
+        self.held: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        """What came while it was paused."""
+        self.seen: Observation | None = None
+        self.floors: dict[int, int] = {}
+        """For each read, what was delivered anywhere before it was asked for."""
+
+    def wall_clock(self) -> float:
+        """Return what the node takes for the time."""
+        return self.simulator.clock.now * self.rate + self.offset
+
+    def boot(self, rng: random.Random) -> RaftNode:
+        """Start on what the disk holds."""
+        self.life += 1
+        self._rng = rng
+        self.applied, self.seen = self.snapshot.index, None
+        self.floors.clear()
+        return self.start()
+
+    def lose_power(self, keep: int) -> None:
+        """Lose all but the first `keep` writes that were not synced."""
+        self.crash(keep)
+        self.life += 1
+        self.held, self.paused = [], False
+
+    def turn(self) -> Ready:
+        simulator = self.simulator
+        ready = super().turn()
+        for read, index in ready.reads:
+            simulator.read_confirmed(self, read, index)
+        for read in ready.reads_aborted:
+            self.floors.pop(read, None)
+        simulator.check(self)
+        return ready
+
+    def begin_sync(self) -> None:
+        simulator = self.simulator
+        delay = 1.5 if self.slow_disk else 0.0005
+        simulator.clock.after(simulator.rng.expovariate(1 / delay), simulator.sync, self, self.life)
+
+    def sending(self, target: NodeId, message: Message) -> None:
+        self.simulator.count_vote(self, target, message)
+
+    def apply(self, entries: Sequence[LogEntry]) -> None:
+        self.simulator.apply(self, entries)
+
+    def machine_state(self) -> bytes:
+        return SNAPSHOT
+
+    def load_machine(self, state: bytes) -> None:
+        if state:
+            assert state == SNAPSHOT
+            self.simulator.faults["snapshot installed"] += self.applied < self.snapshot.index
+            self.applied = self.snapshot.index
 
 
-@dataclass
-class Host:
-    """One node's process, disk, clock and machine."""
+class LateNetwork(Network[Letter]):
+    """A network in which some packets take many times as long as most."""
 
-    node_id: NodeId
-    config: RaftConfig
-    storage: DurableStorage
-    rate: float
-    offset: float = 0.0
-    node: RaftNode | None = None
-    snapshot: Snapshot = Snapshot()
-    applied: int = 0
-    life: int = 0
-    pending: list[tuple[NodeId, Message]] = field(default_factory=list)
-    syncing: bool = False
-    slow_disk: bool = False
-    paused: bool = False
-    held: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
-    seen: Observation | None = None
-    reads: dict[int, int] = field(default_factory=dict)
+    def travel_time(self) -> float:
+        return self._rng.expovariate(1 / self.delay[1])
 
 
 class Simulator:
@@ -89,19 +124,17 @@ class Simulator:
     def __init__(self, seed: int, *, trace: bool = False) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
-        self.now = 0.0
+        self.clock = Clock(0.0)
         self.events = 0
-        self.heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
-        self.sequence = 0
         self.tracing = trace
         self.trace: deque[str] = deque(maxlen=100_000)
-        self.faults: Counter[str] = Counter()
         self.healed = False
         # The network's manners, from a calm to a wild one.
-        self.drop, self.duplicate = rng.choice([(0.0, 0.0), (0.02, 0.02), (0.1, 0.05), (0.25, 0.1)])
-        self.delay_mean = rng.choice([0.002, 0.01, 0.05])
+        self.network = LateNetwork(self.clock, self._deliver, rng=rng)
+        self.faults = self.network.happened
+        self.network.loss, self.network.duplication = rng.choice([(0.0, 0.0), (0.02, 0.02), (0.1, 0.05), (0.25, 0.1)])
+        self.network.delay = (0.0, rng.choice([0.002, 0.01, 0.05]))
         self.fault_rate = rng.choice([1.0, 4.0, 12.0])
-        self.blocked: set[tuple[NodeId, NodeId]] = set()
         # What is true of the cluster.
         self.truth: list[LogEntry] = []
         self.written: dict[tuple[int, int], tuple[bytes, int]] = {}
@@ -113,8 +146,8 @@ class Simulator:
         self.hosts = {node: self._make_host(node) for node in self._members()}
         for host in self.hosts.values():
             self._boot(host)
-        self.at(0.5, self._nemesis)
-        self.at(0.01, self._client)
+        self.clock.after(0.5, self._nemesis)
+        self.clock.after(0.01, self._client)
 
     def _members(self) -> list[NodeId]:
         voters = self.rng.choice([1, 2, 3, 3, 4, 5, 5])
@@ -148,22 +181,13 @@ class Simulator:
             commit_broadcast_delay=rng.choice([0.0, 0.005]),
             priority=rng.choice([1.0, 1.0, 1.0, 0.6]),
         )
-        storage = DurableStorage(self._on_durable)
         # A lease trusts clocks to drift by less than a tenth; without one they may jump as well.
-        return Host(node, config, storage, rate=rng.uniform(0.96, 1.04))
-
-    # The heap.
-
-    def at(self, delay: float, action: Callable[..., None], *arguments: Any) -> None:
-        """Do `action` after `delay` seconds."""
-        self.sequence += 1
-        heapq.heappush(self.heap, (self.now + delay, self.sequence, action, arguments))
+        return Host(self, config, rate=rng.uniform(0.96, 1.04))
 
     def step(self) -> None:
         """Do the next event."""
-        self.now, _, action, arguments = heapq.heappop(self.heap)
         self.events += 1
-        action(*arguments)
+        self.clock.step()
 
     def run(self, events: int) -> None:
         """Run `events` events, then heal everything and demand progress."""
@@ -178,183 +202,85 @@ class Simulator:
             ) from error
 
     def say(self, text: str) -> None:
-        self.trace.append(f"{self.now:9.4f} {text}")
+        self.trace.append(f"{self.clock.now:9.4f} {text}")
 
     # A node's life.
 
     def _boot(self, host: Host) -> None:
-        host.life += 1
-        node = RaftNode(
-            host.config,
-            host.storage,
-            clock=lambda: self.now * host.rate + host.offset,
-            rng=random.Random(self.rng.getrandbits(32)),
-        )
-        snapshot = host.snapshot
-        node.restore(SnapshotMeta(snapshot.index, snapshot.term, snapshot.configuration))
-        host.node, host.applied, host.seen = node, snapshot.index, None
-        host.reads.clear()
+        node = host.boot(random.Random(self.rng.getrandbits(32)))
         if self.tracing:
             self.say(
-                f"n{host.node_id} starts in term {node.current_term}, log {node.log_snapshot_index}+"
-                f"..{node.last_log_index}, snapshot {snapshot.index}"
+                f"n{host.id} starts in term {node.current_term}, log {node.log_snapshot_index}+"
+                f"..{node.last_log_index}, snapshot {host.snapshot.index}"
             )
-        self._turn(host)
-        self.at(self.rng.uniform(0, 0.05), self._tick, host, host.life)
+        host.turn()
+        self.clock.after(self.rng.uniform(0, 0.05), self._tick, host, host.life)
 
     def _crash(self, host: Host) -> None:
-        if host.node is None:
+        if host.running is None:
             return
-        host.storage.crash(self.rng)
-        host.node, host.life = None, host.life + 1
-        host.pending, host.held, host.syncing, host.paused = [], [], False, False
+        host.lose_power(self.rng.randint(0, host.disk.unsynced))
         if self.tracing:
-            self.say(f"n{host.node_id} crashes; its disk has {host.storage.snapshot_metadata()}..{host.storage.end}")
+            self.say(f"n{host.id} crashes; its disk has {host.disk.snapshot_metadata()}..{host.disk.last_index}")
 
     def _tick(self, host: Host, life: int) -> None:
-        if host.life != life or host.node is None:
+        if host.life != life or host.running is None:
             return
         if host.paused:
             host.held.append((self._tick, (host, life)))
             return
-        host.node.tick()
-        self._turn(host)
-        self.at(self.rng.uniform(0.02, 0.08), self._tick, host, life)
+        host.tick()
+        self.clock.after(self.rng.uniform(0.02, 0.08), self._tick, host, life)
 
-    def _turn(self, host: Host) -> None:
-        """Do what the node wants: send, stage, sync, apply; then check it."""
-        node, storage = host.node, host.storage
-        assert node is not None
-        ready = node.take_ready()
-        if ready.hard_state is not None:
-            storage.save_hard_state(ready.hard_state)
-        pending = host.pending
-        if storage.hard_state_staged:
-            pending.extend(ready.messages)
-        else:
-            for peer, message in ready.messages:
-                self._send(host.node_id, peer, message)
-        pending.extend(ready.vote_requests)
-        pending.extend(ready.pre_vote_requests)
-        pending.extend(ready.timeout_now)
-        for peer in ready.snapshots_needed:
-            self._send_snapshot(host, peer, 0)
-        if ready.committed_entries:
-            self._apply(host, ready.committed_entries)
-        for read, index in ready.reads:
-            self._read_confirmed(host, read, index)
-        for read in ready.reads_aborted:
-            host.reads.pop(read, None)
-        if storage.staged:
-            if not host.syncing:
-                host.syncing = True
-                delay = 1.5 if host.slow_disk else 0.0005
-                self.at(self.rng.expovariate(1 / delay), self._sync, host, host.life)
-        elif pending:
-            self._release(host)
-        self._check(host)
-
-    def _sync(self, host: Host, life: int) -> None:
-        if host.life != life or host.node is None:
+    def sync(self, host: Host, life: int) -> None:
+        """End the sync that one life of `host` began."""
+        if host.life != life or host.running is None:
             return
         if host.paused:
-            host.held.append((self._sync, (host, life)))
+            host.held.append((self.sync, (host, life)))
             return
-        host.syncing = False
-        host.storage.sync()
-        self._release(host)
-        host.node.on_storage_progress()
-        self._turn(host)
+        host.synced()
 
-    def _release(self, host: Host) -> None:
-        pending, host.pending = host.pending, []
-        for peer, message in pending:
-            if type(message) is RequestVoteResponse and message.vote_granted:
-                before = self.votes.setdefault((host.node_id, message.term), peer)
-                self._require(before == peer, f"n{host.node_id} votes for {before} and {peer} in term {message.term}")
-            self._send(host.node_id, peer, message)
-
-    def _apply(self, host: Host, entries: Sequence[LogEntry]) -> None:
+    def apply(self, host: Host, entries: Sequence[LogEntry]) -> None:
+        """Check what a machine is given: the same entries everywhere, once and in order."""
         truth = self.truth
         for entry in entries:
             self._require(
-                entry.index == host.applied + 1, f"n{host.node_id} is given entry {entry.index} after {host.applied}"
+                entry.index == host.applied + 1, f"n{host.id} is given entry {entry.index} after {host.applied}"
             )
             host.applied = entry.index
             if entry.index > len(truth):
                 truth.append(entry)
             elif truth[entry.index - 1] != entry:
-                self._require(False, f"n{host.node_id} applies {entry}, another node {truth[entry.index - 1]}")
-        assert host.node is not None
-        host.node.advance_applied(host.applied)
+                self._require(False, f"n{host.id} applies {entry}, another node {truth[entry.index - 1]}")
 
     # The network.
 
-    def _send(self, source: NodeId, target: NodeId, message: Message) -> None:
-        rng = self.rng
+    def send(self, source: NodeId, target: NodeId, message: Message) -> None:
+        """Hand a message to the network."""
         if target not in self.hosts:
             return
-        if (source, target) in self.blocked or (self.drop and rng.random() < self.drop):
-            self.faults["lost"] += 1
-            return
-        self.at(rng.expovariate(1 / self.delay_mean), self._deliver, source, target, message)
-        if self.duplicate and rng.random() < self.duplicate:
-            self.faults["duplicated"] += 1
-            self.at(rng.expovariate(0.2 / self.delay_mean), self._deliver, source, target, message)
+        if isinstance(message, InstallSnapshotRequest):
+            message = msgspec.structs.replace(message, checksum=self.seed % 2)
+        self.network.send(Letter(source, target, message))
 
-    def _deliver(self, source: NodeId, target: NodeId, message: Message) -> None:
-        host = self.hosts[target]
-        node = host.node
-        if node is None:
-            return
+    def _deliver(self, letter: Letter) -> bool:
+        host = self.hosts[letter.target]
+        if host.running is None:
+            return False
         if host.paused:
-            host.held.append((self._deliver, (source, target, message)))
-            return
-        if self.tracing:
-            self.say(f"n{source} -> n{target} {message}")
-        answer = _HANDLERS[type(message)](self, host, node, source, message)
-        if answer is not None:
-            host.pending.append((source, answer))
-        self._turn(host)
+            host.held.append((self._receive, (host, letter)))
+        else:
+            self._receive(host, letter)
+        return True
 
-    def _on_chunk(
-        self, host: Host, node: RaftNode, source: NodeId, message: InstallSnapshotRequest
-    ) -> InstallSnapshotResponse:
-        before = node.commit_index
-        if message.done and message.last_included_index > host.snapshot.index:
-            # Durable before the core hears of it; it holds committed entries whoever sent it.
-            host.snapshot = Snapshot(message.last_included_index, message.last_included_term, message.configuration)
-        answer = node.handle_install_snapshot(message)
-        if answer.installed and before < message.last_included_index:
-            self.faults["snapshot installed"] += 1
-            host.applied = message.last_included_index
-        return answer
-
-    def _on_chunk_answer(self, host: Host, node: RaftNode, source: NodeId, message: InstallSnapshotResponse) -> None:
-        node.handle_install_snapshot_response(source, message)
-        waiting = not message.installed and message.last_included_index == host.snapshot.index
-        if waiting and node.role is NodeRole.LEADER and message.term == node.current_term:
-            self._send_snapshot(host, source, message.next_offset)
-
-    def _send_snapshot(self, host: Host, peer: NodeId, offset: int) -> None:
-        node, snapshot = host.node, host.snapshot
-        assert node is not None
-        data = SNAPSHOT[offset : offset + CHUNK]
-        self._send(
-            host.node_id,
-            peer,
-            InstallSnapshotRequest(
-                node.current_term,
-                host.node_id,
-                snapshot.index,
-                snapshot.term,
-                offset,
-                data,
-                offset + len(data) >= len(SNAPSHOT),
-                configuration=snapshot.configuration,
-                checksum=self.seed % 2,
-            ),
-        )
+    def _receive(self, host: Host, letter: Letter) -> None:
+        if host.paused:
+            host.held.append((self._receive, (host, letter)))
+        elif host.running is not None:
+            if self.tracing:
+                self.say(f"n{letter.source} -> n{letter.target} {letter.message}")
+            host.receive(letter.source, letter.message)
 
     # What must hold.
 
@@ -362,7 +288,8 @@ class Simulator:
         if not holds:
             raise SimulationError(what)
 
-    def _on_durable(self, before: int, entries: Sequence[LogEntry]) -> None:
+    def on_durable(self, before: int, entries: Sequence[LogEntry]) -> None:
+        """Check entries that reach a disk: log matching."""
         written = self.written
         for entry in entries:
             key = (entry.index, entry.term)
@@ -373,23 +300,29 @@ class Simulator:
                 self._require(False, f"entry {key} is {known} in one log and {(entry.data, before)} in another")
             before = entry.term
 
-    def _check(self, host: Host) -> None:
+    def count_vote(self, host: Host, target: NodeId, message: Message) -> None:
+        """Check that a vote which leaves is the only one of its node in its term."""
+        if type(message) is RequestVoteResponse and message.vote_granted:
+            before = self.votes.setdefault((host.id, message.term), target)
+            self._require(before == target, f"n{host.id} votes for {before} and {target} in term {message.term}")
+
+    def check(self, host: Host) -> None:
+        """Check a node after its turn: its invariants, and what is true of leaders."""
         node = host.node
-        assert node is not None
         current = observe(node)
         check(host.seen, current)
         # A lone voter elects itself before its vote is on the disk. Until then nothing leaves it, and a crash undoes
         # the term with everything in it.
-        durable = host.storage.disk.load_hard_state().current_term >= current.term
+        durable = host.disk.durable.load_hard_state().current_term >= current.term
         if current.role is NodeRole.LEADER and durable:
             term = current.term
             if term not in self.leaders:
-                self.leaders[term] = host.node_id
+                self.leaders[term] = host.id
                 self._check_completeness(host, node)
                 if self.tracing:
-                    self.say(f"n{host.node_id} leads term {term}")
-            elif self.leaders[term] != host.node_id:
-                self._require(False, f"term {term} has two leaders, {self.leaders[term]} and {host.node_id}")
+                    self.say(f"n{host.id} leads term {term}")
+            elif self.leaders[term] != host.id:
+                self._require(False, f"term {term} has two leaders, {self.leaders[term]} and {host.id}")
         host.seen = current
 
     def _check_completeness(self, host: Host, node: RaftNode) -> None:
@@ -397,37 +330,38 @@ class Simulator:
         if not last or self.truth[-1].term >= node.current_term or last <= node.log_snapshot_index:
             return
         has = node.last_log_index >= last and node.term_at(last) == self.truth[-1].term
-        self._require(has, f"n{host.node_id} leads term {node.current_term} without the committed entry {last}")
+        self._require(has, f"n{host.id} leads term {node.current_term} without the committed entry {last}")
 
-    def _read_confirmed(self, host: Host, read: int, index: int) -> None:
-        floor = host.reads.pop(read)
+    def read_confirmed(self, host: Host, read: int, index: int) -> None:
+        """Check that a read covers what was delivered before it was asked for."""
+        floor = host.floors.pop(read)
         self.reads_confirmed += 1
-        self._require(index >= floor, f"n{host.node_id} confirms a read at {index}; {floor} was acknowledged before it")
+        self._require(index >= floor, f"n{host.id} confirms a read at {index}; {floor} was acknowledged before it")
 
     # Clients and the one who breaks things.
 
     def _client(self) -> None:
-        self.at(self.rng.expovariate(60.0), self._client)
+        self.clock.after(self.rng.expovariate(60.0), self._client)
         for host in self.hosts.values():
-            node = host.node
+            node = host.running
             if node is None or host.paused or node.role is not NodeRole.LEADER:
                 continue
             try:
                 if self.rng.random() < 0.3:
                     floor = len(self.truth)
-                    host.reads[node.read_index()] = floor
+                    host.floors[node.read_index()] = floor
                 else:
                     self.proposed += 1
                     node.propose(b"%d" % self.proposed)
             except (NotLeader, ProposalRejected):
                 pass
-            self._turn(host)
+            host.turn()
 
     def _nemesis(self) -> None:
         if self.healed:
             return
         rng = self.rng
-        self.at(rng.expovariate(self.fault_rate), self._nemesis)
+        self.clock.after(rng.expovariate(self.fault_rate), self._nemesis)
         host = self.hosts[rng.choice(sorted(self.hosts))]
         action, weight = zip(*_FAULTS, strict=True)
         chosen = rng.choices(action, weight)[0]
@@ -435,17 +369,17 @@ class Simulator:
             name = chosen.__name__.strip("_").replace("_", " ")
             self.faults[name] += 1
             if self.tracing:
-                self.say(f"-- {name} n{host.node_id}")
+                self.say(f"-- {name} n{host.id}")
 
     def _crash_and_restart(self, host: Host) -> bool:
-        if host.node is None:
+        if host.running is None:
             return False
         self._crash(host)
-        self.at(self.rng.expovariate(4.0), self._restart, host)
+        self.clock.after(self.rng.expovariate(4.0), self._restart, host)
         return True
 
     def _restart(self, host: Host) -> None:
-        if host.node is None:
+        if host.running is None:
             self._boot(host)
 
     def _crash_everyone(self, host: Host) -> bool:
@@ -454,10 +388,10 @@ class Simulator:
         return True
 
     def _pause(self, host: Host) -> bool:
-        if host.node is None or host.paused:
+        if host.running is None or host.paused:
             return False
         host.paused = True
-        self.at(self.rng.expovariate(1.5), self._resume, host, host.life)
+        self.clock.after(self.rng.expovariate(1.5), self._resume, host, host.life)
         return True
 
     def _resume(self, host: Host, life: int) -> None:
@@ -466,7 +400,7 @@ class Simulator:
         host.paused = False
         held, host.held = host.held, []
         for action, arguments in held:
-            self.at(0.0, action, *arguments)
+            self.clock.after(0.0, action, *arguments)
 
     def _jump_clock(self, host: Host) -> bool:
         if self.lease:
@@ -477,7 +411,7 @@ class Simulator:
     def _partition(self, host: Host) -> bool:
         nodes = sorted(self.hosts)
         group = set(self.rng.sample(nodes, self.rng.randint(1, len(nodes) - 1)))
-        self.blocked = {(a, b) for a in nodes for b in nodes if (a in group) != (b in group)}
+        self.network.blocked = {(a, b) for a in nodes for b in nodes if (a in group) != (b in group)}
         return True
 
     def _isolate_the_leader(self, host: Host) -> bool:
@@ -485,10 +419,10 @@ class Simulator:
         leader = self._leader()
         if leader is None:
             return False
-        me = leader[0].node_id
+        me = leader[0].id
         others = sorted(set(self.hosts) - {me})
         group = {me, *self.rng.sample(others, min(self.rng.randint(0, 2), len(others)))}
-        self.blocked = {(a, b) for a in self.hosts for b in self.hosts if (a in group) != (b in group)}
+        self.network.blocked = {(a, b) for a in self.hosts for b in self.hosts if (a in group) != (b in group)}
         return True
 
     def _crash_the_leader(self, host: Host) -> bool:
@@ -497,17 +431,17 @@ class Simulator:
 
     def _one_way_partition(self, host: Host) -> bool:
         outward = self.rng.random() < 0.5
-        me = host.node_id
-        self.blocked |= {(me, n) if outward else (n, me) for n in self.hosts if n != me}
+        me = host.id
+        self.network.blocked |= {(me, n) if outward else (n, me) for n in self.hosts if n != me}
         return True
 
     def _cut_a_link(self, host: Host) -> bool:
         other = self.rng.choice(sorted(self.hosts))
-        self.blocked |= {(host.node_id, other), (other, host.node_id)}
+        self.network.blocked |= {(host.id, other), (other, host.id)}
         return True
 
     def _heal_network(self, host: Host) -> bool:
-        self.blocked = set()
+        self.network.blocked = set()
         return True
 
     def _slow_disk(self, host: Host) -> bool:
@@ -515,21 +449,20 @@ class Simulator:
         return True
 
     def _take_snapshot(self, host: Host) -> bool:
-        node = host.node
+        node = host.running
         if node is None or host.paused or host.applied <= host.snapshot.index:
             return False
         index = host.applied
         if not node.knows_configuration_at(index):
             return False
-        host.snapshot = Snapshot(index, node.term_at(index), node.configuration_at(index))
-        node.compact(max(0, index - self.rng.choice([0, 0, 3, 20])))
-        self._turn(host)
+        host.take_snapshot(self.rng.choice([0, 0, 3, 20]))
+        host.turn()
         return True
 
     def _leader(self) -> tuple[Host, RaftNode] | None:
         found = None
         for host in self.hosts.values():
-            node = host.node
+            node = host.running
             if node is None or host.paused or node.role is not NodeRole.LEADER:
                 continue
             if found is None or node.current_term > found[1].current_term:
@@ -549,7 +482,7 @@ class Simulator:
         except ProposalRejected:
             return False
         finally:
-            self._turn(at)
+            at.turn()
         if node.configuration.joint:
             self.faults["joint change"] += 1
         return True
@@ -575,26 +508,26 @@ class Simulator:
         if leader is None:
             return False
         try:
-            leader[1].transfer_leadership(host.node_id)
+            leader[1].transfer_leadership(host.id)
         except ProposalRejected:
             return False
         finally:
-            self._turn(leader[0])
+            leader[0].turn()
         return True
 
     # The end.
 
     def _demand_liveness(self) -> None:
         self.healed = True
-        self.blocked, self.drop, self.duplicate = set(), 0.0, 0.0
-        self.delay_mean = 0.002
+        self.network.heal()
+        self.network.delay = (0.0, 0.002)
         for host in self.hosts.values():
             host.slow_disk = False
             self._resume(host, host.life)
             self._restart(host)
-        end = self.now + LIVENESS_SECONDS
+        end = self.clock.now + LIVENESS_SECONDS
         goal = None
-        while self.now < end:
+        while self.clock.now < end:
             self.step()
             if self.events % 50 == 0:
                 leader = self._leader()
@@ -610,11 +543,11 @@ class Simulator:
 
     def _summary(self) -> str:
         return "; ".join(
-            f"n{h.node_id} {h.node.role.value} term {h.node.current_term} log {h.node.last_log_index}@"
+            f"n{h.id} {h.node.role.value} term {h.node.current_term} log {h.node.last_log_index}@"
             f"{h.node.last_log_term} commit {h.node.commit_index} applied {h.applied} "
             f"{h.node.configuration.voters}|{h.node.configuration.voters_outgoing}|{h.node.configuration.learners}"
             for h in self.hosts.values()
-            if h.node is not None
+            if h.running is not None
         )
 
 
@@ -626,18 +559,6 @@ _FAULTS: tuple[tuple[Callable[[Simulator, Host], bool], int], ...] = (
     (Simulator._take_snapshot, 15), (Simulator._change_members, 30), (Simulator._transfer, 6),
     (Simulator._promote_when_caught_up, 4),
 )  # fmt: skip
-
-_HANDLERS: dict[type[Any], Callable[[Simulator, Host, RaftNode, NodeId, Any], Message | None]] = {
-    AppendEntriesRequest: lambda sim, host, node, source, m: node.handle_append_entries(m),
-    AppendEntriesResponse: lambda sim, host, node, source, m: node.handle_append_entries_response(source, m),
-    RequestVoteRequest: lambda sim, host, node, source, m: node.handle_request_vote(m),
-    RequestVoteResponse: lambda sim, host, node, source, m: node.handle_request_vote_response(source, m),
-    PreVoteRequest: lambda sim, host, node, source, m: node.handle_pre_vote(m),
-    PreVoteResponse: lambda sim, host, node, source, m: node.handle_pre_vote_response(source, m),
-    TimeoutNowRequest: lambda sim, host, node, source, m: node.handle_timeout_now(m),
-    InstallSnapshotRequest: lambda sim, host, node, source, m: sim._on_chunk(host, node, source, m),
-    InstallSnapshotResponse: lambda sim, host, node, source, m: sim._on_chunk_answer(host, node, source, m),
-}
 
 
 def main() -> int:

@@ -6,7 +6,8 @@ from raftnode.core.errors import InvalidRequest, ProposalRejected, StorageError
 from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, apply_changes, make_configuration
 from raftnode.core.messages import AppendEntriesResponse, TimeoutNowRequest
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
-from tests.support.cluster import Bench, Cluster, SlowStorage, configuration_entry
+from raftnode.testing import Disk, Stage
+from tests.support.bench import Bench, configuration_entry
 
 
 def test_a_follower_whose_whole_log_conflicts_is_found_in_a_few_round_trips() -> None:
@@ -150,20 +151,20 @@ def test_a_snapshot_of_a_later_term_than_its_leaders_is_refused() -> None:
 @pytest.mark.parametrize("change", [ConfChange.remove(1), ConfChange.demote(1)])
 def test_a_leader_that_crashes_during_its_own_removal_still_campaigns(change: ConfChange) -> None:
     """Thesis 4.2.2: until the removal is committed its log may be the only one that can win."""
-    cluster = Cluster(2)
-    leader = cluster.elect(1)
-    cluster.isolate(1)
+    stage = Stage(2)
+    leader = stage.elect(1)
+    stage.isolate(1)
     leader.propose_conf_change(change)
-    cluster.settle()
-    cluster.restart(1)
-    cluster.heal()
-    cluster.until(lambda: cluster.nodes[2].role is NodeRole.LEADER)
-    cluster.leader().propose(b"goes on")
-    cluster.run(1.0)
-    assert cluster.applied[2] == [b"goes on"]
-    cluster.run(5.0)
-    assert cluster.nodes[2].role is NodeRole.LEADER
-    assert cluster.nodes[1].role in (NodeRole.FOLLOWER, NodeRole.LEARNER)
+    stage.settle()
+    stage.restart(1)
+    stage.heal()
+    stage.until(lambda: stage.nodes[2].role is NodeRole.LEADER)
+    stage.leader().propose(b"goes on")
+    stage.run(1.0)
+    assert stage.machines[2] == [b"goes on"]
+    stage.run(5.0)
+    assert stage.nodes[2].role is NodeRole.LEADER
+    assert stage.nodes[1].role in (NodeRole.FOLLOWER, NodeRole.LEARNER)
 
 
 def test_a_committed_demotion_ends_the_right_to_campaign() -> None:
@@ -183,21 +184,21 @@ def test_a_learner_that_missed_its_promotion_lets_the_cluster_elect_a_leader(old
     With two old voters the promotion is committed without the learner, and the other one is lost for good.
     """
     learner = old_voters + 1
-    cluster = Cluster(first=make_configuration(range(1, learner), [learner]))
-    cluster.elect(1)
-    cluster.isolate(learner)
-    cluster.leader().propose_conf_change(ConfChange.promote(learner))
-    cluster.settle()
+    stage = Stage(first=make_configuration(range(1, learner), [learner]))
+    stage.elect(1)
+    stage.isolate(learner)
+    stage.leader().propose_conf_change(ConfChange.promote(learner))
+    stage.settle()
     for node in range(2, learner):
-        cluster.stop(node)
-    cluster.run(5.0)
-    assert cluster.nodes[1].role is not NodeRole.LEADER
-    role = cluster.nodes[learner].role
+        stage.crash(node)
+    stage.run(5.0)
+    assert stage.nodes[1].role is not NodeRole.LEADER
+    role = stage.nodes[learner].role
     assert role is NodeRole.LEARNER
-    cluster.heal()
-    cluster.until(lambda: cluster.nodes[1].role is NodeRole.LEADER)
-    cluster.run(1.0)
-    assert cluster.nodes[learner].role is NodeRole.FOLLOWER
+    stage.heal()
+    stage.until(lambda: stage.nodes[1].role is NodeRole.LEADER)
+    stage.run(1.0)
+    assert stage.nodes[learner].role is NodeRole.FOLLOWER
 
 
 def test_a_learner_votes_only_where_the_candidates_members_changed() -> None:
@@ -265,10 +266,10 @@ def test_a_snapshot_tells_a_node_that_joined_its_members() -> None:
 
 def test_a_lone_voter_leads_on_while_its_disk_is_stuck() -> None:
     """Stepping down makes way for another voter. Where there is none, it would only end the reads."""
-    storage = SlowStorage()
+    storage = Disk()
     bench = Bench(peers=(), storage=storage)
     bench.campaign()
-    storage.stable = storage.end
+    storage.sync()
     bench.node.on_storage_progress()
     term = bench.node.current_term
     bench.node.propose(b"stuck")

@@ -24,8 +24,10 @@ from raftnode.core.messages import (
     RequestVoteRequest,
     RequestVoteResponse,
 )
+from raftnode.core.ready import Ready
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeId, NodeRole
-from tests.support.cluster import Bench, Cluster
+from raftnode.testing import Process, Stage
+from tests.support.bench import Bench
 
 PAPER: dict[str, Any] = {"pre_vote": False, "check_quorum": False}
 
@@ -457,13 +459,14 @@ class History:
     """The log with which a leader came to power."""
 
 
-class Recorder(Cluster):
+class Recorder(Stage):
     """Five nodes, and an observer of each step."""
 
     def __init__(self, seed: int) -> None:
         self.history = History()
         self.rng = random.Random(seed)
         super().__init__(5, **PAPER)
+        self.network.hold = lambda letter: True
 
     def step(self) -> None:
         """Do one random thing."""
@@ -480,29 +483,42 @@ class Recorder(Cluster):
         elif chance < 0.2:
             self.clock.advance(0.1)
             self.nodes[node].tick()
-        elif self.queue:
-            self.queue.rotate(-rng.randrange(len(self.queue)))
-            source, target, message = self.queue.popleft()
+        elif held := self.network.held:
+            held.rotate(-rng.randrange(len(held)))
+            letter = held.popleft()
             if rng.random() < 0.8:
-                self._handle(source, target, message)
-        self.observe()
+                self.network.arrive(letter)
+        for process in self.processes.values():
+            process.turn()
 
-    def observe(self) -> None:
-        history = self.history
-        for node, raft in self.nodes.items():
-            key = (raft.current_term, node)
-            for entry in self.take(node).committed_entries:
-                history.applied.append((node, entry))
-                history.committed.setdefault(entry.index, (entry, raft.current_term))
-            log = tuple((e.index, e.term, e.data) for e in self.storages[node].load_entries_after(0))
-            history.logs.add(log)
-            if raft.role is NodeRole.LEADER:
-                if key not in history.leader_logs:
-                    history.leaders.append(key)
-                    history.first_logs[key] = log
-                kept = history.leader_logs.setdefault(key, [])
-                if not kept or kept[-1] != log:
-                    kept.append(log)
+    def make_process(self, node: NodeId) -> "Recorded":
+        return Recorded(self, node)
+
+
+class Recorded(Process):
+    """A node that the observer watches."""
+
+    def __init__(self, recorder: Recorder, node: NodeId) -> None:
+        self.history = recorder.history
+        super().__init__(recorder.config_of(node), clock=recorder.clock, send=recorder.send)
+
+    def turn(self) -> Ready:
+        history, raft = self.history, self.node
+        ready = super().turn()
+        key = (raft.current_term, self.id)
+        for entry in ready.committed_entries:
+            history.applied.append((self.id, entry))
+            history.committed.setdefault(entry.index, (entry, raft.current_term))
+        log = tuple((e.index, e.term, e.data) for e in self.disk.load_entries_after(0))
+        history.logs.add(log)
+        if raft.role is NodeRole.LEADER:
+            if key not in history.leader_logs:
+                history.leaders.append(key)
+                history.first_logs[key] = log
+            kept = history.leader_logs.setdefault(key, [])
+            if not kept or kept[-1] != log:
+                kept.append(log)
+        return ready
 
 
 SEEDS = range(4)

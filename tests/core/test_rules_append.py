@@ -9,7 +9,7 @@ from raftnode.core.errors import GroupNotFound, InvalidRequest, InvariantError, 
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.messages import AppendEntriesRequest
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeRole
-from tests.support.cluster import Bench, entries
+from tests.support.bench import Bench, entries
 
 NESTED = b"\xdc\x00\x08" + make_configuration([1, 2, 3]).encode()[1:] + b"\x91" * 100_000
 

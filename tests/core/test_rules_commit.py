@@ -8,7 +8,8 @@ import pytest
 from raftnode.core.errors import InvalidRequest
 from raftnode.core.membership import ConfChange
 from raftnode.core.types import EntryKind, NodeRole
-from tests.support.cluster import Bench, SlowStorage
+from raftnode.testing import Disk
+from tests.support.bench import Bench
 
 
 def test_a_new_leader_opens_its_term_with_an_empty_entry() -> None:
@@ -96,19 +97,19 @@ def test_nothing_above_what_the_leader_owns_is_committed() -> None:
 
 def test_a_leader_counts_itself_only_up_to_what_is_durable() -> None:
     """Thesis 10.2.1: entries leave before this node's own fsync; its own vote for them comes after it."""
-    bench = Bench(term=1, storage=SlowStorage())
+    bench = Bench(term=1, storage=Disk())
     bench.elect()
     bench.ack(2, 1)
     assert bench.node.commit_index == 0
-    assert isinstance(bench.storage, SlowStorage)
-    bench.storage.stable = 1
+    assert isinstance(bench.storage, Disk)
+    bench.storage.sync()
     bench.node.on_storage_progress()
     assert bench.node.commit_index == 1
 
 
 def test_the_followers_may_commit_what_the_leader_has_not_durable() -> None:
     """Thesis 10.2.1: a majority without the leader is a majority."""
-    bench = Bench(term=1, storage=SlowStorage())
+    bench = Bench(term=1, storage=Disk())
     bench.elect()
     bench.ack(2, 1)
     bench.ack(3, 1)
@@ -117,12 +118,12 @@ def test_the_followers_may_commit_what_the_leader_has_not_durable() -> None:
 
 def test_a_single_voter_commits_only_what_is_durable() -> None:
     """A majority of one is still a promise of durability."""
-    bench = Bench(term=1, peers=(), storage=SlowStorage())
+    bench = Bench(term=1, peers=(), storage=Disk())
     bench.time_out()
     bench.node.propose(b"x")
     assert bench.node.commit_index == 0
-    assert isinstance(bench.storage, SlowStorage)
-    bench.storage.stable = 2
+    assert isinstance(bench.storage, Disk)
+    bench.storage.sync()
     bench.node.on_storage_progress()
     assert bench.node.commit_index == 2
 

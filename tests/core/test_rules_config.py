@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from raftnode.core.config import RaftConfig
-from tests.support.cluster import option
+from tests.support.bench import option
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,8 @@ from raftnode.core.node import RaftNode
 from raftnode.core.ready import Ready
 from raftnode.core.storage import LogStorage, MemStorage
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeRole
-from tests.support.cluster import Bench, Clock, Cluster, option
+from raftnode.testing import Clock, Stage
+from tests.support.bench import Bench, option
 
 
 def test_the_fixed_names_import_from_the_package() -> None:
@@ -455,13 +456,13 @@ def test_a_timeout_now_of_a_past_term_is_ignored() -> None:
 
 def test_a_transfer_in_a_cluster_moves_the_leadership_without_a_timeout() -> None:
     """Thesis 3.10, though every voter hears from a live leader."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
-    cluster.run(0.2)
+    stage = Stage(3)
+    leader = stage.elect(1)
+    stage.run(0.2)
     leader.transfer_leadership(3)
-    cluster.settle()
-    assert cluster.nodes[3].role is NodeRole.LEADER
-    assert cluster.nodes[1].leader_id == 3
+    stage.settle()
+    assert stage.nodes[3].role is NodeRole.LEADER
+    assert stage.nodes[1].leader_id == 3
 
 
 # Status.

@@ -4,7 +4,7 @@ import pytest
 
 from raftnode import ConfChange, NodeRole, NotLeader, ProposalRejected, TimeoutNowRequest
 from raftnode.core.ready import PromotionOutcome, TransferOutcome
-from tests.support.cluster import Bench
+from tests.support.bench import Bench
 
 
 def leading_with_learner() -> tuple[Bench, int]:

@@ -20,7 +20,8 @@ from raftnode.core.membership import (
 )
 from raftnode.core.node import RaftNode
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
-from tests.support.cluster import Bench, Cluster, configuration_entry
+from raftnode.testing import Stage
+from tests.support.bench import Bench, configuration_entry
 
 
 def commit_all(bench: Bench) -> None:
@@ -103,7 +104,7 @@ def test_a_change_that_makes_no_sense_is_rejected_with_a_reason(change: ConfChan
 
 
 def test_the_last_voter_stays() -> None:
-    """A cluster without voters could never change again."""
+    """A stage without voters could never change again."""
     for change in (ConfChange.remove(1), ConfChange.demote(1)):
         bench = Bench(term=1, peers=(), learners=(4,))
         bench.time_out()
@@ -363,7 +364,7 @@ def test_a_leader_outside_the_new_voters_steps_down_when_the_change_is_committed
 
 
 def test_a_leader_goes_on_until_its_own_removal_is_committed() -> None:
-    """Thesis 4.2.2: otherwise the cluster could end between two configurations."""
+    """Thesis 4.2.2: otherwise the stage could end between two configurations."""
     bench = Bench(term=1)
     bench.lead()
     index = bench.node.propose(b"before")
@@ -487,20 +488,20 @@ def test_a_promoted_learner_counts_at_once() -> None:
 
 def test_a_cluster_replaces_all_its_voters_and_keeps_every_entry() -> None:
     """§6: swap 1, 2, 3 for 4, 5, 6 in one step."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
+    stage = Stage(3)
+    leader = stage.elect(1)
     leader.propose(b"kept")
-    cluster.settle()
+    stage.settle()
     for node in (4, 5, 6):
-        cluster.add(node)
+        stage.add(node)
         leader.propose_conf_change(ConfChange.add_learner(node))
-        cluster.settle()
+        stage.settle()
     leader.propose_conf_change([ConfChange.promote(n) for n in (4, 5, 6)] + [ConfChange.remove(n) for n in (1, 2, 3)])
-    cluster.until(lambda: cluster.leader().node_id in (4, 5, 6))
-    cluster.run(1.0)
+    stage.until(lambda: stage.leader().node_id in (4, 5, 6))
+    stage.run(1.0)
     for node in (1, 2, 3):
-        cluster.stop(node)
-    cluster.leader().propose(b"later")
-    cluster.run(1.0)
-    assert cluster.leader().configuration.voters == (4, 5, 6)
-    assert all(cluster.applied[n] == [b"kept", b"later"] for n in (4, 5, 6))
+        stage.crash(node)
+    stage.leader().propose(b"later")
+    stage.run(1.0)
+    assert stage.leader().configuration.voters == (4, 5, 6)
+    assert all(stage.machines[n] == [b"kept", b"later"] for n in (4, 5, 6))

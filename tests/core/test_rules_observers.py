@@ -1,7 +1,7 @@
 """Observers: permanent copies that cost the leader neither memory nor the voters' time."""
 
 from raftnode.core.progress import ProgressState
-from tests.support.cluster import Bench
+from tests.support.bench import Bench
 
 HOUR_SECONDS = 3600
 ENTRY_BYTES = 1024

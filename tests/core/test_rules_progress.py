@@ -6,7 +6,8 @@
 from raftnode.core.messages import AppendEntriesRequest, AppendEntriesResponse
 from raftnode.core.ready import Ready
 from raftnode.core.types import NodeRole
-from tests.support.cluster import Bench, Cluster
+from raftnode.testing import Disk, Stage
+from tests.support.bench import Bench
 
 
 def sent(ready: Ready, peer: int) -> list[AppendEntriesRequest]:
@@ -298,7 +299,7 @@ def test_a_learner_has_caught_up_after_a_short_round() -> None:
 
 
 def test_a_learner_whose_round_took_too_long_has_not_caught_up() -> None:
-    """Thesis 4.2.1: promoting it would leave the cluster waiting for an election timeout."""
+    """Thesis 4.2.1: promoting it would leave the stage waiting for an election timeout."""
     bench = Bench([1] * 50, term=1, learners=(4,))
     bench.lead()
     bench.heartbeat()
@@ -374,9 +375,7 @@ def test_check_quorum_counts_both_halves_of_a_joint_configuration() -> None:
 
 def test_a_leader_whose_storage_is_stuck_steps_down() -> None:
     """Another node's disk may work."""
-    from tests.support.cluster import SlowStorage
-
-    bench = Bench(term=1, storage=SlowStorage())
+    bench = Bench(term=1, storage=Disk())
     bench.elect()
     for _ in range(60):
         bench.heartbeat()
@@ -388,11 +387,11 @@ def test_a_leader_whose_storage_is_stuck_steps_down() -> None:
 
 def test_a_follower_far_behind_catches_up_over_a_lossless_network() -> None:
     """§5.3, from a cut link to equal logs."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
-    cluster.isolate(3)
+    stage = Stage(3)
+    leader = stage.elect(1)
+    stage.isolate(3)
     for i in range(200):
         leader.propose(str(i).encode())
-    cluster.run(0.5)
-    cluster.heal()
-    cluster.until(lambda: cluster.applied[3] == cluster.applied[1] and len(cluster.applied[1]) == 200)
+    stage.run(0.5)
+    stage.heal()
+    stage.until(lambda: stage.machines[3] == stage.machines[1] and len(stage.machines[1]) == 200)

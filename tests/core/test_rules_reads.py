@@ -8,7 +8,8 @@ import pytest
 from raftnode.core.errors import NotLeader
 from raftnode.core.membership import ConfChange
 from raftnode.core.types import NodeRole
-from tests.support.cluster import Bench, Cluster
+from raftnode.testing import Stage
+from tests.support.bench import Bench
 
 
 def round_of(bench: Bench) -> int:
@@ -186,19 +187,19 @@ def test_a_single_voter_confirms_its_reads_alone() -> None:
 
 def test_a_deposed_leader_never_confirms_a_read() -> None:
     """Thesis 6.4: cut off from the others it cannot know of their writes."""
-    cluster = Cluster(3)
-    old = cluster.elect(1)
-    cluster.isolate(1)
-    new = cluster.elect(2)
+    stage = Stage(3)
+    old = stage.elect(1)
+    stage.isolate(1)
+    new = stage.elect(2)
     new.propose(b"later")
-    cluster.settle()
+    stage.settle()
     read = old.read_index() if old.role is NodeRole.LEADER else None
-    cluster.run(0.5)
-    assert cluster.reads[1] == {}
-    cluster.heal()
-    cluster.run(5.0)
-    assert cluster.reads[1] == {}
-    assert cluster.aborted[1] == [read]
+    stage.run(0.5)
+    assert stage.processes[1].reads == {}
+    stage.heal()
+    stage.run(5.0)
+    assert stage.processes[1].reads == {}
+    assert stage.processes[1].reads_aborted == [read]
 
 
 # Leases (thesis 6.4.1).

@@ -5,7 +5,8 @@ import pytest
 from raftnode.core.membership import SnapshotMeta
 from raftnode.core.ready import Ready
 from raftnode.core.types import HardState
-from tests.support.cluster import Bench, Cluster
+from raftnode.testing import Stage
+from tests.support.bench import Bench
 
 
 def delivered(ready: Ready) -> list[int]:
@@ -142,15 +143,50 @@ def test_applied_is_never_above_commit_and_never_goes_back(index: int) -> None:
 
 def test_every_node_of_a_cluster_applies_the_same_commands_once() -> None:
     """State machine safety (figure 3), with a restart and a snapshot in between."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
+    stage = Stage(3)
+    leader = stage.elect(1)
     for i in range(20):
         leader.propose(str(i).encode())
-    cluster.settle()
-    cluster.snapshot(2)
-    cluster.restart(2)
+    stage.settle()
+    stage.processes[2].take_snapshot()
+    stage.restart(2)
     for i in range(20, 40):
         leader.propose(str(i).encode())
-    cluster.run(1.0)
+    stage.run(1.0)
     expected = [str(i).encode() for i in range(40)]
-    assert all(machine == expected for machine in cluster.applied.values())
+    assert all(machine == expected for machine in stage.machines.values())
+
+
+def test_a_leaders_entries_may_leave_at_once_and_everything_else_after_the_save() -> None:
+    """Thesis 10.2.1: a leader writes to its disk while its followers do; a promise follows the disk."""
+    bench = Bench()
+    ready = bench.campaign()
+    assert ready.hard_state is not None
+    assert ready.outgoing() == ([], ready.vote_requests)
+    assert [peer for peer, _ in ready.vote_requests] == [2, 3]
+    bench.vote(2)
+    bench.vote(3)
+    ready = bench.ready()
+    assert [peer for peer, _ in ready.messages] == [2, 3]
+    assert ready.outgoing() == (ready.messages, [])
+    bench.ack(2, 1)
+    bench.ready()
+    bench.node.transfer_leadership(2)
+    ready = bench.ready()
+    assert [peer for peer, _ in ready.timeout_now] == [2]
+    assert ready.outgoing() == (ready.messages, ready.timeout_now)
+
+
+def test_all_of_a_ready_waits_for_its_hard_state() -> None:
+    """Entries of a term that the disk does not know yet would be of nobody's term after a crash."""
+    bench = Bench(peers=())
+    bench.node.add_learner(4)
+    bench.clock.advance(3)
+    bench.node.tick()
+    ready = bench.node.take_ready()
+    assert ready.hard_state is not None
+    assert [peer for peer, _ in ready.messages] == [4]
+    assert ready.outgoing() == ([], ready.messages)
+    pre_votes = Bench().time_out()
+    assert pre_votes.pre_vote_requests
+    assert pre_votes.outgoing() == ([], pre_votes.pre_vote_requests)

@@ -9,7 +9,8 @@ import pytest
 from raftnode.core.errors import GroupNotFound, InvalidRequest, LogCompacted
 from raftnode.core.messages import InstallSnapshotRequest
 from raftnode.core.types import NodeRole
-from tests.support.cluster import Bench, Cluster
+from raftnode.testing import Stage
+from tests.support.bench import Bench
 
 
 def test_a_snapshot_in_one_chunk_is_installed() -> None:
@@ -255,33 +256,33 @@ def test_the_range_reaches_into_what_left_the_memory() -> None:
 
 
 def test_a_follower_behind_a_compacted_log_catches_up_by_snapshot() -> None:
-    """§7, in a cluster: snapshot, then the entries behind it."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
-    cluster.isolate(3)
+    """§7, in a stage: snapshot, then the entries behind it."""
+    stage = Stage(3)
+    leader = stage.elect(1)
+    stage.isolate(3)
     for i in range(30):
         leader.propose(str(i).encode())
-    cluster.settle()
-    cluster.snapshot(1)
+    stage.settle()
+    stage.processes[1].take_snapshot()
     leader.propose(b"30")
-    cluster.settle()
-    cluster.heal()
-    cluster.until(lambda: cluster.applied[3] == [str(i).encode() for i in range(31)])
-    assert cluster.nodes[3].log_snapshot_index == leader.log_snapshot_index
+    stage.settle()
+    stage.heal()
+    stage.until(lambda: stage.machines[3] == [str(i).encode() for i in range(31)])
+    assert stage.nodes[3].log_snapshot_index == leader.log_snapshot_index
     assert leader.match_index_for(3) == leader.last_log_index
 
 
 def test_an_observer_behind_a_compacted_log_catches_up_by_snapshot() -> None:
     """An observer is served as the others are."""
-    cluster = Cluster(3)
-    leader = cluster.elect(1)
+    stage = Stage(3)
+    leader = stage.elect(1)
     for i in range(30):
         leader.propose(str(i).encode())
-    cluster.settle()
-    cluster.snapshot(1)
+    stage.settle()
+    stage.processes[1].take_snapshot()
     from raftnode.core.membership import ConfChange
 
-    cluster.add(7)
+    stage.add(7)
     leader.propose_conf_change(ConfChange.add_observer(7))
-    cluster.until(lambda: cluster.applied[7] == cluster.applied[1])
-    cluster.until(lambda: cluster.nodes[7].role is NodeRole.OBSERVER)
+    stage.until(lambda: stage.machines[7] == stage.machines[1])
+    stage.until(lambda: stage.nodes[7].role is NodeRole.OBSERVER)

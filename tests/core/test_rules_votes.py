@@ -9,7 +9,8 @@ from raftnode.core.errors import GroupNotFound, InvalidRequest
 from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta
 from raftnode.core.messages import PreVoteResponse, RequestVoteRequest, RequestVoteResponse, TimeoutNowRequest
 from raftnode.core.types import HardState, NodeRole
-from tests.support.cluster import Bench, Cluster, option
+from raftnode.testing import Stage
+from tests.support.bench import Bench, option
 
 
 def test_the_vote_is_granted_once_in_a_term() -> None:
@@ -404,14 +405,14 @@ def test_without_check_quorum_a_leader_is_not_protected() -> None:
 def test_a_removed_node_cannot_disturb_the_cluster() -> None:
     """Membership: it never hears of its removal, campaigns forever, and the leader stays."""
     for pre_vote in (True, False):
-        cluster = Cluster(4, pre_vote=pre_vote)
-        leader = cluster.elect(1)
-        cluster.isolate(4)
+        stage = Stage(4, pre_vote=pre_vote)
+        leader = stage.elect(1)
+        stage.isolate(4)
         leader.propose_conf_change(ConfChange.remove(4))
-        cluster.settle()
-        cluster.heal()
+        stage.settle()
+        stage.heal()
         term = leader.current_term
-        cluster.run(12.0)
+        stage.run(12.0)
         assert leader.role is NodeRole.LEADER
         assert leader.current_term == term
 

@@ -84,9 +84,8 @@ def test_the_simulator_notices_a_vote_that_was_forgotten() -> None:
     """A checker is tested on a planted violation."""
     simulator = Simulator(3)
     simulator.votes[(1, 10**6)] = 2
-    simulator.hosts[1].pending.append((3, RequestVoteResponse(10**6, True)))
     with pytest.raises(SimulationError, match="votes for 2 and 3"):
-        simulator._release(simulator.hosts[1])
+        simulator.hosts[1].sending(3, RequestVoteResponse(10**6, True))
 
 
 def test_the_simulator_notices_a_machine_that_differs_and_a_stale_read() -> None:
@@ -97,7 +96,7 @@ def test_the_simulator_notices_a_machine_that_differs_and_a_stale_read() -> None
     entry = simulator.truth[-1]
     host.applied = entry.index - 1
     with pytest.raises(SimulationError, match="another node"):
-        simulator._apply(host, [type(entry)(entry.term + 1, entry.index, b"other")])
-    host.reads[10**6] = 5
+        simulator.apply(host, [type(entry)(entry.term + 1, entry.index, b"other")])
+    host.floors[10**6] = 5
     with pytest.raises(SimulationError, match="confirms a read at 4"):
-        simulator._read_confirmed(host, 10**6, 4)
+        simulator.read_confirmed(host, 10**6, 4)

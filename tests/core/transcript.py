@@ -9,14 +9,13 @@ it did. A message is shown when it arrives (`1 => 2`), and, where it is still un
 it was sent (`1 -> 2`). `4@2` is the entry with index 4 and term 2.
 
 `python -m tests.core.transcript --rewrite [files]` writes what happens now; without `--rewrite` it shows the
-difference. `--help` lists the commands, which are the methods `do_*` of `Stage`.
+difference. `--help` lists the commands, which are the methods `do_*` of `Story`.
 """
 
 import argparse
 import difflib
 import re
 import sys
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from raftnode.core.errors import LogCompacted, RaftError
-from raftnode.core.membership import ChangeKind, ConfChange, Configuration, decode_configuration, make_configuration
+from raftnode.core.membership import (
+    ChangeKind,
+    ConfChange,
+    Configuration,
+    SnapshotMeta,
+    decode_configuration,
+    make_configuration,
+)
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
     InstallSnapshotRequest,
     InstallSnapshotResponse,
+    Message,
     PreVoteRequest,
     PreVoteResponse,
     RequestVoteRequest,
@@ -40,7 +47,8 @@ from raftnode.core.node import RaftNode
 from raftnode.core.ready import Ready
 from raftnode.core.storage import MemStorage
 from raftnode.core.types import EntryKind, HardState, LogEntry, NodeId, NodeRole
-from tests.support.cluster import Cluster, Message, entries
+from raftnode.testing import Disk, Letter, Process, Stage
+from tests.support.bench import entries
 
 STORIES = Path(__file__).parent / "stories"
 INDENT = "    "
@@ -171,8 +179,39 @@ def describe_changes(node: NodeId, before: Seen, now: Seen, storage: MemStorage)
     return told
 
 
-class Stage(Cluster):
-    """A cluster that obeys a story's commands and tells what it does."""
+class Actor(Process):
+    """A node of a story, which tells what happens to it."""
+
+    def __init__(self, story: "Story", node: NodeId) -> None:
+        self.story = story
+        super().__init__(story.config_of(node), clock=story.clock, send=story.send)
+
+    def turn(self) -> Ready:
+        story, node = self.story, self.id
+        story.tell_changes(node)
+        ready = super().turn()
+        commands = [entry for entry in ready.committed_entries if entry.kind is EntryKind.COMMAND]
+        if commands and not story.quiet:
+            story.tell(f"{node} applies {describe_entries(commands)}")
+        for read_id, index in ready.reads:
+            story.tell(f"{node} confirms read {read_id} at index {index}")
+        for read_id in ready.reads_aborted:
+            story.tell(f"{node} aborts read {read_id}")
+        for transfer in ready.transfers:
+            story.tell(f"{node}'s transfer to {transfer.target} {_outcome(transfer.done, transfer.reason)}")
+        for promotion in ready.promotions:
+            story.tell(f"{node}'s promotion of {promotion.peer} {_outcome(promotion.done, promotion.reason)}")
+        return ready
+
+    def send_snapshot(self, peer: NodeId, offset: int = 0) -> None:
+        self.story.tell(f"{self.id} has discarded what {peer} needs: it asks for a snapshot to be sent")
+
+
+class Story(Stage):
+    """A cluster that obeys a story's commands and tells what it does. Its network holds every message.
+
+    A message finds out where it arrives that its way is cut: a story may heal the network before.
+    """
 
     def __init__(self, first: Configuration, options: dict[str, Any]) -> None:
         self.lines: list[str] = []
@@ -180,11 +219,36 @@ class Stage(Cluster):
         self.quiet = False
         self.brief = False
         self.prefix = ""
+        self.sent = 0
         super().__init__(first=first, **options)
-        for node in self.nodes:
-            self.seen[node] = look_at(self.nodes[node], self.storages[node])
+
+    def make_process(self, node: NodeId) -> Actor:
+        return Actor(self, node)
+
+    def send(self, source: NodeId, target: NodeId, message: Message) -> None:
+        self.sent += 1
+        self.network.held.append(Letter(source, target, message, number=self.sent))
+
+    def heal(self) -> None:
+        self.network.blocked.clear()
+
+    def restart(self, node: NodeId) -> RaftNode:
+        raft = super().restart(node)
+        self.look(node)
+        return raft
+
+    def add(self, node: NodeId) -> RaftNode:
+        raft = super().add(node)
+        self.look(node)
+        return raft
 
     # Telling.
+
+    def look(self, node: NodeId) -> Seen:
+        """Take what is true of `node` now for known."""
+        process = self.processes[node]
+        found = self.seen[node] = look_at(process.node, process.disk)
+        return found
 
     def tell(self, text: str) -> None:
         self.lines.append(self.prefix + text)
@@ -193,54 +257,32 @@ class Stage(Cluster):
         """Tell what is new about `node` since it was last looked at."""
         if self.brief:
             return
-        before, now = self.seen[node], look_at(self.nodes[node], self.storages[node])
-        self.seen[node] = now
-        self.lines.extend(self.prefix + text for text in describe_changes(node, before, now, self.storages[node]))
-
-    def take(self, node: NodeId) -> Ready:
-        self.tell_changes(node)
-        ready = super().take(node)
-        commands = [entry for entry in ready.committed_entries if entry.kind is EntryKind.COMMAND]
-        if commands and not self.quiet:
-            self.tell(f"{node} applies {describe_entries(commands)}")
-        for read_id, index in ready.reads:
-            self.tell(f"{node} confirms read {read_id} at index {index}")
-        for read_id in ready.reads_aborted:
-            self.tell(f"{node} aborts read {read_id}")
-        for transfer in ready.transfers:
-            self.tell(f"{node}'s transfer to {transfer.target} {_outcome(transfer.done, transfer.reason)}")
-        for promotion in ready.promotions:
-            self.tell(f"{node}'s promotion of {promotion.peer} {_outcome(promotion.done, promotion.reason)}")
-        return ready
-
-    def _send_snapshot(self, node: NodeId, peer: NodeId) -> None:
-        self.tell(f"{node} has discarded what {peer} needs: it asks for a snapshot to be sent")
+        before, now = self.seen[node], self.look(node)
+        changes = describe_changes(node, before, now, self.processes[node].disk)
+        self.lines.extend(self.prefix + text for text in changes)
 
     # Messages.
 
-    def arrive(self, source: NodeId, target: NodeId, message: Message) -> None:
+    def arrive(self, letter: Letter) -> None:
         """Deliver one message, or lose it where the link is cut or the target is down."""
-        text = describe_message(message)
-        if (source, target) in self.cut_links or target not in self.nodes:
-            if not self.quiet:
-                self.tell(f"{source} -x {target}  {text}")
-            return
+        source, target, text = letter.source, letter.target, describe_message(letter.message)
+        lost = (source, target) in self.network.blocked or target not in self.nodes
         if not self.quiet:
-            self.tell(f"{source} => {target}  {text}")
+            self.tell(f"{source} {'-x' if lost else '=>'} {target}  {text}")
         try:
-            self._handle(source, target, message)
+            self.network.arrive(letter)
         except RaftError as error:
             self.tell(f"{target} raises {type(error).__name__}: {error}")
-        self.take(target)
+            self.processes[target].turn()
 
-    def settle(self, messages_max: int = 20_000) -> None:
+    def settle(self) -> None:
         """Deliver messages until none is under way."""
-        for _ in range(messages_max):
+        for _ in range(20_000):
             for node in sorted(self.nodes):
-                self.take(node)
-            if not self.queue:
+                self.processes[node].turn()
+            if not self.network.held:
                 return
-            self.arrive(*self.queue.popleft())
+            self.arrive(self.network.held.popleft())
         raise StoryError("the messages never end")
 
     @contextmanager
@@ -258,7 +300,6 @@ class Stage(Cluster):
         """`start 4`: start a node with an empty log, which waits to be added."""
         node = int(words[0])
         self.add(node)
-        self.seen[node] = look_at(self.nodes[node], self.storages[node])
         self.tell(f"{node} starts with an empty log, as a {self.nodes[node].role.value}")
 
     def do_log(self, words: list[str]) -> None:
@@ -270,11 +311,11 @@ class Stage(Cluster):
         else:
             term = int(words[-1])
         node, terms = int(words[0]), [int(word) for word in words[1:]]
-        self.storages[node] = storage = MemStorage()
-        storage.append(entries(terms))
-        storage.save_hard_state(HardState(term))
+        self.processes[node].disk = disk = Disk()
+        disk.append(entries(terms))
+        disk.save_hard_state(HardState(term))
+        disk.sync()
         self.restart(node)
-        self.seen[node] = look_at(self.nodes[node], storage)
 
     def do_campaign(self, words: list[str]) -> None:
         """`campaign 1`: its election timeout passes."""
@@ -296,35 +337,35 @@ class Stage(Cluster):
         """`propose 1 "x"`, and more of them after each other."""
         for word in words[1:]:
             self.nodes[int(words[0])].propose(word.strip('"').encode())
-        self.take(int(words[0]))
+        self.processes[int(words[0])].turn()
 
     def do_deliver(self, words: list[str]) -> None:
         """`deliver 1->2 [3->2 ...] [count]`: deliver what is under way there now, or the first messages of each."""
-        for source, target, message in self._pick(words):
-            self.arrive(source, target, message)
+        for letter in self._pick(words):
+            self.arrive(letter)
 
     def do_exchange(self, words: list[str]) -> None:
         """`exchange 1 2`: deliver what is under way between the two until it is quiet there."""
         pair = {int(words[0]), int(words[1])}
         while True:
             for node in sorted(pair & self.nodes.keys()):
-                self.take(node)
-            found = next((item for item in self.queue if {item[0], item[1]} == pair), None)
+                self.processes[node].turn()
+            found = next((letter for letter in self.network.held if {letter.source, letter.target} == pair), None)
             if found is None:
                 return
-            self.queue.remove(found)
-            self.arrive(*found)
+            self.network.held.remove(found)
+            self.arrive(found)
 
     def do_drop(self, words: list[str]) -> None:
         """`drop 2->1 [2->3 ...] [count]`: lose what is under way there; `2->*`: to anybody."""
-        for source, target, message in self._pick(words):
-            self.tell(f"{source} -x {target}  {describe_message(message)}")
+        for letter in self._pick(words):
+            self.tell(f"{letter.source} -x {letter.target}  {describe_message(letter.message)}")
 
     def do_duplicate(self, words: list[str]) -> None:
         """`duplicate 1->2`: deliver what is under way there, and keep a copy under way."""
-        for source, target, message in self._pick(words):
-            self.queue.append((source, target, message))
-            self.arrive(source, target, message)
+        for letter in self._pick(words):
+            self.send(letter.source, letter.target, letter.message)
+            self.arrive(letter)
 
     def do_settle(self, words: list[str]) -> None:
         """`settle [quietly]`: deliver messages until none is under way; quietly: only the outcome is told."""
@@ -365,14 +406,14 @@ class Stage(Cluster):
     def do_crash(self, words: list[str]) -> None:
         """`crash 1`: it keeps its log, term and vote, and forgets everything else."""
         node = int(words[0])
-        self.stop(node)
+        self.crash(node)
         self.tell(f"{node} is down")
 
     def do_restart(self, words: list[str]) -> None:
         """`restart 1`: it starts from its log, its term and its vote."""
         node = int(words[0])
         self.restart(node)
-        now = self.seen[node] = look_at(self.nodes[node], self.storages[node])
+        now = self.seen[node]
         self.tell(f"{node} is a {now.role.value} in term {now.term}; {self._log_row(node)}")
 
     def do_conf(self, words: list[str]) -> None:
@@ -395,19 +436,19 @@ class Stage(Cluster):
 
     def do_compact(self, words: list[str]) -> None:
         """`compact 1 5`: take a snapshot of the machine at index 5 and discard the log up to there."""
-        node, index = int(words[0]), int(words[1])
-        raft = self.nodes[node]
-        start, _, machine, _ = self.snapshots.get(node, (0, 0, [], self.first))
-        found = raft.log_entries_range(start + 1, index)
-        machine = machine + [entry.data for entry in found if entry.kind is EntryKind.COMMAND]
-        snapshot = (index, raft.term_at(index), machine, raft.configuration_at(index))
-        raft.compact(index)
-        self.snapshots[node] = snapshot
+        process, index = self.processes[int(words[0])], int(words[1])
+        node, machine = process.node, process.machine
+        later = [e for e in node.log_entries_range(index + 1, node.last_applied) if e.kind is EntryKind.COMMAND]
+        process.machine = machine[: len(machine) - len(later)]
+        snapshot, data = SnapshotMeta(index, node.term_at(index), node.configuration_at(index)), process.machine_state()
+        process.machine = machine
+        node.compact(index)
+        process.snapshot, process.snapshot_data = snapshot, data
 
     def do_snapshot(self, words: list[str]) -> None:
         """`snapshot 1->4`: send 1's last snapshot to 4."""
         source, target = _link(words[0])
-        super()._send_snapshot(source, target)
+        Process.send_snapshot(self.processes[source], target)
 
     def do_status(self, words: list[str]) -> None:
         """`status 1`: what an operator may ask."""
@@ -430,26 +471,30 @@ class Stage(Cluster):
 
     def do_logs(self, words: list[str]) -> None:
         """`logs [nodes]`: the terms of every entry."""
-        for node in [int(word) for word in words] or sorted(self.storages):
+        for node in [int(word) for word in words] or sorted(self.processes):
             self.tell(self._log_row(node))
 
     def do_machines(self, words: list[str]) -> None:
         """`machines`: the commands that each node has applied."""
         for node in sorted(self.nodes):
-            self.tell(f"{node}: {b' '.join(self.applied[node]).decode() or 'nothing'}")
+            self.tell(f"{node}: {b' '.join(self.machines[node]).decode() or 'nothing'}")
 
-    def _pick(self, words: list[str]) -> Iterator[tuple[NodeId, NodeId, Message]]:
+    def _pick(self, words: list[str]) -> Iterator[Letter]:
         """Take what is under way on each link, when it is that link's turn."""
         count = int(words[-1]) if words[-1].isdigit() else None
         for source, target in map(_link, words if count is None else words[:-1]):
-            found = [item for item in self.queue if item[0] == source and target in (item[1], ANYBODY)][:count]
+            held = self.network.held
+            found = [letter for letter in held if letter.source == source and target in (letter.target, ANYBODY)][
+                :count
+            ]
             if not found:
                 raise StoryError(f"nothing is under way from {source} to {target or 'anybody'}")
-            self.queue = deque(item for item in self.queue if not any(item is other for other in found))
+            for letter in found:
+                held.remove(letter)
             yield from found
 
     def _log_row(self, node: NodeId) -> str:
-        storage = self.storages[node]
+        storage = self.processes[node].disk
         index, term = storage.snapshot_metadata()
         found = [str(entry.term) for entry in storage.load_entries_after(index)]
         start = f"(snapshot {index}@{term}) " if index else ""
@@ -499,7 +544,7 @@ def _link(word: str) -> tuple[NodeId, NodeId]:
     return int(match[1]), ANYBODY if match[2] == "*" else int(match[2])
 
 
-def make_stage(words: list[str]) -> Stage:
+def make_story(words: list[str]) -> Story:
     """`cluster 1 2 3 [learners 4] [observers 5] [pre_vote=off ...]`: start nodes with empty logs."""
     groups: dict[str, list[NodeId]] = {"voters": [], "learners": [], "observers": []}
     options: dict[str, Any] = {}
@@ -512,12 +557,12 @@ def make_stage(words: list[str]) -> Stage:
             group = word
         else:
             groups[group].append(int(word))
-    return Stage(make_configuration(groups["voters"], groups["learners"], groups["observers"]), options)
+    return Story(make_configuration(groups["voters"], groups["learners"], groups["observers"]), options)
 
 
 def perform(text: str) -> str:
     """Return the story `text` with what its commands do now."""
-    stage: Stage | None = None
+    story: Story | None = None
     out: list[str] = []
     for line in text.splitlines():
         if line.startswith((" ", "\t")):
@@ -527,34 +572,33 @@ def perform(text: str) -> str:
             continue
         verb, *words = line.split()
         if verb == "cluster":
-            stage = make_stage(words)
+            story = make_story(words)
             continue
-        if stage is None:
+        if story is None:
             raise StoryError(f"{line!r} comes before a cluster")
         try:
-            out.extend(INDENT + told for told in _obey(stage, verb, words))
+            out.extend(INDENT + told for told in _obey(story, verb, words))
         except (StoryError, ValueError, IndexError, KeyError) as error:
             raise StoryError(f"{line!r}: {error}") from error
     return "\n".join(out) + "\n"
 
 
-def _obey(stage: Stage, verb: str, words: list[str]) -> list[str]:
-    command: Callable[[list[str]], None] | None = getattr(stage, f"do_{verb}", None)
+def _obey(story: Story, verb: str, words: list[str]) -> list[str]:
+    command: Callable[[list[str]], None] | None = getattr(story, f"do_{verb}", None)
     if command is None:
         raise StoryError(f"{verb!r} is no command")
-    before = list(stage.queue)
-    stage.lines = []
+    before = {letter.number for letter in story.network.held}
+    story.lines = []
     try:
         command(words)
     except (LogCompacted, RaftError) as error:
-        stage.tell(f"{type(error).__name__}: {error}")
-    for node in sorted(stage.nodes):
-        stage.take(node)
-    for item in stage.queue:
-        if not any(item is other for other in before):
-            source, target, message = item
-            stage.tell(f"{source} -> {target}  {describe_message(message)}")
-    return stage.lines
+        story.tell(f"{type(error).__name__}: {error}")
+    for node in sorted(story.nodes):
+        story.processes[node].turn()
+    for letter in story.network.held:
+        if letter.number not in before:
+            story.tell(f"{letter.source} -> {letter.target}  {describe_message(letter.message)}")
+    return story.lines
 
 
 def difference(path: Path) -> str:
@@ -567,7 +611,7 @@ def difference(path: Path) -> str:
 
 
 def main() -> int:
-    commands = [make_stage, *(method for name, method in vars(Stage).items() if name.startswith("do_"))]
+    commands = [make_story, *(method for name, method in vars(Story).items() if name.startswith("do_"))]
     parser = argparse.ArgumentParser(
         description="compare protocol stories with what the core does, or rewrite them",
         epilog="commands:\n" + "\n".join(f"  {' '.join((command.__doc__ or '').split())}" for command in commands),

@@ -63,7 +63,7 @@ class LiveReplica:
         self._turn()
 
     def _turn(self) -> None:
-        self._cluster.scheduler.now += 0.001
+        self._cluster.clock.now += 0.001
         self._cluster.replica(self._victim).turn()
         self._inputs += 1
         if self._inputs == INPUTS_MAX:

@@ -116,9 +116,9 @@ def test_what_leaves_survives_a_power_loss_at_that_moment(leaves: Callable[[obje
     checked: list[int] = []
 
     def look(packet: object) -> bool:
-        from tests.support.replicas import Packet
+        from tests.support.replicas import Frame
 
-        assert isinstance(packet, Packet)
+        assert isinstance(packet, Frame)
         message = packet.message
         if leaves(message):
             _check_durable(cluster, packet.source, message)

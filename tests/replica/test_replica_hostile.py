@@ -136,7 +136,7 @@ def test_no_message_makes_a_node_fail_in_another_way_than_a_broken_invariant(see
         except FrameError:
             continue
         replica.receive_peer(rng.choice([1, 2, 3, 7]), message)
-        cluster.scheduler.now += 0.01
+        cluster.clock.now += 0.01
         try:
             replica.turn()
         except InvariantError as error:

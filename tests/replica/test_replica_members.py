@@ -16,7 +16,7 @@ from tests.support.replicas import (
     SETTINGS,
     Client,
     Cluster,
-    Packet,
+    Frame,
     add_learner,
     address_of,
     change,
@@ -285,9 +285,9 @@ def test_a_leader_removes_itself_and_answers() -> None:
     cluster.settle()
     cluster.run_for(0.2)
     assert changed(client.ask(leader, change(client, remove(leader)))).changed
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     new = cluster.leader(but=[leader])
-    assert cluster.scheduler.now - begun < 0.5
+    assert cluster.clock.now - begun < 0.5
     assert isinstance(client.ask(new, put(client, b"k")), wire.Written)
     cluster.run_for(5.0)
     assert cluster.leading() == new
@@ -436,10 +436,10 @@ def test_a_leader_whose_connections_break_is_succeeded_at_once() -> None:
     leader = cluster.leader()
     cluster.settle()
     cluster.run_for(0.2)
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     cluster.kill(leader)
     cluster.leader()
-    assert cluster.scheduler.now - begun < cluster.settings.election_timeout_min / 2
+    assert cluster.clock.now - begun < cluster.settings.election_timeout_min / 2
 
 
 def test_a_change_that_a_snapshot_covers_is_unknown() -> None:
@@ -605,7 +605,7 @@ def test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted() ->
     cluster.settle()
     first, second, kept, other = cluster.followers(old)
 
-    def ends_the_joint_phase(packet: Packet) -> bool:
+    def ends_the_joint_phase(packet: Frame) -> bool:
         message = packet.message
         return isinstance(message, AppendEntriesRequest) and any(
             entry.kind is EntryKind.CONFIGURATION and not decode_configuration(entry.data).joint

@@ -8,7 +8,7 @@ from raftnode.core.types import NodeRole
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, Consistency, ErrorCode
 from raftnode.wire.kv import Increment, IncrementResult, decode_result, encode
-from tests.support.replicas import SETTINGS, Cluster, Packet, failed, get, put, value_of
+from tests.support.replicas import SETTINGS, Cluster, Frame, failed, get, put, value_of
 
 
 def isolate(cluster: Cluster, node: int) -> None:
@@ -79,7 +79,8 @@ def test_acknowledgements_from_before_the_read_confirm_nothing() -> None:
     isolate(cluster, leader)
     at = client.send(leader, get(client, b"k"))
     cluster.nodes[leader].turn()
-    early, cluster.network.held = cluster.network.held, []
+    early = list(cluster.network.held)
+    cluster.network.held.clear()
     for packet in early:
         cluster.replica(leader).receive_peer(packet.source, packet.message)
     cluster.run_for(0.2)
@@ -199,7 +200,7 @@ def test_reads_of_one_turn_share_one_round() -> None:
     cluster.settle()
     cluster.run_for(0.05)
     client = cluster.client()
-    sent: list[Packet] = []
+    sent: list[Frame] = []
     cluster.network.drop = lambda packet: bool(sent.append(packet))  # type: ignore[func-returns-value]
     asked = [client.send(leader, get(client, b"k")) for _ in range(100)]
     cluster.run_until(lambda: all(client.answer(at) for at in asked), 0.1)

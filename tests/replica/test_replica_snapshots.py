@@ -20,7 +20,7 @@ from tests.support.replicas import (
     SETTINGS,
     Client,
     Cluster,
-    Packet,
+    Frame,
     add_learner,
     change,
     first_configuration,
@@ -62,7 +62,7 @@ def lag(cluster: Cluster, client: Client, entries: int = 50) -> tuple[int, int]:
     return leader, victim
 
 
-def chunk_of(packet: Packet) -> InstallSnapshotRequest | None:
+def chunk_of(packet: Frame) -> InstallSnapshotRequest | None:
     message = packet.message
     return message if isinstance(message, InstallSnapshotRequest) else None
 
@@ -245,7 +245,7 @@ def test_a_transfer_goes_on_where_it_was_after_a_reconnect() -> None:
     sent: list[int] = []
     cut = [False]
 
-    def look(packet: Packet) -> bool:
+    def look(packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is None:
             return False
@@ -286,7 +286,7 @@ class HalfATransfer:
         cluster.run_until(lambda: any(offset == self.reached for _, offset, _ in self.chunks))
         assert {source for source, _, _ in self.chunks} == {self.leader}
 
-    def _look(self, packet: Packet) -> bool:
+    def _look(self, packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is None:
             return False
@@ -375,14 +375,14 @@ def test_damage_on_the_way_is_found_and_the_transfer_begins_again() -> None:
     cluster = Cluster(settings=COMPACT)
     client = cluster.client()
     _, victim = lag(cluster, client)
-    damaged: list[Packet] = []
+    damaged: list[Frame] = []
 
-    def damage(packet: Packet) -> bool:
+    def damage(packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is not None and chunk.offset == 600 and not damaged:
             damaged.append(packet)
             flipped = bytes([chunk.data[0] ^ 1]) + chunk.data[1:]
-            packet.frame = encode_frame(msgspec.structs.replace(chunk, data=flipped))
+            packet.data = encode_frame(msgspec.structs.replace(chunk, data=flipped))
         return False
 
     cluster.network.drop = damage
@@ -434,10 +434,10 @@ def test_the_members_of_a_snapshot_are_those_in_its_file() -> None:
     client = cluster.client()
     _, victim = lag(cluster, client)
 
-    def forge(packet: Packet) -> bool:
+    def forge(packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is not None and chunk.done:
-            packet.frame = encode_frame(msgspec.structs.replace(chunk, configuration=first_configuration([1, 2, 3, 4])))
+            packet.data = encode_frame(msgspec.structs.replace(chunk, configuration=first_configuration([1, 2, 3, 4])))
         return False
 
     cluster.network.drop = forge
@@ -458,7 +458,7 @@ def test_an_arriving_snapshot_ends_one_that_is_being_taken(monkeypatch: pytest.M
 
     def step(clock: Callable[[], float]) -> None:
         """It takes forever."""
-        cluster.scheduler.now += 0.001
+        cluster.clock.now += 0.001
 
     monkeypatch.setattr(replica.snapshots._taking, "step", step)
     at = client.send(victim, wire.TriggerSnapshot(client.next_id()))
@@ -489,7 +489,7 @@ def test_an_older_snapshots_straggler_does_not_put_a_hole_into_a_newer_one() -> 
     replica_term = cluster.replica(leader).node.current_term
     straggled = [0]
 
-    def straggler(packet: Packet) -> bool:
+    def straggler(packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is not None and chunk.offset in (300, 500) and straggled[0] < 2:
             straggled[0] += 1
@@ -515,9 +515,9 @@ def test_a_final_chunk_without_the_others_is_never_put_in_force() -> None:
     cluster = Cluster(settings=COMPACT)
     client = cluster.client()
     leader, victim = lag(cluster, client)
-    held: list[Packet] = []
+    held: list[Frame] = []
 
-    def keep(packet: Packet) -> bool:
+    def keep(packet: Frame) -> bool:
         chunk = chunk_of(packet)
         if chunk is None:
             return False
@@ -688,7 +688,7 @@ def test_a_snapshot_is_sent_no_faster_than_its_rate_allows(rate: int, small_chun
     size = trigger(client, leader).snapshot.size_bytes
     cluster.restart(lagging)
     cluster.run_until(lambda: "snapshot.sending" in cluster.nodes[leader].event_types(), 10.0, "the first chunk")
-    began = cluster.scheduler.now
+    began = cluster.clock.now
     cluster.run_until(lambda: "snapshot.installed" in cluster.nodes[lagging].event_types(), 60.0, "the last chunk")
-    seconds = cluster.scheduler.now - began
+    seconds = cluster.clock.now - began
     assert seconds >= (size / 50 - 2) / 10 if rate else seconds < 1.0

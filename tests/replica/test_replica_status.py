@@ -87,11 +87,11 @@ def test_the_last_contact_goes_back_before_this_term() -> None:
     old = cluster.leader()
     cluster.settle()
     cluster.run_for(0.5)
-    gone = cluster.scheduler.now
+    gone = cluster.clock.now
     cluster.kill(old)
     new = cluster.leader()
     cluster.run_for(1.0)
-    waited = (cluster.scheduler.now - gone) * 1000
+    waited = (cluster.clock.now - gone) * 1000
     assert member(status(cluster, new), old).last_contact_ms == pytest.approx(waited, abs=150)
 
 

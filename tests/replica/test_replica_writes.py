@@ -13,7 +13,7 @@ from tests.support.replicas import (
     SETTINGS,
     Client,
     Cluster,
-    Packet,
+    Frame,
     add_learner,
     address_of,
     change,
@@ -83,7 +83,7 @@ def test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone() -> 
     client = cluster.client()
     heard_by = {term: ally, term + 1: old}
 
-    def astray(packet: Packet) -> bool:
+    def astray(packet: Frame) -> bool:
         message = packet.message
         if isinstance(message, AppendEntriesRequest):
             return heard_by.get(message.term, 0) != packet.target
@@ -95,7 +95,7 @@ def test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone() -> 
     written = [client.send(old, put(client, key)) for key in (b"a", b"b", b"c")]
     cluster.run_until(lambda: cluster.replica(ally).node.last_log_index == 4)
     for node in (ally, rival, *rest):
-        cluster.replica(node).node.election_deadline_override(cluster.scheduler.now + 60)
+        cluster.replica(node).node.election_deadline_override(cluster.clock.now + 60)
     cluster.run_for(1.1)
     campaign(cluster, rival)
     cluster.run_until(lambda: cluster.replica(old).node.last_log_term == term + 1, 0.5)
@@ -119,7 +119,7 @@ def test_an_entry_that_was_replaced_and_not_committed_is_not_called_undone() -> 
 
 def campaign(cluster: Cluster, node: int) -> None:
     """Let a node's election timeout pass now."""
-    cluster.replica(node).node.election_deadline_override(cluster.scheduler.now)
+    cluster.replica(node).node.election_deadline_override(cluster.clock.now)
     cluster.nodes[node].schedule_turn(0.0)
 
 
@@ -142,10 +142,10 @@ def test_a_leader_that_steps_down_lets_no_writer_wait_for_long() -> None:
     isolate(cluster, leader)
     at = client.send(leader, put(client, b"k"))
     cluster.run_until(lambda: cluster.replica(leader).node.role is not NodeRole.LEADER)
-    stepped_down = cluster.scheduler.now
+    stepped_down = cluster.clock.now
     cluster.run_until(lambda: client.answer(at))
     assert failed(client.answer(at)).outcome == UNKNOWN
-    assert cluster.scheduler.now - stepped_down <= cluster.settings.election_timeout_max + 0.1
+    assert cluster.clock.now - stepped_down <= cluster.settings.election_timeout_max + 0.1
 
 
 def test_a_write_that_a_snapshot_covers_is_unknown() -> None:
@@ -271,10 +271,10 @@ def test_without_a_leader_a_request_fails_in_time_and_says_why() -> None:
     cluster.kill(second)
     client = cluster.client()
     cluster.run_for(5.0)
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     answer = failed(client.ask(survivor, put(client, b"k")))
     assert (answer.code, answer.outcome) == (ErrorCode.NO_LEADER, NOT_DONE)
-    assert 2.9 < cluster.scheduler.now - begun < 3.2
+    assert 2.9 < cluster.clock.now - begun < 3.2
     assert "vote" in answer.message or "campaign" in answer.message or "answer" in answer.message, answer.message
 
 

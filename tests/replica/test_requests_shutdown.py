@@ -13,12 +13,12 @@ from tests.support.replicas import Cluster, failed, get, put
 
 def stop(cluster: Cluster, node: int) -> float:
     """Shut a node down in order; return how many seconds that took."""
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     replica = cluster.replica(node)
     replica.begin_shutdown()
     cluster.nodes[node].schedule_turn(0.0)
     cluster.run_until(lambda: replica.shutdown_ready, 3.0, "the shutdown")
-    return cluster.scheduler.now - begun
+    return cluster.clock.now - begun
 
 
 def test_a_leader_hands_over_before_it_ends() -> None:
@@ -30,9 +30,9 @@ def test_a_leader_hands_over_before_it_ends() -> None:
     assert stop(cluster, leader) < 0.1
     assert cluster.replica(leader).node.role is not NodeRole.LEADER
     cluster.kill(leader)
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     cluster.leader()
-    assert cluster.scheduler.now - begun < 0.2
+    assert cluster.clock.now - begun < 0.2
 
 
 def test_a_leader_that_nobody_can_follow_does_not_wait_for_ever() -> None:
@@ -111,7 +111,7 @@ def test_asking_whether_a_node_may_end_changes_nothing() -> None:
     cluster.nodes[leader].turn()
     replica = cluster.replica(leader)
     replica.begin_shutdown()
-    cluster.scheduler.now += cluster.settings.election_timeout_max
+    cluster.clock.now += cluster.settings.election_timeout_max
     assert not replica.shutdown_ready
     assert client.answer(write) is None
     cluster.nodes[leader].turn()

@@ -65,9 +65,9 @@ def test_a_reader_waits_for_an_entry_that_is_not_there_yet() -> None:
     answer = client.answer(at)
     assert answer is not None
     assert indexes(answer) == [3]
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     assert indexes(client.ask(1, log(client, 4, 9, wait_ms=700))) == []
-    assert 0.69 < cluster.scheduler.now - begun < 0.75
+    assert 0.69 < cluster.clock.now - begun < 0.75
 
 
 def test_one_answer_is_bounded_whatever_was_asked_for() -> None:
@@ -92,9 +92,9 @@ def test_one_answer_has_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPa
 def test_a_poll_waits_for_a_minute_at_the_most() -> None:
     """Whatever its client asks for: one that is gone unnoticed is not waited for."""
     cluster, client = filled(1)
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     assert indexes(client.ask(1, log(client, 9, 9, wait_ms=10**9), timeout=60.1)) == []
-    assert cluster.scheduler.now - begun > 59.9
+    assert cluster.clock.now - begun > 59.9
 
 
 def test_events_are_read_from_a_cursor_and_awaited() -> None:
@@ -159,9 +159,9 @@ def test_a_watch_is_answered_on_change_and_at_its_deadline() -> None:
     client.ask(leader, put(client, b"k1"))
     cluster.run_for(0.2)
     assert [changes(client.answer(at)) for at in asked.values()] == [[b"k1"]] * 3
-    begun = cluster.scheduler.now
+    begun = cluster.clock.now
     assert changes(client.ask(1, watch(client, revision.index + 1, 300))) == []
-    assert 0.29 < cluster.scheduler.now - begun < 0.35
+    assert 0.29 < cluster.clock.now - begun < 0.35
 
 
 def test_a_client_that_hangs_up_is_forgotten_and_costs_no_turns() -> None:

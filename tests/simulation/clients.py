@@ -57,7 +57,7 @@ class HistoryClient:
         self._values = 0
         self._seen: dict[str, str | None] = {}
         self._read_floor = 0
-        world.cluster.scheduler.after(0.0, self._open)
+        world.cluster.clock.after(0.0, self._open)
 
     # Asking.
 
@@ -240,4 +240,4 @@ class HistoryClient:
         self._later(self._next)
 
     def _later(self, action: Callable[[], None], delay: float = 0.0) -> None:
-        self.world.cluster.scheduler.after(delay or self.rng.expovariate(1 / 0.02), action)
+        self.world.cluster.clock.after(delay or self.rng.expovariate(1 / 0.02), action)

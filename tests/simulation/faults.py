@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from raftnode.core.errors import StorageError
@@ -130,7 +129,7 @@ def pause(world: World) -> bool:
     """A process is stopped for a while, as by SIGSTOP."""
     node = world.some_node()
     world.cluster.nodes[node].paused = True
-    world.cluster.scheduler.after(world.rng.choice([0.05, 0.3, 1.0]), partial(world.resume, node))
+    world.cluster.clock.after(world.rng.choice([0.05, 0.3, 1.0]), world.resume, node)
     return True
 
 
@@ -152,7 +151,7 @@ def slow_disk(world: World) -> bool:
     """Each fsync takes long for a while."""
     node = world.some_node()
     world.cluster.nodes[node].sync_seconds = world.rng.choice([0.005, 0.02, 0.2])
-    world.cluster.scheduler.after(world.rng.choice([0.2, 1.0]), partial(world.speed_up, node))
+    world.cluster.clock.after(world.rng.choice([0.2, 1.0]), world.speed_up, node)
     return True
 
 
@@ -173,7 +172,7 @@ def full_disk(world: World) -> bool:
     disk = world.cluster.nodes[node].fs
     used = sum(len(disk.contents(path)) for path in disk.files())
     disk.capacity_bytes = used + world.rng.choice([0, 100, 3000])
-    world.cluster.scheduler.after(world.rng.choice([0.2, 0.5, 1.5]), partial(world.make_room, node))
+    world.cluster.clock.after(world.rng.choice([0.2, 0.5, 1.5]), world.make_room, node)
     return True
 
 

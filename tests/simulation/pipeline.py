@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from raftnode.wire import client as wire
@@ -38,7 +37,7 @@ class Pipeliner:
         self._open: set[int] = set()
         """The sequences without an answer."""
         self._results: list[int] = []
-        world.cluster.scheduler.after(0.0, self._begin)
+        world.cluster.clock.after(0.0, self._begin)
 
     def hang_up(self) -> None:
         """Close the connections; what is under way is lost."""
@@ -94,7 +93,7 @@ class Pipeliner:
                 self._open.remove(sequence)
                 self.world.happened["pipelined: ok"] += 1
                 if not self._open:
-                    self.world.cluster.scheduler.after(self.rng.expovariate(1 / 0.4), self._burst)
+                    self.world.cluster.clock.after(self.rng.expovariate(1 / 0.4), self._burst)
             case _:
                 raise AssertionError(f"{self.name}: an unexpected answer: {answer}")
 
@@ -104,7 +103,7 @@ class Pipeliner:
 
     def _again(self, request_id: int) -> None:
         if request_id == self._opening:
-            self.world.cluster.scheduler.after(RETRY_SECONDS, self._begin)
+            self.world.cluster.clock.after(RETRY_SECONDS, self._begin)
         elif (sequence := self._sequences.pop(request_id, None)) is not None:
             self.world.happened["pipelined: retry"] += 1
-            self.world.cluster.scheduler.after(RETRY_SECONDS, partial(self._try, sequence))
+            self.world.cluster.clock.after(RETRY_SECONDS, self._try, sequence)

@@ -1,19 +1,15 @@
 """What the histogram counts really happened: each counter against one effect that is made by hand."""
 
 import errno
-import random
-from functools import partial
 
 import pytest
 
 from raftnode.core.errors import StorageError
-from raftnode.core.messages import TimeoutNowRequest
 from raftnode.storage.filesystem import NoSpaceError
-from raftnode.wire.frame import encode_frame
 from tests.simulation.faults import disconnect, hang_up
 from tests.simulation.world import World
 from tests.support.filesystem import SECTOR_BYTES, Fault, SimulatedCrash, SimulatedFile, SimulatedFilesystem
-from tests.support.replicas import DELAYED_SECONDS, Cluster, Network, Packet, Scheduler
+from tests.support.replicas import Cluster
 
 
 def written(*sizes: int, **limits: int) -> tuple[SimulatedFilesystem, SimulatedFile]:
@@ -94,73 +90,6 @@ def test_power_fails_in_the_first_large_write() -> None:
         file.pwrite(b"z" * (SECTOR_BYTES + 1), 0)
     assert not fs.all_synced("/file")
     assert fs.crash().contents("/file") == b"x" * 10 + b"y" * SECTOR_BYTES
-
-
-class Frames:
-    """A network between nodes 1 and 2, whose frames somebody takes."""
-
-    def __init__(self) -> None:
-        self.scheduler = Scheduler()
-        self.network = Network(self.scheduler, random.Random(1), lambda packet: True)
-
-    def send(self, source: int = 1, target: int = 2) -> None:
-        """Send one frame."""
-        self.network.send(Packet(source, target, encode_frame(TimeoutNowRequest(1, 1)), False, 1))
-
-    def arrive(self) -> dict[str, int]:
-        """Let everything arrive; return what happened, without what did not."""
-        while self.scheduler.next_time() < float("inf"):
-            self.scheduler.pop()()
-        return {kind: count for kind, count in self.network.happened.items() if count}
-
-
-def test_a_frame_that_was_overtaken_is_reordered() -> None:
-    """The first one takes long; the second one arrives before it. One to another node overtakes nobody."""
-    frames = Frames()
-    frames.network.delay = (0.03, 0.03)
-    frames.send()
-    frames.network.delay = (0.01, 0.01)
-    frames.send()
-    frames.send(2, 1)
-    assert frames.arrive() == {"delivered": 3, "reordered": 1}
-
-
-def test_a_copy_that_arrives_is_a_duplicate() -> None:
-    """Two arrive of one frame."""
-    frames = Frames()
-    frames.network.duplication = 1.0
-    frames.send()
-    assert frames.arrive() == {"delivered": 2, "duplicated": 1}
-
-
-def test_a_copy_whose_twin_met_a_cut_link_is_none() -> None:
-    """Ordered is not happened."""
-    frames = Frames()
-    frames.network.duplication = 1.0
-    frames.network.delay = (0.01, 0.02)
-    frames.send()
-    frames.scheduler.at(frames.scheduler.now + 0.001, partial(frames.network.cut, 1, 2))
-    assert frames.arrive() == {"blocked": 2}
-
-
-def test_a_frame_that_takes_long_is_delayed() -> None:
-    """Longer than anything between well nodes."""
-    frames = Frames()
-    frames.network.delay = (2 * DELAYED_SECONDS, 2 * DELAYED_SECONDS)
-    frames.send()
-    assert frames.arrive() == {"delivered": 1, "delayed": 1}
-
-
-def test_a_frame_is_blocked_one_way_where_the_other_way_is_open() -> None:
-    """And simply blocked where both are cut."""
-    frames = Frames()
-    frames.network.cut_one_way(1, 2)
-    frames.send()
-    frames.send(2, 1)
-    assert frames.arrive() == {"delivered": 1, "blocked": 1, "blocked one way": 1}
-    frames.network.cut(1, 2)
-    frames.send()
-    assert frames.arrive() == {"delivered": 1, "blocked": 2, "blocked one way": 1}
 
 
 def test_processes_and_clocks_are_counted_when_a_node_feels_it() -> None:

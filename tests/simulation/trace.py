@@ -3,10 +3,10 @@
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 
 from raftnode.core.messages import AppendEntriesRequest, InstallSnapshotRequest
-from tests.support.replicas import Client, Cluster, Node, Packet
+from raftnode.testing import Event
+from tests.support.replicas import Client, Cluster, Frame, Node
 
 LINE_CHARACTERS_MAX = 200
 LAST_LINES = 80
@@ -27,21 +27,18 @@ class Trace:
 
     def follow(self, cluster: Cluster) -> None:
         """Write a line for each event of `cluster` from now on."""
-        cluster.on_event = lambda action: self.note(cluster, _event(action))
+        cluster.on_event = lambda event: self.note(cluster, _event(event))
 
     def note(self, cluster: Cluster, text: str) -> None:
         """Write a line about something that happens now."""
-        line = f"{cluster.events:7} {cluster.scheduler.now:12.6f} {text}"
+        line = f"{cluster.events:7} {cluster.clock.now:12.6f} {text}"
         self._hash.update(line.encode() + b"\n")
         self.last.append(line[:LINE_CHARACTERS_MAX])
         self._emit(line[:LINE_CHARACTERS_MAX])
 
 
-def _event(action: Callable[[], None]) -> str:
-    arguments: tuple[object, ...] = ()
-    function: Callable[..., None] = action
-    if isinstance(action, partial):
-        function, arguments = action.func, action.args
+def _event(event: Event) -> str:
+    function, arguments = event
     owner = getattr(function, "__self__", None)
     subject = f"{_word(owner)} " if isinstance(owner, Node | Client) or hasattr(owner, "name") else ""
     name = function.__name__.strip("_").replace("_", " ")
@@ -61,7 +58,7 @@ def _state(node: Node) -> str:
 
 def _word(value: object) -> str:
     match value:
-        case Packet(source, target):
+        case Frame(source, target):
             return f"n{source}>n{target} {_message(value)}"
         case Node():
             return f"n{value.id}"
@@ -73,7 +70,7 @@ def _word(value: object) -> str:
             return str(getattr(value, "name", type(value).__name__))
 
 
-def _message(packet: Packet) -> str:
+def _message(packet: Frame) -> str:
     message = packet.message
     if isinstance(message, AppendEntriesRequest):
         return (

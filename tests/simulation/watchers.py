@@ -81,7 +81,7 @@ class Onlooker:
             self._later()
 
     def _later(self) -> None:
-        self.world.cluster.scheduler.after(self.rng.expovariate(1 / self._pause), self._next)
+        self.world.cluster.clock.after(self.rng.expovariate(1 / self._pause), self._next)
 
 
 class Watcher(Onlooker):

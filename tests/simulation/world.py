@@ -100,7 +100,7 @@ class World:
 
     def now_ns(self) -> int:
         """Return the simulated time."""
-        return round(self.cluster.scheduler.now * NANOSECONDS)
+        return round(self.cluster.clock.now * NANOSECONDS)
 
     def some_node(self) -> int:
         """Return any node, running or not."""
@@ -209,7 +209,7 @@ class World:
         return self.happened
 
     def _schedule_fault(self) -> None:
-        self.cluster.scheduler.after(self.rng.expovariate(1 / self._pause_between_faults), self._fault)
+        self.cluster.clock.after(self.rng.expovariate(1 / self._pause_between_faults), self._fault)
 
     def _fault(self) -> None:
         if self.draining:
@@ -260,8 +260,8 @@ class World:
     def _without_rotten_members(self) -> bool:
         if self.rotten_members():
             # A leader whose disk is still full refuses at once, and would at once be asked again, without end.
-            if self.operator.idle and self.cluster.scheduler.now >= self._remove_again_at:
-                self._remove_again_at = self.cluster.scheduler.now + REMOVAL_SECONDS
+            if self.operator.idle and self.cluster.clock.now >= self._remove_again_at:
+                self._remove_again_at = self.cluster.clock.now + REMOVAL_SECONDS
                 self.operator.remove()
             return False
         return True

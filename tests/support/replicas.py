@@ -4,16 +4,14 @@
                                         |
                        wire frame -> simulated network -> Replica ...
 
-One scheduler holds everything that will happen: deliveries, turns, attempts to connect. `step()` does the next
+The clock knows everything that will happen: deliveries, turns, attempts to connect. `step()` does the next
 of it, and checks afterwards what must hold after every event. The same seed gives the same run.
 """
 
-import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 import msgspec
 
@@ -39,6 +37,7 @@ from raftnode.replica.replica import Replica
 from raftnode.storage.data_dir import DataDir, format_data_dir
 from raftnode.storage.snapshots import SnapshotStore
 from raftnode.storage.wal import Wal
+from raftnode.testing import Clock, Event, Network, Packet
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer, AnyRequest, Failed, decode_answer, decode_request
 from raftnode.wire.frame import FrameDecoder, encode_frame
@@ -58,8 +57,8 @@ CLUSTER_ID = "cluster-under-test"
 DATA = "/data"
 RECONNECT_SECONDS = 0.05
 TIMER_SECONDS = 1e-9
-DELAYED_SECONDS = 0.05
-"""A frame that takes longer, between nodes that are a fraction of a millisecond apart, is delayed."""
+DELAY_SECONDS = 0.0005
+"""How long a frame takes, unless a test says otherwise."""
 AT_ONCE_MAX = 5000
 """More events than that at one moment are a node that asks for turns and does nothing in them."""
 SETTINGS = ReplicaSettings(snapshot_entries=0, snapshot_bytes=0, snapshot_trailing=5)
@@ -83,148 +82,18 @@ def unframe(frame: bytes) -> bytes:
     return body
 
 
-class Scheduler:
-    """What will happen, in the order of its time; at the same time: in the order in which it was asked for."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-
-    def clock(self) -> float:
-        """Return the simulated time in seconds."""
-        return self.now
-
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        """Do `action` at `when`, which may be past: then next."""
-        self._count += 1
-        heapq.heappush(self._events, (max(when, self.now), self._count, action))
-
-    def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Do `action` after `delay` seconds."""
-        self.at(self.now + delay, action)
-
-    def next_time(self) -> float:
-        """Return when the next event happens; infinity where nothing will."""
-        return self._events[0][0] if self._events else float("inf")
-
-    def pop(self) -> Callable[[], None]:
-        """Move the time to the next event and return it."""
-        self.now, _, action = heapq.heappop(self._events)
-        return action
-
-
 @dataclass
-class Packet:
+class Frame(Packet):
     """One frame on its way. `response`: it goes back on the connection that its target dialed."""
 
-    source: int
-    target: int
-    frame: bytes
+    data: bytes
     response: bool
     boot: int
     """Which run of the target it is for: a connection does not outlive either end."""
-    number: int = 0
-    """The how manieth it is that left; a copy of it has the same number."""
-    sent_at: float = 0.0
 
     @property
     def message(self) -> PeerMessage:
-        return decode_peer_message(unframe(self.frame))
-
-
-class Network:
-    """Carries frames between nodes. Everything is off at first: every frame arrives, after `delay` seconds."""
-
-    def __init__(self, scheduler: Scheduler, rng: random.Random, deliver: Callable[[Packet], bool]) -> None:
-        """`deliver` says whether somebody was there to take the frame."""
-        self._scheduler = scheduler
-        self._rng = rng
-        self._deliver = deliver
-        self.delay = (0.0005, 0.0005)
-        """The least and the longest time that a frame takes. Where they differ, frames overtake each other."""
-        self.loss = 0.0
-        self.duplication = 0.0
-        self.blocked: set[tuple[int, int]] = set()
-        """(from, to): frames vanish, and no connection can be made."""
-        self.drop: Callable[[Packet], bool] = lambda packet: False
-        self.hold: Callable[[Packet], bool] = lambda packet: False
-        self.held: list[Packet] = []
-        self.happened: Counter[str] = Counter()
-        """What became of frames. Of the delivered ones: "reordered" (one that left later has arrived before), "delayed"
-        (after DELAYED_SECONDS), "duplicated" (a copy has arrived before)."""
-        self._count = 0
-        self._newest: dict[tuple[int, int], int] = {}
-        self._doubled: dict[int, bool] = {}
-
-    def cut(self, one: int, *others: int) -> None:
-        """Let nothing pass between `one` and `others`, in both directions."""
-        for other in others:
-            self.blocked |= {(one, other), (other, one)}
-
-    def cut_one_way(self, source: int, target: int) -> None:
-        """Let nothing pass from `source` to `target`; the other direction works."""
-        self.blocked.add((source, target))
-
-    def heal(self) -> None:
-        """Make the network perfect again."""
-        self.blocked.clear()
-        self.loss = self.duplication = 0.0
-        self.delay = (0.0005, 0.0005)
-        self.drop = lambda packet: False
-        self.release()
-
-    def release(self) -> None:
-        """Hold nothing any longer, and send on what was held."""
-        self.hold = lambda packet: False
-        held, self.held = self.held, []
-        for packet in held:
-            self._travel(packet)
-
-    def send(self, packet: Packet) -> None:
-        """Carry a frame, or not."""
-        self._count += 1
-        packet.number, packet.sent_at = self._count, self._scheduler.now
-        if self._is_blocked(packet) or self.drop(packet):
-            self.happened["blocked"] += 1
-        elif self.hold(packet):
-            self.happened["held"] += 1
-            self.held.append(packet)
-        elif self.loss and self._rng.random() < self.loss:
-            self.happened["lost"] += 1
-        else:
-            self._travel(packet)
-            if self.duplication and self._rng.random() < self.duplication:
-                self._doubled[packet.number] = False
-                self._travel(packet)
-
-    def _is_blocked(self, packet: Packet) -> bool:
-        way = (packet.source, packet.target)
-        if way not in self.blocked:
-            return False
-        self.happened["blocked one way"] += way[::-1] not in self.blocked
-        return True
-
-    def _travel(self, packet: Packet) -> None:
-        self._scheduler.after(self._rng.uniform(*self.delay), partial(self._arrive, packet))
-
-    def _arrive(self, packet: Packet) -> None:
-        if self._is_blocked(packet):
-            self.happened["blocked"] += 1
-            return
-        if self._deliver(packet):
-            self.happened["delivered"] += 1
-            self._count_effects(packet)
-
-    def _count_effects(self, packet: Packet) -> None:
-        way, number = (packet.source, packet.target), packet.number
-        newest = self._newest.get(way, 0)
-        self.happened["reordered"] += number < newest
-        self._newest[way] = max(newest, number)
-        self.happened["delayed"] += self._scheduler.now - packet.sent_at > DELAYED_SECONDS
-        if number in self._doubled:
-            self.happened["duplicated"] += self._doubled[number]
-            self._doubled[number] = True
+        return decode_peer_message(unframe(self.data))
 
 
 class Observer:
@@ -299,7 +168,7 @@ class Node:
         """How long each fsync holds up this process."""
         self._lag = self._busy_until = 0.0
         self._clock_rate = 1.0
-        self._clock_at = (cluster.scheduler.now, cluster.scheduler.now)
+        self._clock_at = (cluster.clock.now, cluster.clock.now)
         self._wall_offset = 0.0
         self._jumped = self._held_up = False
         self._boot = 0
@@ -316,7 +185,7 @@ class Node:
     def clock(self) -> float:
         """Return what this machine's monotonic clock shows."""
         there, here = self._clock_at
-        return here + (self.cluster.scheduler.now - there) * self._clock_rate
+        return here + (self.cluster.clock.now - there) * self._clock_rate
 
     def wall_clock(self) -> float:
         """Return what this machine takes for the time of day."""
@@ -324,7 +193,7 @@ class Node:
 
     def set_clock(self, *, rate: float = 1.0, jump: float = 0.0, wall_offset: float = 0.0) -> None:
         """Let both clocks go `rate` times as fast from now on, after a jump forward; set the time of day."""
-        self._clock_at = (self.cluster.scheduler.now, self.clock() + jump)
+        self._clock_at = (self.cluster.clock.now, self.clock() + jump)
         self._clock_rate = rate
         self._wall_offset = wall_offset
         self._jumped = jump > 0.0 and self.replica is not None
@@ -381,10 +250,10 @@ class Node:
 
     def schedule_turn(self, delay: float) -> None:
         """Have a turn in `delay` seconds at the latest."""
-        when = self.cluster.scheduler.now + delay
+        when = self.cluster.clock.now + delay
         if when < self._turn_at and self.replica is not None:
             self._turn_at = when
-            self.cluster.scheduler.at(when, partial(self._turn, self._boot, when))
+            self.cluster.clock.at(when, self._turn, self._boot, when)
 
     def _turn(self, boot: int, when: float) -> None:
         if boot != self._boot or self._turn_at != when:
@@ -393,9 +262,9 @@ class Node:
             self.cluster.effects["paused"] += not self._held_up
             self._held_up = True
             return
-        if self.cluster.scheduler.now < self._busy_until:
+        if self.cluster.clock.now < self._busy_until:
             self._turn_at = float("inf")
-            self.schedule_turn(self._busy_until - self.cluster.scheduler.now)
+            self.schedule_turn(self._busy_until - self.cluster.clock.now)
             return
         self.turn()
 
@@ -409,7 +278,7 @@ class Node:
         self.guard(lambda replica: delays.append(replica.turn()))
         if delays:
             assert delays[0] >= 0
-            self._busy_until = self.cluster.scheduler.now + self._lag
+            self._busy_until = self.cluster.clock.now + self._lag
             # A timer rounds up, so that the node's clock has really come to the moment that it asked for.
             self.schedule_turn(delays[0] / self._clock_rate + TIMER_SECONDS * (delays[0] > 0))
         self._lag = 0.0
@@ -466,11 +335,11 @@ class _Transport:
         self._check_durable(message)
         self._node.journal.append(("response" if response else "request", (peer, message)))
         boot = self._cluster.nodes[peer]._boot
-        packet = Packet(self._node.id, peer, encode_frame(message), response, boot)
+        frame = Frame(self._node.id, peer, encode_frame(message), response, boot)
         if self._node._lag:
-            self._cluster.scheduler.after(self._node._lag, partial(self._cluster.network.send, packet))
+            self._cluster.clock.after(self._node._lag, self._cluster.network.send, frame)
         else:
-            self._cluster.network.send(packet)
+            self._cluster.network.send(frame)
 
     def _check_durable(self, message: PeerMessage) -> None:
         """Check that what this message promises is on the disk: the term always, and all but a leader's entries."""
@@ -498,7 +367,7 @@ class _Transport:
         self._cluster.observer.answers(self._node, answer)
         body = unframe(encode_frame(answer))
         if self._node._lag:
-            self._cluster.scheduler.after(self._node._lag, partial(self._answer_later, client, body))
+            self._cluster.clock.after(self._node._lag, self._answer_later, client, body)
         else:
             client.client.take(client, body)
 
@@ -514,7 +383,7 @@ class _Transport:
         for peer in addresses:
             if peer not in links:
                 links[peer] = False
-                self._cluster.scheduler.after(0.0, partial(self._cluster.dial, self._node, peer, self._boot))
+                self._cluster.clock.after(0.0, self._cluster.dial, self._node, peer, self._boot)
 
 
 @dataclass(frozen=True)
@@ -556,7 +425,7 @@ class Client:
         connection = Connection(self, node, target._boot, self._hang_ups)
         if target.replica is None:
             self.lost.add(request.id)
-            self.cluster.scheduler.after(0.001, partial(self.on_lost, request.id))
+            self.cluster.clock.after(0.001, self.on_lost, request.id)
             return request.id
         self.waiting[request.id] = connection
         target.replica.receive_client(connection, decode_request(unframe(encode_frame(request))))
@@ -617,8 +486,10 @@ class Cluster:
     ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
-        self.scheduler = Scheduler()
-        self.network = Network(self.scheduler, self.rng, self._deliver)
+        self.clock = Clock(1000.0)
+        self.network: Network[Frame] = Network(
+            self.clock, self._deliver, delay=(DELAY_SECONDS, DELAY_SECONDS), rng=self.rng
+        )
         self.settings = settings
         self.segment_bytes = segment_bytes
         self.changes_max = changes_max
@@ -633,7 +504,7 @@ class Cluster:
         self.events = 0
         self.effects: Counter[str] = Counter()
         """What faults of processes and clocks came to; those of the network and the disks count for themselves."""
-        self.on_event: Callable[[Callable[[], None]], None] | None = None
+        self.on_event: Callable[[Event], None] | None = None
         """Told of each event before it happens."""
         self._events_at_once = 0
         configuration = first_configuration(range(1, voters + 1))
@@ -657,7 +528,7 @@ class Cluster:
             capacity=capacity,
             configuration=configuration,
             fs=fs,
-            wall_clock=self.scheduler.clock,
+            wall_clock=self.clock,
         )
         made = self.nodes[node] = Node(self, node, fs, self.settings)
         return made
@@ -703,7 +574,7 @@ class Cluster:
         for other in self.nodes.values():
             if other.replica is not None and other.links.get(node.id):
                 other.links[node.id] = False
-                self.scheduler.after(0.001, partial(self._hear_of_end, other, other._boot, node.id))
+                self.clock.after(0.001, self._hear_of_end, other, other._boot, node.id)
 
     def disconnect(self, source: int, target: int) -> None:
         """Break the connection that `source` dialed to `target`; it dials again."""
@@ -716,14 +587,14 @@ class Cluster:
         if node._boot == boot and node.replica is not None:
             node.guard(lambda replica: replica.peer_disconnected(peer))
             node.schedule_turn(0.0)
-            self.scheduler.after(RECONNECT_SECONDS, partial(self.dial, node, peer, boot))
+            self.clock.after(RECONNECT_SECONDS, self.dial, node, peer, boot)
 
     def dial(self, node: Node, peer: int, boot: int) -> None:
         """Try to connect, with the Hello and its answer as on the wire; try again later where it fails."""
         if node._boot != boot or node.replica is None or peer not in node.links or node.links[peer]:
             return
         if not self._shake_hands(node, node.replica, peer):
-            self.scheduler.after(RECONNECT_SECONDS, partial(self.dial, node, peer, boot))
+            self.clock.after(RECONNECT_SECONDS, self.dial, node, peer, boot)
 
     def _shake_hands(self, node: Node, replica: Replica, peer: int) -> bool:
         other = self.nodes.get(peer)
@@ -752,11 +623,11 @@ class Cluster:
         node.schedule_turn(0.0)
         return True
 
-    def _deliver(self, packet: Packet) -> bool:
-        target = self.nodes[packet.target]
-        if target.replica is None or target._boot != packet.boot:
+    def _deliver(self, frame: Frame) -> bool:
+        target = self.nodes[frame.target]
+        if target.replica is None or target._boot != frame.boot:
             return False
-        target.replica.receive_peer(packet.source, packet.message)
+        target.replica.receive_peer(frame.source, frame.message)
         target.schedule_turn(0.0)
         return True
 
@@ -765,26 +636,26 @@ class Cluster:
     def step(self) -> None:
         """Let the next thing happen."""
         self.events += 1
-        before = self.scheduler.now
-        action = self.scheduler.pop()
-        self._events_at_once = self._events_at_once + 1 if self.scheduler.now == before else 0
+        before = self.clock.now
+        event = self.clock.pop()
+        self._events_at_once = self._events_at_once + 1 if self.clock.now == before else 0
         assert self._events_at_once < AT_ONCE_MAX, f"a node spins: time stands still (seed {self.seed})"
         if self.on_event is not None:
-            self.on_event(action)
-        action()
+            self.on_event(event)
+        event.happen()
 
     def run_for(self, seconds: float) -> None:
         """Let everything happen that falls into the next `seconds`."""
-        until = self.scheduler.now + seconds
-        while self.scheduler.next_time() <= until:
+        until = self.clock.now + seconds
+        while self.clock.next_time() <= until:
             self.step()
-        self.scheduler.now = until
+        self.clock.now = until
 
     def run_until(self, condition: Callable[[], object], timeout: float = 30.0, what: str = "a condition") -> None:
         """Run until `condition()`; fail after `timeout` simulated seconds."""
-        until = self.scheduler.now + timeout
+        until = self.clock.now + timeout
         while not condition():
-            if self.scheduler.next_time() > until:
+            if self.clock.next_time() > until:
                 raise AssertionError(f"{what} did not come within {timeout:g} s (seed {self.seed}): {self.describe()}")
             self.step()
 

@@ -1,0 +1,18 @@
+"""What tests of programs around `RaftNode` need: simulated time, disks that lose what was not synced, a network to
+cut, and a `Stage` on which nodes play under a test's direction. Deterministic: no thread, no socket, no file, no sleep.
+
+    stage = Stage(3)
+    stage.elect(1)
+    stage.propose(b"x")
+    stage.crash(1)                      # loses what was not synced
+    stage.run(2.0)                      # seconds pass; another node leads
+    assert stage.leader().node_id != 1
+"""
+
+from raftnode.testing.clock import Clock, Event
+from raftnode.testing.disk import Disk
+from raftnode.testing.network import Letter, Network, Packet
+from raftnode.testing.process import Process
+from raftnode.testing.stage import Stage
+
+__all__ = ["Clock", "Disk", "Event", "Letter", "Network", "Packet", "Process", "Stage"]

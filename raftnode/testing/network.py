@@ -1,0 +1,148 @@
+"""A network between simulated nodes: who reaches whom, what is lost, held or late."""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from raftnode.core.messages import Message
+from raftnode.core.types import NodeId
+from raftnode.testing.clock import Clock
+
+DELAYED_SECONDS = 0.05
+"""A packet that takes longer, between nodes that are a fraction of a millisecond apart, is delayed."""
+
+
+@dataclass
+class Packet:
+    """Something on its way from one node to another."""
+
+    source: NodeId
+    target: NodeId
+    number: int = field(default=0, kw_only=True)
+    """The how manieth packet of the network it is; a copy has the same number."""
+    sent_at: float = field(default=0.0, kw_only=True)
+
+
+@dataclass
+class Letter(Packet):
+    """One message between bare nodes."""
+
+    message: Message
+
+
+P = TypeVar("P", bound=Packet)
+
+
+class Network(Generic[P]):
+    """Carries packets between nodes: each arrives once, in order, after `delay` seconds, unless told otherwise."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        deliver: Callable[[P], bool],
+        *,
+        delay: tuple[float, float] = (0.0, 0.0),
+        rng: random.Random | None = None,
+    ) -> None:
+        """`deliver(packet)` hands a packet over, and says whether somebody was there to take it."""
+        self._clock = clock
+        self._deliver = deliver
+        self._rng = rng if rng is not None else random.Random(0)
+        self.delay = self._usual_delay = delay
+        """The least and the longest time that a packet takes. Where they differ, packets overtake each other."""
+        self.loss = 0.0
+        """Which part of the packets is lost: 0.0 to 1.0."""
+        self.duplication = 0.0
+        """Which part of the packets arrives twice."""
+        self.blocked: set[tuple[NodeId, NodeId]] = set()
+        """(source, target): packets vanish."""
+        self.drop: Callable[[P], bool] = lambda packet: False
+        """Says of each packet that is sent whether it vanishes."""
+        self.hold: Callable[[P], bool] = lambda packet: False
+        """Says of each packet that is sent whether it waits in `held` until `release()`."""
+        self.held: deque[P] = deque()
+        self.happened: Counter[str] = Counter()
+        """What became of packets: "blocked", "blocked one way", "held", "lost", "delivered". Of the delivered ones:
+        "reordered" (one that left later has arrived before), "delayed" (after DELAYED_SECONDS), "duplicated" (a copy
+        has arrived before)."""
+        self._count = 0
+        self._newest: dict[tuple[NodeId, NodeId], int] = {}
+        self._copied: dict[int, bool] = {}
+
+    def cut(self, one: NodeId, *others: NodeId) -> None:
+        """Let nothing pass between `one` and `others`, in both directions."""
+        for other in others:
+            self.blocked |= {(one, other), (other, one)}
+
+    def cut_one_way(self, source: NodeId, target: NodeId) -> None:
+        """Let nothing pass from `source` to `target`; the other direction works."""
+        self.blocked.add((source, target))
+
+    def heal(self) -> None:
+        """Make the network perfect again, and send on what was held."""
+        self.blocked.clear()
+        self.loss = self.duplication = 0.0
+        self.delay = self._usual_delay
+        self.drop = lambda packet: False
+        self.release()
+
+    def release(self) -> None:
+        """Hold nothing any longer, and send on what was held."""
+        self.hold = lambda packet: False
+        held, self.held = self.held, deque()
+        for packet in held:
+            self._travel(packet)
+
+    def send(self, packet: P) -> None:
+        """Carry a packet, or not."""
+        self._count += 1
+        packet.number, packet.sent_at = self._count, self._clock.now
+        if self._is_blocked(packet) or self.drop(packet):
+            self.happened["blocked"] += 1
+        elif self.hold(packet):
+            self.happened["held"] += 1
+            self.held.append(packet)
+        elif self.loss and self._rng.random() < self.loss:
+            self.happened["lost"] += 1
+        else:
+            self._travel(packet)
+            if self.duplication and self._rng.random() < self.duplication:
+                self._copied[packet.number] = False
+                self._travel(packet)
+
+    def travel_time(self) -> float:
+        """Return how long the next packet takes, in seconds."""
+        return self._rng.uniform(*self.delay)
+
+    def arrive(self, packet: P) -> bool:
+        """Deliver a packet now, unless its way is blocked. Return whether somebody took it."""
+        if self._is_blocked(packet):
+            self.happened["blocked"] += 1
+            return False
+        if not self._deliver(packet):
+            return False
+        self.happened["delivered"] += 1
+        self._count_effects(packet)
+        return True
+
+    def _is_blocked(self, packet: P) -> bool:
+        way = (packet.source, packet.target)
+        if way not in self.blocked:
+            return False
+        self.happened["blocked one way"] += way[::-1] not in self.blocked
+        return True
+
+    def _travel(self, packet: P) -> None:
+        self._clock.after(self.travel_time(), self.arrive, packet)
+
+    def _count_effects(self, packet: P) -> None:
+        way, number = (packet.source, packet.target), packet.number
+        newest = self._newest.get(way, 0)
+        self.happened["reordered"] += number < newest
+        self._newest[way] = max(newest, number)
+        self.happened["delayed"] += self._clock.now - packet.sent_at > DELAYED_SECONDS
+        if number in self._copied:
+            self.happened["duplicated"] += self._copied[number]
+            self._copied[number] = True
