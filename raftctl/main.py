@@ -1,7 +1,7 @@
 """The raftctl command: find the command, run it, and turn what goes wrong into an exit code.
 
-A command line that `Command.parse` understands runs without typer. Everything else (help, mistakes) goes to
-typer, built in app.py from the same table.
+A command line that `parser.parse` understands runs without typer. Everything else (help, mistakes) goes to
+typer, built in typer_app.py from the same table.
 """
 
 import os
@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 
 from raftctl.cli import registry
-from raftctl.cli.command import Command, RawValue, leading_options
+from raftctl.cli.command import Command, RawValue
 from raftctl.cli.context import run_command
-from raftctl.output.report import flush
+from raftctl.cli.parser import fill_bare, leading_options, parse
+from raftctl.output.output import flush
 from raftnode.config.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_OK, CommandError, InternalError, OutputFailed
 
 
@@ -70,8 +71,8 @@ def dispatch(arguments: Sequence[str]) -> None:
         return
     path, words = found
     command = registry.load(path)
-    words = command.fill_bare([*leading, *words])
-    raw = command.parse(words)
+    words = fill_bare(command, [*leading, *words])
+    raw = parse(command, words)
     if raw is None:
         from raftctl.cli.typer_app import run_typer
 
@@ -98,7 +99,7 @@ def run_raw(command: Command, raw: dict[str, RawValue]) -> None:
 def report(error: CommandError, *, as_json: bool) -> int:
     """Write an error to standard error and return its exit code."""
     if as_json:
-        from raftctl.output.report import json_text
+        from raftctl.output.formats import json_text
 
         lines = [json_text(error.record())]
     else:

@@ -16,7 +16,7 @@ import tomli_w
 import typer
 
 from raftctl.cli import registry
-from raftctl.cli.command import leading_options
+from raftctl.cli.parser import fill_bare, leading_options, parse
 from raftnode import main as raftnode_main
 from tests.support.processes import READY_SECONDS, ProcessCluster, free_ports, python_module, running_cluster
 
@@ -85,7 +85,7 @@ def check_command(program: str, arguments: list[str]) -> None:
         found = registry.find(rest)
         assert found is not None, f"raftctl has no command {rest}"
         command = registry.load(found[0])
-        raw = command.parse(command.fill_bare([*first, *found[1]]))
+        raw = parse(command, fill_bare(command, [*first, *found[1]]))
         assert raw is not None, f"raftctl {found[0]} does not take {found[1]}"
         if not any("$" in word for word in arguments):
             command.bind(raw)

@@ -293,7 +293,7 @@ def test_every_module_imports_only_what_its_room_may() -> None:
         ("raftnode/storage/wal.py", "import asyncio", "imports asyncio"),
         ("raftnode/replica/replica.py", "import socket", "imports socket"),
         ("raftnode/replica/replica.py", "import time", "imports time"),
-        ("raftnode/daemon/loop.py", "import raftctl.output.report", "imports raftctl"),
+        ("raftnode/daemon/loop.py", "import raftctl.output.output", "imports raftctl"),
         ("raftnode/__init__.py", "from raftnode.replica import replica", "imports raftnode.replica"),
         ("raftctl/cluster.py", "from raftnode.core.types import LogEntry", "imports raftnode.core"),
         ("raftctl/cluster.py", "from raftnode.storage import wal", "imports raftnode.storage"),

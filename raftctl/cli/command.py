@@ -8,21 +8,16 @@
         Example: raftctl kv get greeting
         '''
 
-`parse()` reads a command line without typer, rich or any parser library: that is the fast path. Where it
-meets anything that it does not know (a mistake, --help) it gives None, and typer, which is built from the
-same parameters in app.py, says what is wrong. Both give the texts to `bind()`, so a value means the same on
-both ways.
+parser.py reads a command line by these parameters, and so does typer, for help and mistakes (typer_app.py). Both
+pass the texts to `Command.bind()`, so a value means the same to both.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from raftctl.output.text import duration
 from raftnode.config.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 RawValue = str | bool | list[str]
 """A parameter as it stood on the command line: a text, a flag, or every text of a repeated one."""
@@ -134,70 +129,9 @@ class Command:
         """Every parameter, the common ones last."""
         return (*self.own_params, *self.common_params)
 
-    def parse(self, arguments: Sequence[str]) -> dict[str, RawValue] | None:
-        """Return what `arguments` give, by parameter name; None where they need typer's eye."""
-        options = {n: p for p in self.params if isinstance(p.declaration, Opt) for n in p.declaration.names}
-        negatives = {
-            p.declaration.negative: p
-            for p in options.values()
-            if isinstance(p.declaration, Opt) and p.declaration.negative
-        }
-        positional: list[str] = []
-        raw: dict[str, RawValue] = {}
-        words = list(arguments)
-        while words:
-            word = words.pop(0)
-            if word == "--":
-                positional.extend(words)
-                break
-            if not word.startswith("-") or word == "-":
-                positional.append(word)
-                continue
-            name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
-            param = options.get(name)
-            if param is None or param.kind is bool:
-                chosen = param or negatives.get(name)
-                if chosen is None or equals:
-                    return None
-                raw[chosen.name] = param is not None
-                continue
-            if not equals:
-                if not words:
-                    return None
-                value = words.pop(0)
-            _store(raw, param, value)
-        return raw if self._place(positional, raw) else None
-
-    def _place(self, positional: list[str], raw: dict[str, RawValue]) -> bool:
-        for param in self.params:
-            if not isinstance(param.declaration, Arg):
-                if param.required and param.name not in raw:
-                    return False
-                continue
-            if param.many:
-                if positional:
-                    raw[param.name] = positional
-                positional = []
-            elif positional:
-                raw[param.name] = positional.pop(0)
-            if param.required and param.name not in raw:
-                return False
-        return not positional
-
     def bind(self, raw: Mapping[str, RawValue]) -> dict[str, Any]:
         """Return every parameter's value, defaults included. Raises UsageError."""
         return {p.name: p.convert(raw[p.name]) if p.name in raw else p.default for p in self.params}
-
-    def fill_bare(self, arguments: Sequence[str]) -> list[str]:
-        """Return `arguments` with options that may stand without a value completed: --watch to --watch=2s."""
-        bare = {
-            n: p.declaration.bare
-            for p in self.params
-            if isinstance(p.declaration, Opt) and p.declaration.bare
-            for n in p.declaration.names
-        }
-        cut = arguments.index("--") if "--" in arguments else len(arguments)
-        return [f"{w}={bare[w]}" if w in bare and i < cut else w for i, w in enumerate(arguments)]
 
 
 def command(
@@ -209,15 +143,6 @@ def command(
         return Command(path, function, connects=connects, timed=timed, prints=prints, timeout=timeout)
 
     return wrap
-
-
-def _store(raw: dict[str, RawValue], param: Param, value: str) -> None:
-    if not param.many:
-        raw[param.name] = value
-        return
-    found = raw.setdefault(param.name, [])
-    assert isinstance(found, list), "a repeated option's value is a list"
-    found.append(value)
 
 
 def _read_params(function: Callable[..., None]) -> list[Param]:
@@ -273,16 +198,3 @@ PRINT_PARAMS: Final = (
 )
 
 COMMON_PARAMS: Final = (*CONNECT_PARAMS, TIMEOUT_PARAM, *PRINT_PARAMS)
-
-
-def leading_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split the common options that stand before the first word from the rest."""
-    flags = {n for p in COMMON_PARAMS if isinstance(p.declaration, Opt) for n in p.declaration.names}
-    position = 0
-    while position < len(arguments):
-        word = arguments[position]
-        if word.partition("=")[0] not in flags and word[:2] not in flags:
-            break
-        alone = word in flags
-        position += 2 if alone else 1
-    return list(arguments[:position]), list(arguments[position:])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raftctl.cli.command import Command
 from raftctl.local.contexts import Source, endpoint_sources
-from raftctl.output.report import Output, note, progress_reporter
+from raftctl.output.output import Output, note, progress_reporter
 
 if TYPE_CHECKING:
     from raftctl.cluster import Cluster

@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 
 from raftctl.cli import registry
 from raftctl.cli.command import Arg, Command, Opt, Param, RawValue
-from raftctl.output.report import note
+from raftctl.output.output import note
 from raftnode.config.errors import UsageError
 
 ROOT_HELP = """Operate a Raft cluster: bootstrap, status, members, log, snapshots, events, and its key-value

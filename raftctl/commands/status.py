@@ -6,7 +6,8 @@ from typing import Annotated
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import CommandContext
-from raftctl.output.report import Report, note
+from raftctl.output.output import note
+from raftctl.output.report import Report
 from raftctl.output.text import duration
 from raftctl.view.cluster_view import View, status_report
 from raftctl.view.take import view_of

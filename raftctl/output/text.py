@@ -2,12 +2,14 @@
 
 from typing import Final
 
-from raftnode.config.durations import parse_duration
 from raftnode.config.errors import UsageError
 
 
 def duration(text: str) -> float:
     """Return the seconds in "1.5s", "4m2s", "500ms" or a plain number of seconds. Raises UsageError."""
+    # Most command lines give no duration, and loading a module takes time.
+    from raftnode.config.durations import parse_duration
+
     try:
         return parse_duration(text)
     except ValueError as error:

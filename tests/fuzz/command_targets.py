@@ -20,7 +20,7 @@ from raftctl.local.cluster_files import load_cluster_file
 from raftctl.local.contexts import endpoint_sources
 from raftctl.local.processes import Child, running_pid
 from raftctl.main import dispatch
-from raftctl.output.report import Output
+from raftctl.output.output import Output
 from raftctl.view.cluster_view import status_report
 from raftctl.view.take import view_of
 from raftnode.client.fanout import Answers

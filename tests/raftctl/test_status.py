@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from raftctl.commands.wait import parse_comparison
-from raftctl.output.report import align
+from raftctl.output.table import align
 from raftctl.view.cluster_view import build_view, find_member, status_report
 from raftnode.config.errors import UsageError
 from raftnode.wire.client import GetStatus, MemberStatus, StatusResult

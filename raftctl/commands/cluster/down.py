@@ -8,7 +8,8 @@ from raftctl.cli.command import Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
 from raftctl.local.processes import POLL_S, lock_held, running_pid, send_signal
-from raftctl.output.report import Report, note
+from raftctl.output.output import note
+from raftctl.output.report import Report
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
 from raftnode.config.errors import OutcomeUnknown

@@ -8,7 +8,8 @@ from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
 from raftctl.local.processes import POLL_S, Child, raftnode_command, running_pid, start_node
-from raftctl.output.report import Report, note
+from raftctl.output.output import note
+from raftctl.output.report import Report
 from raftctl.view.cluster_view import count_up, status_report
 from raftctl.view.take import view_of
 from raftnode.client.fanout import ask_all

@@ -17,7 +17,8 @@ from raftctl.commands.events.sources import (
     parse_since,
     row,
 )
-from raftctl.output.report import Report, note
+from raftctl.output.output import note
+from raftctl.output.report import Report
 
 
 @command("events list", connects=True)

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from raftctl.cli.command import Opt
 from raftctl.cluster import Cluster, command_error
-from raftctl.output.report import Column, json_text, note
+from raftctl.output.formats import json_text
+from raftctl.output.output import note
+from raftctl.output.report import Column
 from raftctl.output.text import duration, escape_text
 from raftctl.view.cluster_view import find_one_member
 from raftctl.view.take import take_view

@@ -10,7 +10,8 @@ from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.commands.log.source import LogSource, log_source
 from raftctl.inspect.data_dir import DATA_DIR
-from raftctl.output.report import Report, json_text, with_schema
+from raftctl.output.formats import json_text, with_schema
+from raftctl.output.report import Report
 from raftctl.output.text import escape_text
 from raftnode.config.errors import NotFound, Refused, UsageError
 from raftnode.wire.client import LogEntryView
