@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from raftctl.cli.command import Command
-from raftctl.local.contexts import Source, endpoint_sources
+from raftctl.local.contexts import EndpointSource, endpoint_sources
 from raftctl.output.output import Output, note, progress_reporter
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class CommandContext:
         return self.command.timeout if given is None else float(given)
 
     @cached_property
-    def source(self) -> Source:
+    def source(self) -> EndpointSource:
         """The addresses to ask first, and of which cluster they must be. Raises CommandError."""
         found = endpoint_sources(self.common["endpoint"], self.common["context"])[0]
         given = self.common["cluster_id"]

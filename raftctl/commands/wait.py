@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report
-from raftctl.output.text import format_duration
+from raftctl.output.text import human_duration
 from raftctl.view.cluster_view import View, count_up
 from raftctl.view.take import take_view
 from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unreachable, UsageError
@@ -89,7 +89,7 @@ def wait(
         Report(
             "wait",
             {"waited_ms": round(waited * 1000), "leader": name},
-            f"true after {format_duration(waited)}",
+            f"true after {human_duration(waited)}",
             [],
             [],
             names=[name if leader and name is not None else "true"],
@@ -102,7 +102,7 @@ def _missing(view: View, conditions: list[Condition], timeout: float, *, leader:
     if not missing:
         return None
     kind = NoLeader if leader and _leader_missing(view) else ConditionFalse
-    return kind(f"still not true after {format_duration(timeout)}", "; ".join(missing), "look closer: raftctl status")
+    return kind(f"still not true after {human_duration(timeout)}", "; ".join(missing), "look closer: raftctl status")
 
 
 def build_conditions(

@@ -19,7 +19,7 @@ from raftnode.wire.address import parse_address, split_endpoints
 DEFAULT_ENDPOINT: Final = "127.0.0.1:7001"
 
 
-class Source(NamedTuple):
+class EndpointSource(NamedTuple):
     """One place that could name endpoints: what it says, and whether it won."""
 
     place: str
@@ -124,7 +124,7 @@ def save_contexts(path: str, contexts: Contexts) -> None:
 
 def endpoint_sources(
     flags: Sequence[str], context_flag: str | None, environment: Mapping[str, str] | None = None
-) -> list[Source]:
+) -> list[EndpointSource]:
     """Return every place that names endpoints, the strongest first; the first one won.
 
     Raises UsageError for a bad address and NotFound for a context that was asked for and does not exist.
@@ -134,23 +134,23 @@ def endpoint_sources(
     contexts = load_contexts(path)
     sources = []
     if flags:
-        sources.append(Source("flag --endpoint", parse_endpoints(flags)))
+        sources.append(EndpointSource("flag --endpoint", parse_endpoints(flags)))
     if context_flag:
         sources.append(_context_source(f"flag --context {context_flag}", contexts, context_flag, path))
     if env.get("RAFTCTL_ENDPOINTS"):
-        sources.append(Source("environment RAFTCTL_ENDPOINTS", parse_endpoints([env["RAFTCTL_ENDPOINTS"]])))
+        sources.append(EndpointSource("environment RAFTCTL_ENDPOINTS", parse_endpoints([env["RAFTCTL_ENDPOINTS"]])))
     if env.get("RAFTCTL_CONTEXT"):
         name = env["RAFTCTL_CONTEXT"]
         sources.append(_context_source(f"environment RAFTCTL_CONTEXT {name}", contexts, name, path))
     if contexts.current:
         sources.append(_context_source(f"context {contexts.current} of {path}", contexts, contexts.current, path))
-    sources.append(Source("default", (DEFAULT_ENDPOINT,)))
+    sources.append(EndpointSource("default", (DEFAULT_ENDPOINT,)))
     sources[0] = sources[0]._replace(won=True)
     return sources
 
 
-def _context_source(place: str, contexts: Contexts, name: str, path: str) -> Source:
-    return Source(place, context_endpoints(contexts, name, path), cluster_id=contexts.cluster_ids.get(name, ""))
+def _context_source(place: str, contexts: Contexts, name: str, path: str) -> EndpointSource:
+    return EndpointSource(place, context_endpoints(contexts, name, path), cluster_id=contexts.cluster_ids.get(name, ""))
 
 
 def context_endpoints(contexts: Contexts, name: str, path: str) -> tuple[str, ...]:

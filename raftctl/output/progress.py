@@ -12,7 +12,7 @@ BAR_EVERY_S: Final = 0.1
 LINE_EVERY_S: Final = 5.0
 
 
-class Progress:
+class ProgressDisplay:
     """Work over a known number of bytes. Use it as a context manager; a bar is wiped at the end."""
 
     def __init__(self, what: str, total: int, *, quiet: bool = False) -> None:

@@ -16,7 +16,7 @@ def duration(text: str) -> float:
         raise UsageError(f"{text!r} is not a duration", f"it {error}", "write 500ms, 1.5s or 4m2s") from error
 
 
-def format_duration(seconds: float) -> str:
+def human_duration(seconds: float) -> str:
     """Return a duration for people: "0.1s", "12.4s", "4m2s", "3h5m", "2d4h"."""
     if seconds < 60:
         return f"{seconds:.1f}s"

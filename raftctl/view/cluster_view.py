@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from raftctl.output.report import Column, Report
-from raftctl.output.text import escape_text, format_duration
+from raftctl.output.text import escape_text, human_duration
 from raftnode.config.errors import NotFound, UsageError
 from raftnode.wire.client import MemberStatus, NodeStatus
 
@@ -301,12 +301,12 @@ def _row(member: Member) -> list[str | None]:
         _number(commit),
         _number(member.applied_index),
         _number(member.lag),
-        None if seen is None else "never" if seen < 0 else format_duration(seen / 1000),
+        None if seen is None else "never" if seen < 0 else human_duration(seen / 1000),
         escape_text(member.address),
         _number(member.match_index),
         _number(status.snapshot_index) if status else None,
         escape_text(status.version) if status else None,
-        format_duration(status.uptime_ms / 1000) if status else None,
+        human_duration(status.uptime_ms / 1000) if status else None,
     ]
 
 

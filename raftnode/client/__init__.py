@@ -10,8 +10,9 @@
     transport     deadlines and addresses
     connection    one node, over a socket
     fanout        many nodes at once
-    requests      who answers a request, and when it may be repeated
-    cluster       the leader, retries and sessions, over any network
+    requests      which node answers a request, and when it may be repeated
+    session       a session's writes
+    cluster       the leader and retries, over any network
     blocking      the blocking network
     operations    put, get, watch and the others
     client        Client

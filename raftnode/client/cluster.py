@@ -23,6 +23,7 @@ from raftnode.client.errors import (
 )
 from raftnode.client.fanout import HEAD_START_S, Answers, Round
 from raftnode.client.requests import Repeat, is_for_leader, node_wait_s, repeat_of
+from raftnode.client.session import WriteSession
 from raftnode.client.transport import PAUSE_S, Deadline
 from raftnode.wire.client import (
     UNKNOWN,
@@ -33,7 +34,6 @@ from raftnode.wire.client import (
     OpenSession,
     Request,
     StatusResult,
-    Write,
     Written,
 )
 
@@ -52,43 +52,12 @@ NEVER_MS: Final = -1
 ONCE_S: Final = 0.5
 """How long the nodes get to say how things are when the deadline leaves them nothing."""
 
-WRITES_AHEAD_MAX: Final = 1024
-"""How far a session's writes may be ahead of the oldest one that has no answer."""
-
 T = TypeVar("T")
 
 if TYPE_CHECKING:
     from raftnode.client.network import Network
 
     StatusAnswers = Answers[StatusResult]
-
-
-class Session:
-    """The writes of one session that have no answer yet."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self._last = 0
-        self._open: set[int] = set()
-
-    @property
-    def is_full(self) -> bool:
-        """Whether another write would be too far ahead of the oldest one."""
-        return self._last - self._acknowledged >= WRITES_AHEAD_MAX
-
-    @property
-    def _acknowledged(self) -> int:
-        return min(self._open, default=self._last + 1) - 1
-
-    def begin(self, command: bytes) -> Write:
-        """Return the session's next write. It is open until `end()`."""
-        self._last += 1
-        self._open.add(self._last)
-        return Write(0, self.number, self._last, self._acknowledged, command)
-
-    def end(self, write: Write) -> None:
-        """Note that nobody asks about this write any longer: what a later one acknowledges covers it."""
-        self._open.discard(write.sequence)
 
 
 class Dispatcher:
@@ -103,7 +72,7 @@ class Dispatcher:
         self._node = ""
         """The node that answered last, for what any node answers."""
         self._last_statuses: list[NodeStatus] = []
-        self._session: Session | None = None
+        self._session: WriteSession | None = None
         self._session_lock = network.lock()
 
     @property
@@ -370,11 +339,11 @@ class Dispatcher:
         finally:
             session.end(write)
 
-    async def _open_session(self, deadline: Deadline) -> Session:
+    async def _open_session(self, deadline: Deadline) -> WriteSession:
         async with self._session_lock:
             if self._session is None or self._session.is_full:
                 opened = await self.call_leader(OpenSession(0), deadline)
-                self._session = Session(opened.session)
+                self._session = WriteSession(opened.session)
             return self._session
 
 

@@ -65,17 +65,17 @@ class ConnectionHandler(Protocol):
     def client_requests(self, connection: "Accepted", requests: list[AnyRequest]) -> None: ...
     def dialed_answered(self, connection: "Dialed", answer: Welcome | Rejected) -> None: ...
     def dialed_closed(self, connection: "Dialed", error: Exception | None) -> None: ...
-    def has_output(self, connection: "Connection") -> None:
+    def has_output(self, connection: "FramedConnection") -> None:
         """The connection has frames to write: call its `flush()` when this turn is over."""
 
-    def connection_failed(self, connection: "Connection", counter: str, reason: str) -> None:
+    def connection_failed(self, connection: "FramedConnection", counter: str, reason: str) -> None:
         """Count and log that the connection is closed because of `reason`."""
 
     def on_fatal(self, error: Exception) -> None:
         """Stop the node: an exception that is not the connection's fault."""
 
 
-class Connection(asyncio.Protocol):
+class FramedConnection(asyncio.Protocol):
     """What both kinds of connection share: framing, one write a turn, and bounds on what is buffered."""
 
     _transport: asyncio.Transport
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-class Accepted(Connection):
+class Accepted(FramedConnection):
     """A connection that was opened to this node: a peer's requests, or a client's."""
 
     def __init__(self, handler: ConnectionHandler, loop: asyncio.AbstractEventLoop) -> None:
@@ -297,7 +297,7 @@ class Accepted(Connection):
                 self._transport.resume_reading()
 
 
-class Dialed(Connection):
+class Dialed(FramedConnection):
     """A connection that this node opened to a peer: its requests leave here, responses come back."""
 
     def __init__(self, handler: ConnectionHandler, peer: int, hello: Hello) -> None:

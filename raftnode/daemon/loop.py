@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, Protocol
 
 from raftnode.config.settings import NodeSettings
-from raftnode.daemon.connections import Accepted, Connection, Dialed
+from raftnode.daemon.connections import Accepted, Dialed, FramedConnection
 from raftnode.daemon.links import PeerLink
 from raftnode.daemon.log import LogWriter, Repeats, log_failure
 from raftnode.wire.address import parse_address
@@ -81,7 +81,7 @@ class Runtime:
         self._accepted: set[Accepted] = set()
         self._accepted_peers: dict[int, Accepted] = {}
         self._clients = 0
-        self._with_output: list[Connection] = []
+        self._with_output: list[FramedConnection] = []
         self._turn_soon = False
         self._timer: asyncio.TimerHandle | None = None
         self._started = False
@@ -327,10 +327,10 @@ class Runtime:
             self._call(lambda: self._replica.peer_disconnected(connection.peer))
             self._schedule_turn()
 
-    def has_output(self, connection: Connection) -> None:
+    def has_output(self, connection: FramedConnection) -> None:
         self._with_output.append(connection)
 
-    def connection_failed(self, connection: Connection, counter: str, reason: str) -> None:
+    def connection_failed(self, connection: FramedConnection, counter: str, reason: str) -> None:
         self._replica.count(counter)
         self._warn_once("connection.closed", connection.remote, reason, counter=counter)
 

@@ -15,8 +15,8 @@ import pytest
 
 import raftnode.client
 from raftnode.client import Change, Client, ClientError, Conflict, Gap, NotDone, OutcomeUnknown, Refused, cluster
-from raftnode.client.cluster import Session
 from raftnode.client.errors import NoLeader, NoNodeAnswers, WrongCluster
+from raftnode.client.session import WRITES_AHEAD_MAX, WriteSession
 from raftnode.wire import client as wire
 from raftnode.wire import kv
 from tests.support.fake_node import HANG_UP, SILENCE, FakeCluster, FakeNode, Reply, make_status
@@ -360,7 +360,7 @@ def test_endpoints_must_be_given_and_be_addresses(endpoints: Any) -> None:
 
 def test_a_session_acknowledges_what_has_its_answer() -> None:
     """The results up to the oldest open write are kept; a session is full where the next is too far ahead."""
-    session = Session(7)
+    session = WriteSession(7)
     first, second, third = (session.begin(b"") for _ in range(3))
     assert [(w.session, w.sequence, w.acknowledged) for w in (first, second, third)] == [
         (7, 1, 0),
@@ -373,7 +373,7 @@ def test_a_session_acknowledges_what_has_its_answer() -> None:
     assert session.begin(b"").acknowledged == 2
     while not session.is_full:
         write = session.begin(b"")
-    assert write.sequence - write.acknowledged == cluster.WRITES_AHEAD_MAX
+    assert write.sequence - write.acknowledged == WRITES_AHEAD_MAX
 
 
 def test_the_example_runs(nodes: FakeCluster) -> None:

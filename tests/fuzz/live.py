@@ -7,7 +7,7 @@ from raftnode.core.errors import InvariantError
 from raftnode.wire.client import TriggerSnapshot, decode_request
 from raftnode.wire.frame import FrameError
 from raftnode.wire.peer import decode_peer_message
-from tests.support.replicas import Client, Cluster, Connection, put
+from tests.support.replicas import Client, Cluster, SimulatedConnection, put
 
 INPUTS_MAX = 500
 """The cluster is replaced after this many inputs, so that what a node was made to believe hides no later bug."""
@@ -18,7 +18,7 @@ class Listener(Client):
 
     __hash__ = Client.__hash__
 
-    def take(self, connection: Connection, body: bytes) -> None:
+    def take(self, connection: SimulatedConnection, body: bytes) -> None:
         self.answers.clear()
 
 
@@ -78,4 +78,4 @@ class LiveReplica:
             client.ask(leader, put(client, b"k%d" % number))
         self._victim = self._rng.choice((leader, leader % 3 + 1))
         client.ask(self._victim, TriggerSnapshot(client.next_id()))
-        self._connection = Connection(Listener(self._cluster, "anybody"), self._victim, 0, 0)
+        self._connection = SimulatedConnection(Listener(self._cluster, "anybody"), self._victim, 0, 0)

@@ -43,7 +43,7 @@ READERS = {
     "raftnode.machine.stream:read_frames": "a snapshot's state",
     "raftnode.client.connection:Connection.advance": "nodes, to a client",
     "raftnode.client.protocol:ClientProtocol.receive_data": "the client's protocol",
-    "raftnode.daemon.connections:Connection.data_received": REAL_NODE,
+    "raftnode.daemon.connections:FramedConnection.data_received": REAL_NODE,
     "raftnode.config.settings:read_toml": "node.toml",
     "raftnode.storage.data_dir:_decode": "identity.json, sealed",
     "raftnode.storage.data_dir:_read_content": "identity.json",

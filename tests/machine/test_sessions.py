@@ -11,10 +11,10 @@ from raftnode.machine.protocol import CommandRefused
 from raftnode.machine.sessions.machine import (
     Applied,
     Expired,
-    Refused,
+    Opened,
     Result,
+    RuleBroken,
     SessionMachine,
-    SessionOpened,
     encode_open_session,
     encode_write,
 )
@@ -81,7 +81,7 @@ class Log:
 
     def open(self) -> int:
         opened = self.append(encode_open_session())
-        assert isinstance(opened, SessionOpened)
+        assert isinstance(opened, Opened)
         return opened.session
 
     def write(self, session: int, sequence: int, acknowledged: int = 0, command: bytes = b"c") -> Applied:
@@ -181,7 +181,7 @@ def test_numbers_that_make_no_sense_are_refused_before_and_after_the_log(
     with pytest.raises(CommandRefused):
         log.machine.check_write(session, sequence, acknowledged, b"c")
     before = log.machine.digest()
-    assert isinstance(log.write(session, sequence, acknowledged), Refused)
+    assert isinstance(log.write(session, sequence, acknowledged), RuleBroken)
     assert (inner.applied, log.machine.digest()) == ([], before)
     log.machine.check_write(0, sequence, acknowledged, b"c")
 
@@ -199,7 +199,7 @@ def test_a_write_beyond_the_window_is_refused_and_may_come_again(inner: Recorder
     """Refusal changes nothing: when the client has acknowledged, the same write is applied."""
     log = Log(SessionMachine(inner, results_max=4))
     session = log.open()
-    assert isinstance(log.write(session, 5), Refused)
+    assert isinstance(log.write(session, 5), RuleBroken)
     assert log.write(session, 4) == Result(b"1")
     assert log.write(session, 5, acknowledged=1) == Result(b"2")
 
@@ -209,7 +209,7 @@ def test_the_lowest_open_write_always_has_room(inner: Recorder) -> None:
     log = Log(SessionMachine(inner, results_max=4, session_bytes_max=1))
     session = log.open()
     assert log.write(session, 2) == Result(b"1")
-    assert isinstance(log.write(session, 3), Refused)
+    assert isinstance(log.write(session, 3), RuleBroken)
     assert log.write(session, 1) == Result(b"2")
     assert log.write(session, 3, acknowledged=2) == Result(b"3")
 
@@ -276,7 +276,7 @@ def test_the_weight_of_results_returns_to_zero(log: Log) -> None:
 def test_data_that_is_no_entry_has_a_result_and_changes_nothing(log: Log, data: bytes) -> None:
     """Undecodable committed data never stops a node, and is the same on every one."""
     before = log.machine.digest()
-    assert log.append(data) == Refused("these bytes are not an entry of the session machine")
+    assert log.append(data) == RuleBroken("these bytes are not an entry of the session machine")
     assert log.machine.digest() == before
     assert log.machine.describe(data) == f"not an entry of the session machine ({len(data)} bytes)"
 

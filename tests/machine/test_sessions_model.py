@@ -7,8 +7,8 @@ from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.sessions.machine import (
     Applied,
     Expired,
-    Refused,
     Result,
+    RuleBroken,
     SessionMachine,
     encode_open_session,
     encode_write,
@@ -54,7 +54,7 @@ def _key(session: int, sequence: int) -> bytes:
 @settings(max_examples=300, deadline=None)
 @given(deliveries())
 def test_no_write_is_applied_twice_and_every_result_is_true(log: list[bytes]) -> None:
-    """Result means applied once, always with the same result. Expired and Refused mean this try was not applied."""
+    """Result means applied once, always with the same result. Expired and RuleBroken mean this try was not applied."""
     machine = _machine()
     answered: dict[bytes, bytes] = {}
     for index, data in enumerate(log, start=1):
@@ -70,7 +70,7 @@ def test_no_write_is_applied_twice_and_every_result_is_true(log: list[bytes]) ->
                 changed = [key for key in after if after[key] != before[key]]
                 for key in changed:
                     assert answered.setdefault(key, result) == result
-            case Expired() | Refused():
+            case Expired() | RuleBroken():
                 assert after == before
         assert machine.session_count <= LIMITS["sessions_max"]
 

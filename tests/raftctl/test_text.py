@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raftctl.output.text import duration, escape_bytes, format_bytes, format_duration
+from raftctl.output.text import duration, escape_bytes, format_bytes, human_duration
 from raftnode.config.errors import UsageError
 
 
@@ -29,5 +29,5 @@ def test_what_is_no_duration_is_a_usage_error(text: str) -> None:
 
 def test_times_and_sizes_for_people() -> None:
     """Rule 13: relative durations, binary sizes."""
-    assert [format_duration(s) for s in (0.12, 59.9, 242, 11100, 187200)] == ["0.1s", "59.9s", "4m2s", "3h5m", "2d4h"]
+    assert [human_duration(s) for s in (0.12, 59.9, 242, 11100, 187200)] == ["0.1s", "59.9s", "4m2s", "3h5m", "2d4h"]
     assert [format_bytes(n) for n in (275, 4096, 8 * 2**20)] == ["275 B", "4.0 KiB", "8.0 MiB"]

@@ -14,7 +14,7 @@ from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.node import RaftNode
 from raftnode.core.types import EntryKind, LogEntry, NodeRole
 from raftnode.machine.kv.machine import KvMachine
-from raftnode.machine.sessions.machine import Applied, Expired, Refused, Result, SessionMachine, SessionOpened
+from raftnode.machine.sessions.machine import Applied, Expired, Opened, Result, RuleBroken, SessionMachine
 from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer
@@ -259,11 +259,11 @@ def holds(core: RaftNode, index: int, term: int) -> bool:
 def told_of(outcome: Applied) -> Told:
     """Return a machine's outcome as the reference tells it."""
     match outcome:
-        case SessionOpened(session=session):
+        case Opened(session=session):
             return Told("session", session)
         case Result(result=data):
             return Told("result", result_of(data))
         case Expired():
             return EXPIRED
-        case Refused():
+        case RuleBroken():
             return Told("refused")

@@ -362,7 +362,7 @@ class _Transport:
             assert term >= message.term, f"node {self._node.id} of the durable term {term} sends {message}"
 
     def answer(self, client: Hashable, answer: Answer) -> None:
-        assert isinstance(client, Connection)
+        assert isinstance(client, SimulatedConnection)
         self._node.journal.append(("answer", answer))
         self._cluster.observer.answers(self._node, answer)
         body = unframe(encode_frame(answer))
@@ -371,7 +371,7 @@ class _Transport:
         else:
             client.client.take(client, body)
 
-    def _answer_later(self, connection: "Connection", body: bytes) -> None:
+    def _answer_later(self, connection: "SimulatedConnection", body: bytes) -> None:
         if self._node.replica is not None and self._node._boot == self._boot:
             connection.client.take(connection, body)
 
@@ -387,7 +387,7 @@ class _Transport:
 
 
 @dataclass(frozen=True)
-class Connection:
+class SimulatedConnection:
     """A client's `number`th connection to one run of a node."""
 
     client: "Client"
@@ -403,7 +403,7 @@ class Client:
     cluster: "Cluster"
     name: str
     answers: dict[int, list[Answer]] = field(default_factory=dict)
-    waiting: dict[int, Connection] = field(default_factory=dict)
+    waiting: dict[int, SimulatedConnection] = field(default_factory=dict)
     lost: set[int] = field(default_factory=set)
     """Requests whose node died before it answered."""
     on_answer: Callable[[Answer], None] = lambda answer: None
@@ -422,7 +422,7 @@ class Client:
     def send(self, node: int, request: AnyRequest) -> int:
         """Send a request, encoded and decoded as on the wire; return its id."""
         target = self.cluster.nodes[node]
-        connection = Connection(self, node, target._boot, self._hang_ups)
+        connection = SimulatedConnection(self, node, target._boot, self._hang_ups)
         if target.replica is None:
             self.lost.add(request.id)
             self.cluster.clock.after(0.001, self.on_lost, request.id)
@@ -432,7 +432,7 @@ class Client:
         target.schedule_turn(0.0)
         return request.id
 
-    def take(self, connection: Connection, body: bytes) -> None:
+    def take(self, connection: SimulatedConnection, body: bytes) -> None:
         """Take an answer. A request has one. One to a connection that was closed is dropped, as sockets do."""
         answer = decode_answer(body)
         if connection.number < self._hang_ups and answer.id in self.lost:

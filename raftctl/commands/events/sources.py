@@ -42,7 +42,7 @@ PAGE: Final = 1000
 
 
 @dataclass
-class Source:
+class EventSource:
     """One node's events: where it listens, and the cursor to go on from."""
 
     name: str
@@ -86,18 +86,18 @@ def parse_since(since: str | None, node: str | None) -> tuple[str, float]:
         ) from None
 
 
-def find_sources(cluster: Cluster, node: str | None, cursor: str) -> list[Source]:
+def find_sources(cluster: Cluster, node: str | None, cursor: str) -> list[EventSource]:
     view = take_view(cluster, 1.0)
     if node is not None:
         member = find_one_member(view, node)
-        return [Source(member.name, member.address, cursor)]
+        return [EventSource(member.name, member.address, cursor)]
     for member in view.members:
         if member.status is None:
             note(f"{member.name} does not answer: its events are missing")
-    return [Source(m.name, m.address) for m in view.members if m.status is not None]
+    return [EventSource(m.name, m.address) for m in view.members if m.status is not None]
 
 
-def drain(cluster: Cluster, source: Source, types: str) -> None:
+def drain(cluster: Cluster, source: EventSource, types: str) -> None:
     """Read what the node has now. Raises Unreachable."""
     while True:
         found = cluster.ask([source.address], GetEvents(0, source.cursor, types, PAGE), cluster.deadline)
@@ -118,14 +118,14 @@ def check(found: Answers[EventsResult]) -> None:
         raise command_error(failed_error(failed))
 
 
-def take(source: Source, answer: EventsResult) -> int:
+def take(source: EventSource, answer: EventsResult) -> int:
     source.events.extend(answer.events)
     source.cursor = answer.cursor
     source.lost = -1 if -1 in (source.lost, answer.lost) else source.lost + answer.lost
     return len(answer.events)
 
 
-def merge(sources: list[Source], earliest: float) -> list[EventRecord]:
+def merge(sources: list[EventSource], earliest: float) -> list[EventRecord]:
     """Take the sources' events, oldest first, from `earliest` on."""
     bound = rfc3339(earliest)
     events = sorted((e for s in sources for e in s.events if e.ts >= bound), key=lambda e: (e.ts, e.node))

@@ -13,7 +13,7 @@ from raftctl.commands.events.sources import (
     PAGE,
     SINCE,
     TYPE,
-    Source,
+    EventSource,
     check,
     drain,
     event_record,
@@ -66,7 +66,7 @@ def tail(
             _emit(ctx, sources, merge(sources, 0.0))
 
 
-def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
+def _poll(cluster: Cluster, sources: list[EventSource], types: str) -> bool:
     """Wait until a node has something new. Returns False at once where no node answers."""
     waiting = {s.address: s for s in sources}
     found = cluster.ask(
@@ -81,7 +81,7 @@ def _poll(cluster: Cluster, sources: list[Source], types: str) -> bool:
     return bool(found.answers)
 
 
-def _emit(ctx: CommandContext, sources: list[Source], events: list[EventRecord]) -> None:
+def _emit(ctx: CommandContext, sources: list[EventSource], events: list[EventRecord]) -> None:
     for source in sources:
         if source.lost:
             ctx.output.emit_record(

@@ -8,7 +8,7 @@ from raftctl.cli.command import Arg
 from raftctl.cli.context import CommandContext
 from raftctl.inspect.data_dir import damaged, storage_errors
 from raftctl.inspect.snapshot_contents import Contents, read_contents
-from raftctl.output.progress import Progress
+from raftctl.output.progress import ProgressDisplay
 from raftnode.config.errors import NotFound, UsageError
 from raftnode.wire.frame import FrameError
 
@@ -43,7 +43,7 @@ def opened(file: str | None, data_dir: str | None) -> Iterator[tuple[Any, Iterat
 
 
 def read(ctx: CommandContext, stored: Any, chunks: Iterator[bytes], depth: int, separator: str) -> Contents:
-    with Progress("reading", stored.size_bytes, quiet=ctx.output.structured) as progress:
+    with ProgressDisplay("reading", stored.size_bytes, quiet=ctx.output.structured) as progress:
         try:
             return read_contents(chunks, depth, separator.encode(), progress.at)
         except FrameError as error:

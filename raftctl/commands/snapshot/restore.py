@@ -10,7 +10,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.commands.snapshot.files import head_record, opened
 from raftctl.inspect.data_dir import storage_errors
 from raftctl.local.cluster_files import load_cluster_file
-from raftctl.output.progress import Progress
+from raftctl.output.progress import ProgressDisplay
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
 from raftnode.config.cluster_file import ClusterFile, ClusterNode
@@ -121,7 +121,7 @@ def _restore(
     from raftnode.storage.restore import restore_data_dir
     from raftnode.wire.peer import encode_member_context
 
-    with Progress("restoring", stored.size_bytes, quiet=ctx.output.structured) as progress, storage_errors():
+    with ProgressDisplay("restoring", stored.size_bytes, quiet=ctx.output.structured) as progress, storage_errors():
         restore_data_dir(
             path,
             stored,

@@ -13,7 +13,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.commands.snapshot.nodes import answering
 from raftctl.inspect.data_dir import storage_errors
-from raftctl.output.progress import Progress
+from raftctl.output.progress import ProgressDisplay
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
 from raftctl.view.cluster_view import View, find_one_member
@@ -142,7 +142,7 @@ def _copy(
         with open(part, "wb") as out:
             pieces = _pieces(ctx, cluster, address, request)
             first = next(pieces)
-            with Progress("saving", first.snapshot.size_bytes, quiet=ctx.output.structured) as progress:
+            with ProgressDisplay("saving", first.snapshot.size_bytes, quiet=ctx.output.structured) as progress:
                 for piece in chain([first], pieces):
                     out.write(piece.data)
                     digest.update(piece.data)

@@ -49,7 +49,7 @@ RESULTS_BYTES_MAX: Final = 64 * 1024 * 1024
 NO_SESSION: Final = 0
 
 
-class SessionOpened(msgspec.Struct, frozen=True, gc=False):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """The entry opened a session: its id is the entry's log index."""
 
     session: int
@@ -67,13 +67,13 @@ class Expired(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Refused(msgspec.Struct, frozen=True, gc=False):
+class RuleBroken(msgspec.Struct, frozen=True, gc=False):
     """This try broke a rule and changed nothing."""
 
     reason: str
 
 
-Applied = SessionOpened | Result | Expired | Refused
+Applied = Opened | Result | Expired | RuleBroken
 
 _encoder = msgspec.msgpack.Encoder()
 _OPEN: Final = _encoder.encode(OpenEntry())
@@ -195,18 +195,18 @@ class SessionMachine:
         state.update(self.inner.digest())
         return state.digest()
 
-    def _open(self, index: int) -> SessionOpened:
+    def _open(self, index: int) -> Opened:
         self._sessions[index] = Session(index, generation=self._generation)
         if len(self._sessions) > self._sessions_max:
             self._forget_oldest()
-        return SessionOpened(index)
+        return Opened(index)
 
     def _write(self, index: int, entry: WriteEntry) -> Applied:
         session = self._sessions.get(entry.session)
         if session is None:
             return Expired(f"session {entry.session} is unknown or has expired")
         if reason := _numbers_refused(entry.sequence, entry.acknowledged):
-            return Refused(reason)
+            return RuleBroken(reason)
         if session.generation != self._generation:
             # A snapshot may still hold this one.
             session = self._sessions[session.id] = session.copy(self._generation)
@@ -222,7 +222,7 @@ class SessionMachine:
                 f"the result of write {sequence} is forgotten: the client acknowledged up to {session.acknowledged}"
             )
         if reason := self._too_early(session, sequence):
-            return Refused(reason)
+            return RuleBroken(reason)
         result = self.inner.apply(index, entry.command)
         self._bytes += session.remember(sequence, result)
         while self._bytes > self._results_bytes_max and len(self._sessions) > 1:
@@ -248,7 +248,7 @@ class SessionMachine:
         self._bytes -= session.bytes
 
 
-_NOT_AN_ENTRY: Final = Refused("these bytes are not an entry of the session machine")
+_NOT_AN_ENTRY: Final = RuleBroken("these bytes are not an entry of the session machine")
 
 
 def _numbers_refused(sequence: int, acknowledged: int) -> str:

@@ -17,10 +17,10 @@ from raftnode.machine.protocol import CommandRefused
 from raftnode.machine.sessions.machine import (
     Applied,
     Expired,
-    Refused,
+    Opened,
     Result,
+    RuleBroken,
     SessionMachine,
-    SessionOpened,
     encode_open_session,
     encode_write,
 )
@@ -233,11 +233,11 @@ class Writes:
         match applied:
             case Result(result=result):
                 self._replies.answer(client, wire.Written(request_id, entry.index, result))
-            case SessionOpened(session=session):
+            case Opened(session=session):
                 self._replies.answer(client, wire.SessionOpened(request_id, session))
             case Expired(reason=reason):
                 self._replies.fail(client, request_id, ErrorCode.SESSION_EXPIRED, reason, UNKNOWN)
-            case Refused(reason=reason):
+            case RuleBroken(reason=reason):
                 self._replies.fail(client, request_id, ErrorCode.BAD_REQUEST, reason)
 
     def snapshot_installed(self, index: int) -> None:
