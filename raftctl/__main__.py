@@ -5,8 +5,8 @@ import gc
 
 def main() -> None:
     """Run raftctl with the process's arguments and exit."""
-    # Loading modules makes thousands of objects and no garbage: to look for some takes a tenth of a short command.
-    # run_command() switches the collector on again.
+    # Loading modules makes thousands of objects but no garbage: looking for it takes a tenth of a short command.
+    # run_command() enables the collector again.
     gc.disable()
     from raftctl.main import main as start
 

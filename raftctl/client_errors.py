@@ -1,4 +1,4 @@
-"""From what the client library raises to the error that a user is told."""
+"""Turns the client library's errors into those that a user sees."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from raftnode.config.errors import (
 )
 from raftnode.wire.client import ErrorCode
 
-LOOK: Final = "look whether it is there before trying again"
+LOOK: Final = "check whether it took effect before trying again"
 WHO_IS_UP: Final = "see who is up: raftctl status; wait for a leader: raftctl wait --leader"
 WHICH: Final = "see which nodes do: raftctl status"
 VERSIONS: Final = "check that all nodes and this program are of the same version: raftctl status -o wide"
@@ -40,7 +40,7 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
         case client.OutcomeUnknown(code=ErrorCode.INTERNAL, reason=reason):
             return InternalError(
                 f"the node failed: {reason}",
-                "nothing is known about what it did",
+                "what it did is unknown",
                 "see its log, and how it is: raftctl status",
             )
         case client.SessionLost(reason=reason):
@@ -62,14 +62,14 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
 
 
 def _no_leader(error: client.NoLeader) -> NoLeader:
-    """Return the error that says why nobody leads: what a node said, and which are down."""
+    """Return the error that says why no node leads: what a node said, and which are down."""
     from raftctl.view.cluster_view import build_view
 
     not_listening = {a for a, f in error.failures.items() if f.refused}
     foreign = {a: f.reason for a, f in error.failures.items() if f.foreign}
     view = build_view(error.statuses, not_listening, foreign)
     said = [error.said] if error.said else []
-    late = [] if view.leader is None else [f"{view.leader.node_name} leads now, but the time was over"]
+    late = [] if view.leader is None else [f"{view.leader.node_name} leads now, but time ran out"]
     return NoLeader(
         f"no leader took the request within {error.seconds:g} s",
         "; ".join([*said, *(late or view.reasons)]),
@@ -95,7 +95,7 @@ def _refused(error: client.Refused) -> CommandError:
             return NotFound(
                 message,
                 "the node that was asked has no such thing",
-                "see who and what is there: raftctl member list; raftctl snapshot list",
+                "see what there is: raftctl member list; raftctl snapshot list",
             )
         case ErrorCode.COMPACTED:
             return NotFound(

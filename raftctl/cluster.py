@@ -1,4 +1,4 @@
-"""The cluster as commands speak to it: blocking, under one deadline, with errors that a user is told."""
+"""The cluster as commands use it: blocking, under one deadline, with errors for the user."""
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
@@ -37,7 +37,7 @@ class Cluster:
         self._network.close()
 
     def end_with(self, pipe: int | None) -> None:
-        """End every wait, with BrokenPipeError, when nobody reads `pipe` any longer; for commands that only print."""
+        """End every wait with BrokenPipeError once the reader of `pipe` has closed it; for commands that only print."""
         self._network.pipe = pipe
 
     def ask(
@@ -79,13 +79,13 @@ class Cluster:
         self._dispatcher.start_at(address)
 
     def call_any(self, request: Request[T], address: str = "") -> T:
-        """Put a request that any node answers to one that is there, or to the one at `address`."""
+        """Put a request that any node can answer to one that is up, or to the one at `address`."""
         if address:
             return _run(self._dispatcher.call_node(address, request, self.deadline), address)
         return _run(self._dispatcher.call_any(request, self.deadline))
 
     def call(self, request: Request[T]) -> T:
-        """Put a request to the leader, or to any node where any answers it."""
+        """Put a request to the leader, or to any node if every node can answer it."""
         return _run(self._dispatcher.call(request, self.deadline))
 
     def write(self, command: bytes) -> Written:

@@ -22,7 +22,7 @@ def main() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # it is open until the end
     if sys.stdout is None:
         # Nothing is done: the first socket would take the place of the closed descriptor.
-        error = OutputFailed("standard output is closed", "nothing was done", "give it a place: raftctl ... >/dev/null")
+        error = OutputFailed("standard output is closed", "nothing was done", "redirect it: raftctl ... >/dev/null")
         os._exit(report(error, as_json=_wants_json(sys.argv[1:])))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has enough. What is still buffered must not fail again at exit.
+        # The reader closed the pipe. What is still buffered must not fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except Exception as error:
@@ -82,7 +82,7 @@ def dispatch(arguments: Sequence[str]) -> None:
 
 
 def asked_for_help(arguments: Sequence[str]) -> list[str]:
-    """Return the command line with the other spellings of help and of the version as the ones that are commands."""
+    """Return the command line with `--version` and `help ...` spelled as `version` and `... --help`."""
     leading, rest = leading_options(arguments)
     if rest[:1] == ["--version"]:
         rest = ["version", *rest[1:]]

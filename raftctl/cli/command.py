@@ -1,4 +1,4 @@
-"""What a command is: a function whose parameters say their options. One table serves two parsers.
+"""A command is a function whose annotated parameters declare its arguments and options.
 
     @command("kv get", connects=True)
     def get(ctx: CommandContext, key: Annotated[str, Arg("KEY", "The key.")], *,
@@ -119,7 +119,7 @@ class Command:
 
     @cached_property
     def common_params(self) -> tuple[Param, ...]:
-        """The parameters that it shares with other commands; they go to the CommandContext."""
+        """The parameters that commands have in common; their values are in the CommandContext."""
         connect = CONNECT_PARAMS if self.connects else ()
         timeout = (TIMEOUT_PARAM,) if self.connects or self.timed else ()
         return (*connect, *timeout, *(PRINT_PARAMS if self.prints else PRINT_PARAMS[1:]))
@@ -137,7 +137,7 @@ class Command:
 def command(
     path: str, *, connects: bool = False, timed: bool = False, prints: bool = True, timeout: float = 5.0
 ) -> "Callable[[Callable[..., None]], Command]":
-    """Make a function a command. It gets an CommandContext, then its parameters by name."""
+    """Turn a function into a command. It is called with a CommandContext, then its parameters by name."""
 
     def wrap(function: Callable[..., None]) -> Command:
         return Command(path, function, connects=connects, timed=timed, prints=prints, timeout=timeout)
@@ -165,7 +165,7 @@ def _read_params(function: Callable[..., None]) -> list[Param]:
 CONNECT_PARAMS: Final = (
     Param(
         "endpoint",
-        Opt("-e/--endpoint", "A node to ask, host:port; may be repeated, or a list with commas.", "HOST:PORT"),
+        Opt("-e/--endpoint", "A node to ask, host:port; may be repeated, or be a comma-separated list.", "HOST:PORT"),
         str,
         many=True,
         default=(),
@@ -173,7 +173,11 @@ CONNECT_PARAMS: Final = (
     Param("context", Opt("--context", "The saved context to use.", "NAME"), str),
     Param(
         "cluster_id",
-        Opt("--cluster-id", "Speak to this cluster only; without it, to the one whose node answers first.", "ID"),
+        Opt(
+            "--cluster-id",
+            "Talk to this cluster only; without it, to the context's, else to that of the first node to answer.",
+            "ID",
+        ),
         str,
     ),
 )
@@ -183,7 +187,7 @@ TIMEOUT_PARAM: Final = Param(
 )
 
 PRINT_PARAMS: Final = (
-    Param("output", Opt("-o/--output", "The form of the output; table, unless given.", "FORMAT", FORMATS), str),
+    Param("output", Opt("-o/--output", "The output format; table by default.", "FORMAT", FORMATS), str),
     Param(
         "color",
         Opt(

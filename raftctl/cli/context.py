@@ -32,7 +32,7 @@ class CommandContext:
 
     @cached_property
     def source(self) -> EndpointSource:
-        """The addresses to ask first, and of which cluster they must be. Raises CommandError."""
+        """The addresses to ask first, and the cluster that they must belong to. Raises CommandError."""
         found = endpoint_sources(self.common["endpoint"], self.common["context"])[0]
         given = self.common["cluster_id"]
         return found._replace(cluster_id=given) if given else found
@@ -45,7 +45,7 @@ class CommandContext:
         return Cluster(self.source.endpoints, Deadline(self.timeout), self.source.cluster_id)
 
     def note(self, text: str) -> None:
-        """Say something to the person, on standard error; programs that read JSON are not bothered."""
+        """Print a message on standard error, unless the output is for programs."""
         if not self.output.structured:
             note(text)
 
@@ -57,7 +57,7 @@ class CommandContext:
 def run_command(command: Command, values: dict[str, Any]) -> None:
     """Run a command with its bound parameters. Raises CommandError."""
     if not gc.isenabled():
-        # The program switched it off while modules were loaded; what they made is here to stay.
+        # __main__ disabled it while modules were loaded: their objects stay, and need no collecting.
         gc.freeze()
         gc.enable()
     own = {p.name: values[p.name] for p in command.own_params}

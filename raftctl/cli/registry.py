@@ -59,12 +59,12 @@ COMMANDS: Final = {
 GROUPS: Final = {
     "cluster": "Make, start, stop and check clusters on this machine.",
     "member": "List and change the members.",
-    "log": "Look into the replicated log.",
+    "log": "Read, check and export the replicated log.",
     "snapshot": "Take, list, save, check and restore snapshots.",
-    "events": "What happened on the nodes.",
+    "events": "Show what happened on the nodes.",
     "kv": "Read and write the key-value store.",
-    "context": "Saved clusters to talk to.",
-    "config": "Where settings come from.",
+    "context": "Save the endpoints of clusters under names.",
+    "config": "Show which endpoints commands use, and why.",
 }
 
 
@@ -80,10 +80,10 @@ def load(path: str) -> Command:
 
 @contextmanager
 def _typing_extensions_spared() -> Iterator[None]:
-    """Have msgspec, if it is loaded inside, take what it needs from typing instead of typing_extensions.
+    """Make msgspec, if it is loaded inside, import from typing instead of typing_extensions.
 
-    msgspec tries the one and then the other; from Python 3.11 on both give the same. Loading typing_extensions,
-    with inspect and ast under it, is 10 of the 45 ms that `kv get` would take.
+    msgspec tries typing_extensions first and falls back to typing; since Python 3.11 both offer the same. Loading
+    typing_extensions, with inspect and ast under it, is 10 of the 45 ms that `kv get` would take.
     """
     if "typing_extensions" in sys.modules or "msgspec" in sys.modules:
         yield

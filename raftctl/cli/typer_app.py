@@ -1,4 +1,4 @@
-"""The typer application, built from the command table: it writes the help and says what is wrong."""
+"""The typer application, built from the command table: it prints the help and explains mistakes."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -44,7 +44,7 @@ def build(runner: Callable[[Command, dict[str, RawValue]], None]) -> typer.Typer
             home = groups[words[0]]
         command = registry.load(path)
         text = help_text(command)
-        # Without a short help of its own, the list of commands would break it off in the middle.
+        # Without a short help, the list of commands would cut the sentence off.
         short = text.partition("\n")[0].partition(". ")[0].rstrip(".") + "."
         home.command(words[-1], help=text, short_help=short)(_callback(command, runner))
     return app

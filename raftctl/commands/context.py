@@ -14,7 +14,7 @@ DRY_RUN: Final = Opt("--dry-run", "Say whether anything would change, and save n
 
 @command("context list")
 def list_contexts(ctx: CommandContext) -> None:
-    """List the saved contexts. The current one has a star.
+    """List the saved contexts. The current one is marked with a star.
 
     Example: raftctl context list
     """
@@ -46,7 +46,7 @@ def set_(
     *,
     endpoint: Annotated[tuple[str, ...], Opt("-e/--endpoint", "A node, host:port; may be repeated.", "HOST:PORT")] = (),
     cluster_id: Annotated[
-        str | None, Opt("--cluster-id", "Of which cluster they are: no other is then spoken to.", "ID")
+        str | None, Opt("--cluster-id", "The id of their cluster; commands then talk to no other.", "ID")
     ] = None,
     use_: Annotated[bool, Opt("--use", "Make it the current one as well.")] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
@@ -96,7 +96,7 @@ def delete(
     ctx: CommandContext,
     name: Annotated[str, NAME],
     *,
-    if_exists: Annotated[bool, Opt("--if-exists", "A context that is not there is no error.")] = False,
+    if_exists: Annotated[bool, Opt("--if-exists", "Do not fail if there is no such context.")] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
     """Forget a saved context.

@@ -48,7 +48,7 @@ def status(
 
     - down: It does not answer, and the leader does not hear from it.
     - isolated: It answers, but the leader does not hear from it.
-    - rejected: The others refuse it, because it was wiped or replaced.
+    - rejected: The other members refuse it, because it was wiped or replaced.
     - foreign: Another cluster answers at its address.
 
     Problems are reported on standard error.

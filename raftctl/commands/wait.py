@@ -16,7 +16,7 @@ from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unrea
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
 ONCE_S: Final = 0.5
-"""How long the nodes have for their first answers, so that --timeout 0 is one look."""
+"""How long the nodes have for their first answers, so that --timeout 0 still asks once."""
 
 Condition = Callable[[View], str]
 """Says what is missing in a view; empty where the condition holds."""
@@ -73,7 +73,7 @@ def wait(
             try:
                 view = take_view(cluster, ROUND_S, at_least=at_least)
             except Unreachable as error:
-                # A round that the timeout cut short takes nothing back of what an earlier one saw.
+                # A round that the timeout cut short does not undo what an earlier one showed.
                 missing = missing or error
             else:
                 missing = _missing(view, conditions, ctx.timeout, leader=leader)
@@ -114,7 +114,7 @@ def build_conditions(
     lag: str | None,
     health: str | None,
 ) -> list[Condition]:
-    """Return what must hold. Raises UsageError where nothing was asked for."""
+    """Return what must hold. Raises UsageError if no condition was given."""
     conditions: list[Condition] = []
     if leader:
         conditions.append(_leader_missing)

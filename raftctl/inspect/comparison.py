@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that these members hold otherwise than the rest. `index` is the first log entry it concerns."""
+    """Something in which these members differ from the rest. `index` is the first log entry it concerns."""
 
     what: str
     members: tuple[str, ...]
@@ -62,7 +62,7 @@ class Side:
 
     node_id: int
     name: str
-    """Its own: no other side has it."""
+    """This side's own: no other side uses it."""
     address: str
     differs: bool = False
     unchecked: str = ""
@@ -175,9 +175,9 @@ class Comparison:
         return {name: answer for name, answer in pages.items() if name in left}
 
     def _after_compaction(self, found: LogFound, position: int) -> int:
-        """Begin anew where every member still has the log: one of them discarded entries meanwhile.
+        """Start again where every member still has the log: one of them has discarded entries.
 
-        On a busy cluster these may be all that were to be compared: then later ones are, which all have by now.
+        On a busy cluster these may be all that were to be compared: then compare later ones, which all have by now.
         """
         answers = self._ask(self.active, GetStatus(0)).values()
         statuses = [a.status for a in answers if isinstance(a, StatusResult)]
@@ -200,7 +200,7 @@ class Comparison:
         return common
 
     def _log_differs(self, views: Mapping[str, LogEntryView]) -> None:
-        """Note who holds another entry than most, or than the leader where none is held by more."""
+        """Note the members whose entry is not the most common one; of equally common ones, the leader's counts."""
         holders: list[tuple[LogEntryView, list[str]]] = []
         for name, view in views.items():
             names = next((names for held, names in holders if held.entry == view.entry), None)
@@ -280,7 +280,7 @@ class Comparison:
             side.differs = side.differs or side.name in difference.members
 
     def _ask(self, sides: Sequence[Side], request: Request[T]) -> dict[str, T | Failed]:
-        """Put a request to members until each has answered. One that does not in time is not checked."""
+        """Put a request to members until each has answered. A member that does not in time becomes unchecked."""
         waiting: dict[str, list[Side]] = {}
         for side in sides:
             waiting.setdefault(side.address, []).append(side)
@@ -301,7 +301,7 @@ class Comparison:
 
 
 def first_surplus(older: Page, newer: Page, end: bytes | None) -> bytes | None:
-    """Return the first key up to `end` that `newer` holds with a revision that `older` includes, and `older` not so.
+    """Return the first key up to `end` that `newer` holds at a revision that `older` should hold, but does not.
 
     A revision that even `newer` does not include yet is none that the key can have.
     """
@@ -332,14 +332,14 @@ def _page(side: Side, answer: ReadResult | Failed) -> Page | None:
 
 
 def entry_text(view: LogEntryView) -> str:
-    """Return what tells an entry from another one, on a line."""
+    """Return one line that identifies an entry's content."""
     entry = view.entry
     digest = hashlib.sha256(entry.data).hexdigest()[:12]
     return f"term {entry.term}, {entry.kind.name.lower()}, {len(entry.data)} bytes with sha256 {digest}"
 
 
 def item_text(item: kv.KeyValue | None) -> str:
-    """Return what tells a key's state from another one, on a line."""
+    """Return one line that identifies a key's state."""
     if item is None:
         return "absent"
     digest = hashlib.sha256(item.value).hexdigest()[:12]

@@ -1,6 +1,6 @@
 """A node's log read from its data directory, without the node: while it runs, when it does not, or when it cannot.
 
-Nothing is locked and nothing is changed. What is committed is known to nodes, not to files: only what a snapshot
+Nothing is locked and nothing is changed. The files do not say what is committed: only what a snapshot
 covers is certain to be.
 """
 
@@ -49,7 +49,7 @@ class OfflineLog:
     def damaged(self) -> CommandError:
         """Return the error for what the damage hides."""
         return ConditionFalse(
-            "the log is damaged, and what was asked for is behind the damage",
+            "the log is damaged before the entries that were asked for",
             "; ".join(self.damage),
             f"see all of it: raftctl log verify --data-dir {self.data_dir}",
             code="E_DAMAGED",
@@ -58,7 +58,7 @@ class OfflineLog:
 
 @contextmanager
 def open_log(data_dir: str) -> Iterator[OfflineLog]:
-    """Read a data directory's log. Raises UsageError where it is none."""
+    """Read a data directory's log. Raises UsageError if it is not a data directory."""
     with storage_errors():
         from raftnode.storage.inspect import DataDirReader
         from raftnode.wire.describe import describe_entry

@@ -109,7 +109,7 @@ def rates(snapshots: Sequence[tuple[int, str]]) -> list[Rate]:
         try:
             seconds = (datetime.fromisoformat(ended) - datetime.fromisoformat(begun)).total_seconds()
         except (ValueError, TypeError):
-            # A snapshot whose time is no time is a snapshot nevertheless.
+            # A snapshot may carry a time that cannot be parsed.
             continue
         if seconds > 0:
             found.append(Rate(first + 1, last, begun, ended, round((last - first) / seconds, 3)))

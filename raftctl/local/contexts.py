@@ -26,7 +26,7 @@ class EndpointSource(NamedTuple):
     endpoints: tuple[str, ...]
     won: bool = False
     cluster_id: str = ""
-    """Whose the endpoints must be; "" for any node that answers."""
+    """The cluster that the endpoints must belong to; "" for that of the first node to answer."""
 
 
 class Contexts:
@@ -36,7 +36,7 @@ class Contexts:
         self.current = current
         self.endpoints: dict[str, tuple[str, ...]] = {}
         self.cluster_ids: dict[str, str] = {}
-        """The contexts that say of which cluster their endpoints are."""
+        """The cluster ids of the contexts that have one."""
 
 
 def split_address(text: str) -> tuple[str, int]:
@@ -99,7 +99,7 @@ def load_contexts(path: str) -> Contexts:
 
 
 def save_contexts(path: str, contexts: Contexts) -> None:
-    """Write the contexts file, whole or not at all. Raises UsageError where the disk says no."""
+    """Write the contexts file, whole or not at all. Raises UsageError if it cannot be written."""
     import tomli_w
 
     data: dict[str, Any] = {"current": contexts.current} if contexts.current else {}

@@ -1,7 +1,7 @@
 """The raftnode processes on this machine: start, find by their data directory's lock, stop.
 
 A node holds an exclusive flock on `LOCK` in its data directory for as long as it lives and writes its process id there.
-A process id is believed only while the lock is held, so that a stale file never gets a stranger killed.
+A process id counts only while the lock is held, so that a stale file never gets an unrelated process killed.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from raftnode.config.errors import InternalError, UsageError
 LOG_FILE: Final = "raftnode.log"
 LOG_TAIL_LINES: Final = 8
 PID_MAX: Final = 2**31 - 1
-"""A lock file with anything else, 0 for the own process group included, names no process to be signalled."""
+"""A lock file with anything else names no process to signal; 0 would be this process group."""
 
 
 def raftnode_command(*arguments: str) -> list[str]:
@@ -52,7 +52,7 @@ def running_pid(data_dir: str) -> int | None:
         return None
     raise InternalError(
         f"{path} is locked, but holds no process id",
-        "a node that just starts writes it at once",
+        "a node writes it as soon as it starts",
         "try again; else see who holds it: fuser -v " + path,
     )
 
@@ -123,7 +123,7 @@ class Child:
 
 
 def start_node(name: str, data_dir: str, command: Sequence[str]) -> Child:
-    """Start a node in a session of its own, its output appended to `raftnode.log` in its data directory."""
+    """Start a node in a new session, its output appended to `raftnode.log` in its data directory."""
     log_path = os.path.join(data_dir, LOG_FILE)
     try:
         descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)

@@ -140,7 +140,7 @@ def _json(schema: str, data: "Json") -> str:
 
 
 def note(text: str) -> None:
-    """Say something to the person at the terminal: standard error, never data."""
+    """Print a message for people on standard error. Never data."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -167,7 +167,7 @@ def _line(text: str) -> None:
 
 
 def flush() -> None:
-    """Have everything printed reach standard output. Raises OutputFailed; BrokenPipeError where nobody reads it."""
+    """Have everything printed reach standard output. Raises OutputFailed, or BrokenPipeError if it is closed."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""How far long work is: a bar on a terminal, a line every five seconds otherwise; both on standard error."""
+"""Progress of long work on standard error: a bar on a terminal, otherwise a line every five seconds."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ class ProgressDisplay:
             sys.stderr.flush()
 
     def at(self, done: int) -> None:
-        """Say that `done` bytes are done."""
+        """Show that `done` bytes are done."""
         now = time.monotonic()
         if self._quiet or now - self._told < (BAR_EVERY_S if self._bar else LINE_EVERY_S):
             return

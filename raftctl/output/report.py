@@ -1,4 +1,4 @@
-"""What a command has to say: one report for every format."""
+"""What a command prints: one report for every format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Column(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a command has to say, for every format.
+    """What a command prints, for every format.
 
     `data` is the JSON object without its schema. `items` names the list in it that `jsonl` gives one line each; without
     it the object is the line. `names` is what `-o name` prints. `rows` may hold None for "no value".

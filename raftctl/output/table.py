@@ -48,7 +48,8 @@ def align(rows: Sequence[Sequence[str]]) -> list[str]:
 def fit(widths: Sequence[int], room: int) -> list[int]:
     """Return the columns' widths for a terminal with `room` for them, if they can be made to fit.
 
-    Ids, indexes and times stay whole: only columns of long cells shrink, the widest first, and not to nothing.
+    Ids, indexes and times stay whole: only columns of long cells shrink, the widest first, to no less than
+    half of CELL_WHOLE.
     """
     fitted = list(widths)
     least = [width if width <= CELL_WHOLE else CELL_WHOLE // 2 for width in widths]

@@ -195,13 +195,13 @@ def _member(
 
 
 def _cut_off(own: NodeStatus, leader: NodeStatus | None, commit: int) -> str:
-    """Return the state of a node that answers us, is not heard by the leader and cannot take part; "" for none.
+    """Return the state of a node that answers us but has lost contact with the leader; "" if it has not.
 
     A node whose data directory was wiped is refused by the others. It counts as down: it can neither vote nor store.
     """
     dials_rejected = own.counters.get("dials_rejected", 0) > 0
     if leader is None:
-        # Whoever has met the wiped node counts rejections too; the wiped one is the one with an empty log.
+        # Nodes that met the wiped one count rejections too; the wiped one has an empty log.
         return REJECTED if dials_rejected and commit > 0 and own.last_log_index == 0 else ""
     if leader.uptime_ms <= FRESH_MS or own.leader_id == leader.node_id:
         return ""

@@ -21,7 +21,7 @@ def take_view(cluster: Cluster, patience: float | None = None, *, at_least: floa
 
 
 def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
-    """Return the view that these answers, and what the silent addresses said instead, make."""
+    """Return the view that the answers, and the failures of the silent addresses, give."""
     return build_view(statuses, answers.not_listening, answers.foreign)
 
 
@@ -41,10 +41,10 @@ def view_with_leader(cluster: Cluster) -> View:
 
 
 def as_leader_sees(cluster: Cluster) -> View:
-    """Return the cluster as its leader alone shows it: one request, for what is asked again and again."""
+    """Return the cluster as its leader alone shows it. One request, so it can be called often."""
     return build_view([cluster.leader_status()])
 
 
 def as_seen_by_each(holds: Callable[[View], bool]) -> Callable[[NodeStatus], bool]:
-    """Return the same question, asked of what one node alone believes."""
+    """Return `holds` as a condition on one node's own view."""
     return lambda status: holds(build_view([status]))

@@ -24,7 +24,7 @@ def init(
     nodes: Annotated[int, Opt("--nodes", "How many nodes.", "N")] = 3,
     host: Annotated[str, Opt("--host", "The address that the nodes listen at.", "HOST")] = "127.0.0.1",
     base_port: Annotated[int, Opt("--base-port", "The first node's port; the others follow.", "PORT")] = 7001,
-    if_not_exists: Annotated[bool, Opt("--if-not-exists", "A cluster that is already there is no error.")] = False,
+    if_not_exists: Annotated[bool, Opt("--if-not-exists", "Do not fail if the cluster file already exists.")] = False,
     dry_run: Annotated[bool, Opt("--dry-run", "Show what would be made, and make nothing.")] = False,
 ) -> None:
     """Make a cluster on this machine: write DIR/cluster.toml and format a data directory for each node.

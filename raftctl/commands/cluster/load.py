@@ -1,6 +1,6 @@
 """Load for a leader: connections that keep a number of requests in flight each, all in one thread.
 
-Each connection writes in a session of its own, as any client does, so that what is measured is what clients get.
+Each connection writes in its own session, as every client does, so that the figures are what clients get.
 """
 
 import contextlib
@@ -24,16 +24,16 @@ KEYS: Final = 1000
 DEPTH: Final = 32
 EACH_KEY_S: Final = 60.0
 IDLE_S: Final = 10.0
-"""How long the last answers may take."""
+"""How long to wait for the last answers."""
 
 
 Maker = Callable[[int, int, int], Request[Any]]
-"""Gives the request of a number, in a session, with the number up to which every answer is there."""
+"""Returns the request with a number, for a session; the third argument is the number up to which all are answered."""
 
 
 @dataclass
 class Figures:
-    """What was measured. Latencies in seconds, of the requests that were answered as they should be."""
+    """What was measured. Latencies are in seconds, of the requests that succeeded."""
 
     latencies: list[float] = field(default_factory=list)
     errors: int = 0
@@ -56,7 +56,7 @@ def key(number: int) -> bytes:
 
 
 class LoadConnection:
-    """One connection that keeps `depth` requests in flight; `total` of them in all, where that is given."""
+    """One connection that keeps `depth` requests in flight; it sends `total` in all, or without end if that is 0."""
 
     def __init__(self, connection: Connection, figures: Figures, depth: int, make: Maker, total: int = 0) -> None:
         self.connection = connection
@@ -177,7 +177,7 @@ def _drive(
             try:
                 client.advance(go_on=time.perf_counter() < until)
             except ConnectionFailed:
-                # The node died, or was told to go: what was on its way counts as failed.
+                # The node died or is stopping: requests in flight count as failed.
                 figures.errors += len(client.in_flight)
                 selector.unregister(registered.fileobj)
                 client.connection.close()
@@ -228,7 +228,7 @@ def delete_each(name: bytes) -> bytes:
 
 
 def benchmark_failed(figures: Figures) -> CommandError:
-    """Return the error for a benchmark that got nowhere."""
+    """Return the error for a benchmark whose requests failed."""
     return Unreachable(
         "the requests of the benchmark failed",
         f"{figures.errors} failed, {len(figures.latencies)} were answered",

@@ -82,7 +82,7 @@ def up(
 def wait_for_answers(
     nodes: Sequence[ClusterNode], cluster_id: str, children: Sequence[Child], deadline: Deadline
 ) -> None:
-    """Return when every node answers as itself. Raises InternalError for a child that ended, or a stranger."""
+    """Return when every node answers at its address. Raises InternalError if one ended or another answers there."""
     while True:
         check_alive(children)
         found = ask_all([n.address for n in nodes], GetStatus(0), deadline.capped(1.0))

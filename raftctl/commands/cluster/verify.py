@@ -20,15 +20,15 @@ EQUAL, DIFFERS, UNCHECKED = "equal", "differs", "unchecked"
 
 @command("cluster verify", connects=True, timeout=30.0)
 def verify(ctx: CommandContext) -> None:
-    """Ask every member and say whether all hold the same: configuration, log, and keys.
+    """Check that all members hold the same configuration, log and keys.
 
     The members' cluster, configuration, term and instance are compared, then every log entry that all of them still
     have, up to what was committed at the start, then every key with its value and revisions: those also cover what
     the logs no longer have. Sessions are not compared, because nodes do not show them. A configuration's index is
     compared if both nodes still have the entry: a node that began with a snapshot has its configuration from there.
 
-    The command only reads, and writes may go on meanwhile: committed entries never change, and each member's keys
-    are read between two readings of the leader's, one of which holds every key that was not written in between.
+    The command only reads, and clients may go on writing: committed entries never change, and each member's keys
+    are compared with the leader's, which are read before and after them.
 
     --timeout is how long the members have to reach the same state, and then how long each may take for its next
     page. The exit codes are:
@@ -40,9 +40,9 @@ def verify(ctx: CommandContext) -> None:
 
     The fields of the JSON are:
 
-    - verdict: It is equal, different or unchecked.
-    - differences: A list of what (cluster_id, configuration, term, instance_id, log or keys), members, index,
-      key and text.
+    - verdict: One of equal, different and unchecked.
+    - differences: A list of objects with what (cluster_id, configuration, term, instance_id, log or keys), members,
+      index, key and text.
     - log: The SHA-256 of the entries that were compared, if all are equal.
     - keys: The SHA-256 of the keys and the index at which they were read, unless keys changed while they were
       read.

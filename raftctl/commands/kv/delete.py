@@ -18,12 +18,12 @@ def delete(
     ctx: CommandContext,
     key: Annotated[str, Arg("KEY", "The key.")],
     *,
-    if_exists: Annotated[bool, Opt("--if-exists", "A key that is not there is no error.")] = False,
+    if_exists: Annotated[bool, Opt("--if-exists", "Do not fail if the key does not exist.")] = False,
     expected_revision: Annotated[int | None, EXPECTED] = None,
     hex_: Annotated[bool, Opt("--hex", "The key is given in hexadecimal.")] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
-    """Remove a key. A key that is not there is exit code 3, or `changed: false` with --if-exists.
+    """Remove a key. A missing key is exit code 3, or `changed: false` with --if-exists.
 
     Example: raftctl kv delete greeting --if-exists
     """
@@ -33,6 +33,6 @@ def delete(
         raise NotFound(
             f"there is no key {escape_bytes(name)!r}",
             f"at revision {result.revision}",
-            "where that is fine, give --if-exists",
+            "if that is fine, give --if-exists",
         )
     emit(ctx, "kv.delete", name, changes=result.deleted, dry_run=dry_run, revision=result.revision)

@@ -31,13 +31,13 @@ def list_keys(
 ) -> None:
     """List keys in byte order, with their values.
 
-    A table shows the first 256 bytes of a value, and of a longer one how many it has; JSON has all of it. More
+    A table shows at most the first 256 bytes of a value, then its length; JSON has all of it. More
     than a thousand keys are read in parts, each part at its own revision.
 
     Example: raftctl kv list users/ --limit 20
     """
     start = decode_key(prefix, hex_=hex_) if prefix else b""
-    # Where only the names are printed, the values are not fetched.
+    # If only the names are printed, the values are not fetched.
     bare = keys_only or ctx.output.format == "name"
     with ctx.cluster() as cluster:
         items = list(_pages(cluster, start, limit, consistency, keys_only=bare))

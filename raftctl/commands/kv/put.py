@@ -25,7 +25,7 @@ def put(
     expected_revision: Annotated[int | None, EXPECTED] = None,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> None:
-    """Set a key to a value, and show the revision that this made.
+    """Set a key to a value, and print the new revision.
 
     A condition that does not hold is exit code 8; an outcome that cannot be known in time is exit code 7.
 

@@ -1,4 +1,4 @@
-"""How the key-value store is read and written, and what a write comes to."""
+"""How the kv commands read and write the store, and show what a write did."""
 
 from typing import Any, TypeVar
 
@@ -23,8 +23,8 @@ CONSISTENCY = Opt(
     ("linearizable", "local"),
 )
 
-DRY_RUN = Opt("--dry-run", "Say what it would do to the key as a linearizable read shows it, and write nothing.")
-EXPECTED = Opt("--expected-revision", "Only where the key is at this revision (0: does not exist).", "N")
+DRY_RUN = Opt("--dry-run", "Show what it would do, by a linearizable read, and write nothing.")
+EXPECTED = Opt("--expected-revision", "Only if the key is at this revision (0: it does not exist).", "N")
 
 
 def read(cluster: Cluster, query: kv.KvQuery, expected: type[R], consistency: str) -> R:

@@ -11,10 +11,10 @@ from raftnode.wire import kv
 R = TypeVar("R")
 
 RAW = Opt("--raw", "Write the value's bytes as they are, without a line end.")
-HEX = Opt("--hex", "Keys and values are hexadecimal, given and printed.")
+HEX = Opt("--hex", "Read and print keys and values in hexadecimal.")
 HEX_IN = Opt("--hex", "The key and the value are given in hexadecimal.")
 CELL_BYTES: Final = 256
-"""How much of a value a table shows: one of 8 MiB would fill ten thousand lines."""
+"""The most bytes of a value that a table shows: 8 MiB would fill ten thousand lines."""
 
 FILE = Opt("--file", "Read the value from a file; - is standard input.", "FILE")
 
@@ -106,7 +106,7 @@ def pair_record(item: kv.KeyValue) -> dict[str, Any]:
 
 
 def kv_result(data: bytes, expected: type[R], key: bytes = b"") -> R:
-    """Return the store's result. Raises what a result that is a refusal means: Conflict or UsageError.
+    """Return the store's result. Raises Conflict or UsageError if the store refused.
 
     `key` is the one that was written, which the error's next step names.
     """

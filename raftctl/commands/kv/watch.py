@@ -25,8 +25,8 @@ def watch(
 ) -> None:
     """Show changes of keys as they happen, until interrupted. --after resumes after a revision.
 
-    Piped, each line is a JSON object. Changes that are no longer known are reported as a record with the
-    schema raftctl.gap/1; read the keys anew then. It ends when nobody reads the pipe any longer.
+    Piped, each line is a JSON object. Changes that are no longer known are reported as a record with the schema
+    raftctl.gap/1; then read the keys again. The command ends when its pipe is closed.
 
     Example: raftctl kv watch users/ --after 1042 -o jsonl
     """

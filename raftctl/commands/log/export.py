@@ -1,4 +1,4 @@
-"""raftctl log export: a part of the log as JSON lines, each byte of it, with a checksum of all."""
+"""raftctl log export: a range of the log as JSON lines, complete and with a checksum."""
 
 import hashlib
 import os
@@ -46,12 +46,13 @@ def export(
     - last line: The SHA-256 of all bytes before it and the last entry that is known to be committed (schema
       "raftctl.log.export.end/1").
 
-    Of two members whose entries are equal, the lines before the last are equal. To check an export, compare the
-    last line with the output of `head -n -1 FILE | sha256sum`. One page is in memory at a time, and --timeout is
-    how long it may take. FILE has its name only when it is complete and on the disk: until then it is FILE.part.
+    Of two members whose entries are equal, the lines before the last are equal. To check an export, compare
+    the last line with the output of `head -n -1 FILE | sha256sum`. One page is in memory at a time, and
+    --timeout is how long it may take. The export is written to FILE.part, which is renamed to FILE once it
+    is complete and on the disk.
 
-    A member gives committed entries only. With --data-dir, files only know that the entries that a snapshot covers
-    are committed. Entries that a snapshot has replaced are exit code 3, as are entries that are not there yet.
+    A member exports committed entries only. With --data-dir, only the entries that a snapshot covers are known to
+    be committed. If entry LO was compacted, or does not exist yet, the exit code is 3.
 
     Example: raftctl log export 1 1000 --file entries.jsonl
     """
@@ -135,7 +136,9 @@ def _lines(source: LogSource, head: dict[str, Any]) -> Iterator[bytes]:
     if expected <= head["last"]:
         # A running node replaced the end of its log, or a snapshot covers it now.
         raise NotFound(
-            f"entry {expected} went while the log was read", f"the log of {source.node} changes", "repeat the command"
+            f"entry {expected} disappeared while the log was read",
+            f"the log of {source.node} changes",
+            "repeat the command",
         )
 
 

@@ -18,7 +18,7 @@ from raftctl.view.take import take_view
 def info(ctx: CommandContext, *, data_dir: Annotated[str | None, DATA_DIR] = None) -> None:
     """Show where each member's log begins and ends, and what its snapshot covers.
 
-    With --data-dir, of that directory; what is committed or applied is then known up to the snapshot only.
+    With --data-dir, show that directory; what is committed or applied is then only known up to the snapshot.
 
     Example: raftctl log info
     """

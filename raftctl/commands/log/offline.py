@@ -122,7 +122,7 @@ def show_info(ctx: CommandContext, data_dir: str) -> None:
 
 
 def check_first(log: OfflineLog, first: int) -> None:
-    """Raise NotFound where entry `first` was discarded, ConditionFalse where it is behind damage."""
+    """Raise NotFound if entry `first` was discarded, ConditionFalse if it is behind damage."""
     if first <= log.compacted_to:
         raise NotFound(
             f"entry {first} was compacted; the log begins at entry {log.compacted_to + 1}",
@@ -135,7 +135,7 @@ def check_first(log: OfflineLog, first: int) -> None:
 
 
 def _end(ctx: CommandContext, log: OfflineLog, wanted: int) -> None:
-    """Tell of damage. Raises ConditionFalse where it may hide some of what was asked for."""
+    """Report damage. Raises ConditionFalse where it may hide some of what was asked for."""
     if not log.damage:
         return
     if wanted > log.last_index:

@@ -30,8 +30,8 @@ def range_(
 
     Entries that a snapshot has replaced are exit code 3, with the first index that is still there.
 
-    With --data-dir, no node is asked and every entry of the log is shown. Files only know that the entries that a
-    snapshot covers are committed: COMMITTED says so (in JSON, `committed` is true, or null if it is not known). The
+    With --data-dir, no node is asked and every entry of the log is shown. Only the entries that a snapshot covers
+    are known to be committed: COMMITTED says which (in JSON, `committed` is true, or null if it is not known). The
     others may still be replaced.
 
     Example: raftctl log range 1 20 -o jsonl

@@ -41,7 +41,7 @@ class LogSource:
     read: Callable[[int, int], Iterator[LogEntryView]]
     """Gives the entries from one index to another, a page in memory at a time. Raises CommandError."""
     begins_at: Callable[[], int]
-    """Asks for the first index anew: entries may have been discarded since."""
+    """Asks for the first index again: entries may have been discarded since."""
 
 
 @contextmanager
@@ -158,7 +158,7 @@ NODE: Final = Opt("--node", "Ask this member; without it, the leader, or any nod
 
 
 def address_to_ask(cluster: Cluster, node: str | None) -> str:
-    """Return the address_to_ask of the member to ask; "" for any node that answers, the leader first."""
+    """Return the address of the member to ask; "" for any node that answers, the leader first."""
     view = take_view(cluster, 1.0)
     if node is not None:
         return find_one_member(view, node).address

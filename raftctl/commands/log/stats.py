@@ -13,7 +13,7 @@ from raftctl.output.text import escape_text, format_bytes
 from raftnode.config.errors import NotFound, UsageError
 
 ROUNDS = 3
-"""How often the reading begins anew because a snapshot took the place of what was being read."""
+"""How often to start again because entries were compacted while they were read."""
 
 
 @command("log stats", connects=True, timeout=30.0)
@@ -30,7 +30,7 @@ def stats(
 
     All of the log is read, a page at a time; --timeout is how long one page may take. BYTES are those of the entries'
     data. A member shows what is committed; with --data-dir every entry of the log is shown, and the log's files are
-    counted too. Entries have no times: the rate is measured between the snapshots that are kept, which have.
+    counted too. Entries carry no times, so the rate is measured between the kept snapshots, which do.
 
     Example: raftctl log stats --node n2
       raftctl log stats --data-dir demo/data/n1
@@ -79,7 +79,7 @@ def stats(
 
 
 def _count(ctx: CommandContext, source: LogSource, limit: int) -> Statistics:
-    """Read the whole log. It begins anew where entries were discarded before they were read."""
+    """Read the whole log, from the start again if entries are discarded before they are read."""
     report = ctx.progress()
     first = source.first_index
     for attempt in range(1, ROUNDS + 1):

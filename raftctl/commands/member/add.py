@@ -42,9 +42,9 @@ def add(
 ) -> None:
     """Add a member: first as a learner, then, when it has caught up, as a voter.
 
-    A learner does not count for the quorum, so adding one never risks the cluster. The new node itself is
-    started with raftnode join, before or after this command. Repeating the command goes on where it stands; a
-    member that is already what was asked for is reported as `changed: false`.
+    A learner does not count for the quorum, so adding one never risks the cluster. The new node itself is started
+    with raftnode join, before or after this command. Repeating the command continues where it stopped; if the
+    member already is what was asked for, it reports `changed: false`.
 
     Example: raftctl member add n4 --address 10.0.0.4:7001
     """

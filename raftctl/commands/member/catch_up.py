@@ -12,7 +12,7 @@ from raftnode.config.errors import Conflict, OutcomeUnknown, Refused
 from raftnode.wire.client import GetStatus
 
 STRANGER_S: Final = 1.0
-"""How long we wait to hear who listens at a new member's address; most often nobody does yet."""
+"""How long to wait for an answer from a new member's address, where usually nothing listens yet."""
 
 
 def existing(view: View, name: str, address: str) -> Member | None:

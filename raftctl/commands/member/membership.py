@@ -63,7 +63,7 @@ def wait_everywhere(ctx: CommandContext, cluster: Cluster, holds: Callable[[Node
         try:
             statuses, asked = cluster.statuses(ROUND_S)
         except Unreachable as error:
-            # A round that the timeout cut short takes nothing back of what an earlier one saw.
+            # A round that the timeout cut short does not undo what an earlier one showed.
             last, waiting = error, waiting or error.what
         else:
             view = view_of(statuses, asked)

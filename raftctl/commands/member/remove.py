@@ -30,7 +30,7 @@ def remove(
     member: Annotated[str, MEMBER],
     *,
     yes: Annotated[bool, YES] = False,
-    if_exists: Annotated[bool, Opt("--if-exists", "A member that is not there is no error.")] = False,
+    if_exists: Annotated[bool, Opt("--if-exists", "Do not fail if there is no such member.")] = False,
     dry_run: Annotated[bool, DRY_RUN] = False,
     force: Annotated[bool, FORCE] = False,
     wait: Annotated[bool, WAIT] = True,

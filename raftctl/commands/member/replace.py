@@ -45,10 +45,10 @@ def replace(
 ) -> None:
     """Put a new member in a voter's place: add it as a learner, let it catch up, then exchange the two at once.
 
-    Until the exchange the old voter stays one, and the exchange is one change (joint consensus): there is never a
-    voter more or less. Repeating the command continues where it stands, also after a timeout (exit code 7) or
-    --no-wait, both of which say how to follow it. The new node itself is started with raftnode join, before or
-    after this command. The command asks first on a terminal; without one it needs --yes.
+    The old voter keeps its vote until the exchange, which is one change (joint consensus): the number of voters
+    stays the same throughout. Repeating the command continues where it stopped, also after a timeout (exit code 7)
+    or --no-wait, both of which print how to follow the progress. The new node itself is started with raftnode join,
+    before or after this command. The command asks first on a terminal; without one it needs --yes.
 
     In JSON, `done` says whether the exchange was made; if it was not, `next` is the command that continues.
 

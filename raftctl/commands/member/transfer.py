@@ -14,12 +14,12 @@ from raftnode.wire.client import TransferLeadership
 @command("member transfer", connects=True, timeout=30.0)
 def transfer(
     ctx: CommandContext,
-    member: Annotated[str | None, Arg("MEMBER", "Who is to lead; without it, the most up-to-date voter.")] = None,
+    member: Annotated[str | None, Arg("MEMBER", "The voter to lead; without it, the most up-to-date one.")] = None,
     *,
     dry_run: Annotated[bool, DRY_RUN] = False,
     wait: Annotated[bool, WAIT] = True,
 ) -> None:
-    """Hand leadership to a voter. The one that leads already is `changed: false`.
+    """Hand leadership to a voter. If it leads already, it reports `changed: false`.
 
     Example: raftctl member transfer n2
     """
@@ -50,7 +50,7 @@ def transfer(
         try:
             answer = cluster.call_leader(request)
         except (OutcomeUnknown, NoLeader):
-            # The old leader's answer is easily lost when it steps down: what counts is who leads now.
+            # The old leader's answer is easily lost when it steps down: what counts is which node leads now.
             cluster.deadline.pause(POLL_S)
             leader = view_with_leader(cluster).leader
             assert leader is not None, "view_with_leader returns a view with a leader"

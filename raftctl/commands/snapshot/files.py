@@ -47,9 +47,12 @@ def read(ctx: CommandContext, stored: Any, chunks: Iterator[bytes], depth: int, 
         try:
             return read_contents(chunks, depth, separator.encode(), progress.at)
         except FrameError as error:
-            # Its checksums may be right: then it is of another machine, or of a program with a bug.
+            # Its checksums may be right: then another machine or a faulty program wrote it.
             raise damaged(
-                stored.path, 0, f"it is no snapshot of the key-value store: {error}", "use another copy of the snapshot"
+                stored.path,
+                0,
+                f"it is not a snapshot of the key-value store: {error}",
+                "use another copy of the snapshot",
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""What the commands that ask nodes for their snapshots share."""
+"""Shared by the commands that ask nodes for their snapshots."""
 
 from shlex import quote
 from typing import Any, Final, TypeVar

@@ -28,7 +28,7 @@ def restore(
         str | None, Opt("--data-dir", "The directory to make; without it, the one in the cluster file.", "DIR")
     ] = None,
     skip_indexes: Annotated[
-        int, Opt("--skip-indexes", "Let the new log go on this many entries after the snapshot.", "N")
+        int, Opt("--skip-indexes", "Start the new log this many indexes after the snapshot.", "N")
     ] = 0,
     dry_run: Annotated[bool, Opt("--dry-run", "Check everything, and make nothing.")] = False,
 ) -> None:
@@ -112,7 +112,7 @@ def _check_cluster(ctx: CommandContext, cluster: ClusterFile, old: str) -> None:
             code="E_SAME_CLUSTER",
         )
     if not old:
-        ctx.note("the snapshot does not say which cluster it is of: see that the new id is not the old one")
+        ctx.note("the snapshot does not name its cluster: make sure that the new id is not the old one")
 
 
 def _restore(

@@ -39,15 +39,15 @@ def save(
     from_: Annotated[
         str | None, Opt("--from", "Take it from this member; without it, from the leader.", "MEMBER")
     ] = None,
-    existing: Annotated[bool, Opt("--existing", "Take the newest that is there; do not have one made.")] = False,
+    existing: Annotated[bool, Opt("--existing", "Save the newest existing one instead of taking one.")] = False,
     force: Annotated[bool, Opt("--force", "Replace FILE where it exists.")] = False,
     dry_run: Annotated[bool, Opt("--dry-run", "Say what would be saved, and save nothing.")] = False,
 ) -> None:
     """Copy a snapshot of the cluster's state into a file: a backup that snapshot restore makes a cluster from.
 
     A new snapshot is taken first. The copy continues where it was when the connection breaks; --timeout is how long
-    it may go without progress. FILE has its name only when it is complete, checked and on the disk: until then it
-    is FILE.part. The output has index, term, size and the SHA-256 of the file.
+    it may go without progress. The copy is written to FILE.part, which is renamed to FILE once it is complete,
+    checked and on the disk. The output has index, term, size and the SHA-256 of the file.
 
     Example: raftctl snapshot save backup.snap
     """
@@ -60,7 +60,7 @@ def save(
         )
     directory = os.path.dirname(file) or "."
     if not os.access(directory, os.W_OK | os.X_OK):
-        # Known before a snapshot is taken for nothing.
+        # Checked before a snapshot is taken for nothing.
         raise UsageError(
             f"cannot write {file}",
             f"{directory} is not a directory you can write to",
@@ -197,7 +197,7 @@ def _ask(ctx: CommandContext, cluster: Cluster, address: str, request: ReadSnaps
         try:
             return cluster.call_any(request, address)
         except Unreachable:
-            # It may be starting again: the copy goes on where it was.
+            # It may be restarting: the copy continues where it was.
             if request.offset == 0 or not patience.pause():
                 raise
             continue
