@@ -56,7 +56,7 @@ def root(
 @app.command("format")
 def format_command(
     cluster_file: Annotated[Path, typer.Option("--cluster-file", metavar="FILE", help="The cluster.toml.")],
-    name: Annotated[str, typer.Option("--name", help="Which of its nodes this machine runs.")],
+    name: Annotated[str, typer.Option("--name", help="The name of its node to format.")],
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", metavar="DIR", help="Where; without it the file's data_dir.")
     ] = None,
@@ -91,7 +91,7 @@ def join(
     cluster: Annotated[str, typer.Option("--cluster", metavar="HOST:PORT[,...]", help="Nodes of the running cluster.")],
     name: Annotated[str, typer.Option("--name", help="The new node's name.")],
     address: Annotated[
-        str, typer.Option("--address", metavar="HOST:PORT", help="Where the others will reach the new node.")
+        str, typer.Option("--address", metavar="HOST:PORT", help="The address that others reach it at.")
     ],
     data_dir: DataDirOption,
     observer: Annotated[
@@ -103,8 +103,8 @@ def join(
 ) -> None:
     """Make a running cluster take this node in as a learner, and format its data directory.
 
-    May be repeated: it goes on where it stopped, and says so where there is nothing left to do. Then run the
-    node, and promote it with raftctl member promote NAME when it has caught up.
+    Repeating it is safe: it continues where it stopped, and says if there is nothing left to do. Then run the node,
+    and when it has caught up, promote it with raftctl member promote NAME.
 
     Example: raftnode join --cluster 10.0.0.1:7001,10.0.0.2:7001 --name n4 --address 10.0.0.4:7001
     --data-dir /var/lib/raftnode
@@ -170,7 +170,7 @@ def main() -> None:
 
 
 def _usage_problem(error: TyperException) -> CommandError:
-    """Return what a command line that is invalid is told."""
+    """Return the error for an invalid command line."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "raftnode"
     describe = getattr(error, "format_message", None)

@@ -45,7 +45,7 @@ class AsyncClient(Operations):
 
 
 class AsyncioNetwork:
-    """Connections in an asyncio event loop, one for each node, shared by everything that is under way."""
+    """Connections in an asyncio event loop, one for each node, shared by all calls."""
 
     def __init__(self, guard: ClusterGuard) -> None:
         self.guard = guard
@@ -60,7 +60,7 @@ class AsyncioNetwork:
     async def ask_all(
         self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: accept any cluster."""
         deadline = round_.deadline
         tasks: dict[asyncio.Task[T | Failed], str] = {}
 
@@ -134,14 +134,14 @@ async def _dial(address: str, guard: ClusterGuard, deadline: Deadline) -> _Link:
         reason, refused = os_reason(error)
         raise ConnectionFailed(address, reason, refused=refused) from error
     finally:
-        # Also where the caller gave up at the moment of the welcome: nobody else would close it.
+        # Close it also if the caller was cancelled just as the node welcomed us: nothing else would.
         if not dialed:
             link.close()
     return link
 
 
 class _Link(asyncio.Protocol):
-    """One connection, and who waits for which answer."""
+    """One connection, and the futures that wait for its answers."""
 
     def __init__(self, address: str, guard: ClusterGuard) -> None:
         self.on_close: Callable[[], object] = lambda: None
@@ -172,7 +172,7 @@ class _Link(asyncio.Protocol):
         except TimeoutError as error:
             failure = self._protocol.failure(f"no answer in {deadline.seconds:.1f} s")
             if self._heard_at < began:
-                # Not a word since: the node may be gone without a trace, and a new connection finds out.
+                # Nothing arrived since: the node may have vanished, and a new connection finds out.
                 self._fail(failure)
             raise failure from error
         finally:
@@ -234,7 +234,7 @@ class _Link(asyncio.Protocol):
             self._transport = None
         if not self.welcomed.done():
             self.welcomed.set_exception(error)
-            # Where dialing was given up, nobody asks for it.
+            # If dialing was given up, nothing else retrieves the exception.
             self.welcomed.exception()
         for waiting in self._waiting.values():
             if not waiting.done():

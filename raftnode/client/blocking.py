@@ -29,7 +29,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 class BlockingNetwork:
     """Blocking connections, one for each node, kept for as long as they can be used.
 
-    `pipe` is a pipe whose reader's end ends every wait, with BrokenPipeError.
+    If set, every wait ends with BrokenPipeError once the reader of `pipe` has closed it.
     """
 
     def __init__(self, guard: ClusterGuard) -> None:
@@ -53,7 +53,7 @@ class BlockingNetwork:
     async def ask_all(
         self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: accept any cluster."""
         guard, kept = (None, None) if any_cluster else (self.guard, self._kept)
         return fanout.run_round(round_, request, guard=guard, kept=kept, pipe=self.pipe)
 

@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 class Client:
-    """A client of a cluster. Not for several threads at once: give each its own.
+    """A client of a cluster. Not thread-safe: give each thread its own.
 
         with Client("10.0.0.1:7001,10.0.0.2:7001") as client:
             client.put("greeting", "hello")
 
-    `endpoints` are some of the cluster's addresses, as "host:port,..." or a list. `cluster_id` is the cluster that they
-    must belong to; without it, the first node that answers decides. Every operation has `timeout` seconds: it finds and
-    follows the leader meanwhile, and a write is applied once however often it has to be sent.
+    `endpoints` are some of the cluster's addresses, as "host:port,..." or a list. `cluster_id` is the cluster that
+    they must belong to; without it, the first node that answers decides. Every operation has `timeout` seconds:
+    within that, it finds and follows the leader, and a write is applied once however often it is sent.
 
     Every operation raises NotDone (nothing happened: safe to repeat), OutcomeUnknown (it may have happened) or Refused;
     see `raftnode.client.errors`. Keys and values are bytes, or str as UTF-8.
@@ -88,7 +88,7 @@ class Client:
     def watch(self, prefix: Text = b"", *, after: int | None = None) -> Generator[Change | Gap, None, None]:
         """Give the changes of keys that begin with `prefix` as they happen, oldest first, without end.
 
-        It begins after revision `after`, or now, and goes on where it was when a connection breaks. Changes that are
+        It begins after revision `after`, or now, and resumes where it was when a connection breaks. Changes that are
         no longer known are given as a Gap. Raises NotDone where no node answers for `timeout` seconds.
         """
         return iterate(self._operations.watch(prefix, after=after))

@@ -1,10 +1,10 @@
 """Requests to a cluster: find the leader and stay with it, repeat what is safe to repeat, write through a session.
 
-What is decided here holds for every kind of client. It is written as coroutines over a `Network`, and knows no event
-loop: over `BlockingNetwork` they never suspend (see `blocking.run`), over the asyncio network they do.
+Every kind of client uses these coroutines. They run over a `Network` and need no event loop: over `BlockingNetwork`
+they never suspend (see `blocking.run`), over the asyncio network they do.
 
-A client never speaks to two clusters. The first node that answers, or an id that the user gave, decides which, and
-of endpoints that belong to two clusters neither is used.
+A client never talks to two clusters. The user's cluster id or the first node that answers decides which. Endpoints
+that belong to different clusters are an error.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ DIAL_S: Final = 1.0
 """How long connecting to a node, or one round of finding the leader, may take."""
 
 MOMENT_S: Final = 0.05
-"""How long a node may take to say that it is another cluster's, where the members say that it is this one's."""
+"""How long a listed member that the leader never reached may take to turn out to be another cluster's."""
 
 NEVER_MS: Final = -1
 """What `last_contact_ms` is for a member that the leader has not heard from."""
 
 ONCE_S: Final = 0.5
-"""How long the nodes get to say how things are when the deadline leaves them nothing."""
+"""How long to wait for the statuses that explain an error, after the deadline has passed."""
 
 T = TypeVar("T")
 
@@ -85,9 +85,9 @@ class Dispatcher:
     async def survey(
         self, deadline: Deadline, *, enough: Callable[[StatusAnswers], bool] | None = None, head_start: float = 0.0
     ) -> StatusAnswers:
-        """Ask every known member, and those that they name, for its status. No answer is no error.
+        """Ask every known member, and those that they name, for its status. Missing answers are not an error.
 
-        Raises WrongCluster where an endpoint belongs to another cluster than the rest, or than the one asked for.
+        Raises WrongCluster if an endpoint belongs to a different cluster than the others, or than the given id.
         """
         round_ = Round(
             self._known,
@@ -119,9 +119,9 @@ class Dispatcher:
     async def _look_for(
         self, deadline: Deadline, found: Callable[[StatusAnswers], bool], *, quick: bool
     ) -> StatusAnswers:
-        """Ask around until `found`, and until it is known that every endpoint is of the same cluster.
+        """Ask nodes until `found` holds and every endpoint is known to belong to the same cluster.
 
-        `quick`: the first endpoint alone, then the leader that it names, where that is all that is needed.
+        `quick`: ask the first endpoint alone, then the leader that it names, if those answers are enough.
         """
         moment = Deadline(MOMENT_S)
         head_start = HEAD_START_S if quick else 0.0
@@ -133,11 +133,11 @@ class Dispatcher:
         return await self.survey(deadline.capped(DIAL_S), enough=enough, head_start=head_start)
 
     def _is_vouched(self, found: StatusAnswers, moment: Deadline | None, *, by_leader: bool = False) -> bool:
-        """Return whether every endpoint is known to be of the answering cluster: its members name it, or it spoke.
+        """Return whether every endpoint is known to be of the answering cluster, as a listed member or by its answer.
 
-        The node that answers first must not decide alone: of endpoints that belong to two clusters, neither is
-        used. One that the leader lists but has never heard from may be another cluster's: it has until `moment` to
-        say so (None: forever). `by_leader`: what followers list does not count, who do not know which they hear from.
+        The first answer must not decide alone, because endpoints of different clusters are an error. A member that the
+        leader lists but was never in contact with may belong to another cluster: wait for it until `moment` (None:
+        forever). `by_leader`: ignore the members that followers list, since followers do not track contact.
         """
         statuses = [a.status for a in found.answers.values()]
         members = [m for s in statuses for m in s.members if s.role == "leader" or not by_leader]
@@ -201,7 +201,7 @@ class Dispatcher:
                     if not deadline.passed:
                         continue
             elif answer.code is ErrorCode.NO_SPACE and doubtful:
-                # This try was refused, but an earlier one may be in the full leader's log: another may have it.
+                # This try was refused, but an earlier one may be in the log of this or another node.
                 pass
             elif not answer.code.is_temporary:
                 raise failed_error(answer, doubtful)
@@ -235,7 +235,7 @@ class Dispatcher:
         self._node = address
 
     async def call_any(self, request: Request[T], deadline: Deadline) -> T:
-        """Put a request that any node answers to one that is there, and return the answer.
+        """Put a request that any node can answer to one that is up, and return the answer.
 
         Raises as `call_leader` does.
         """
@@ -290,13 +290,16 @@ class Dispatcher:
             await self._pause(deadline, "", "")
 
     async def _find_leader(self, deadline: Deadline, *, quick: bool) -> str:
-        """Return where the leader is, or is said to be; "" for unknown. `quick` is for the first try of a request."""
+        """Return the address of the leader, or of the node named as leader; "" if unknown.
+
+        `quick` is for a request's first try.
+        """
         found = await self._look_for(deadline, lambda a: _leader_itself(a) != "", quick=quick)
         self._check_reachable(found)
         return _leader_itself(found) or _leader_as_told(found)
 
     def _check_reachable(self, found: StatusAnswers) -> None:
-        """Give up at once where every address refuses and none ever answered: waiting would not help."""
+        """Raise NoNodeAnswers if every address refuses and none ever answered: waiting would not help."""
         if not self._last_statuses and found.failures and all(f.refused for f in found.failures.values()):
             raise NoNodeAnswers(found.failures)
 
@@ -306,7 +309,7 @@ class Dispatcher:
         return not deadline.passed
 
     async def _pause(self, deadline: Deadline, doubtful: str, said: str) -> None:
-        """Sleep for a moment. Raises what became of the request where no time is left."""
+        """Sleep for a moment. If no time is left, raise the error that describes the request's outcome."""
         if await self._sleep(deadline):
             return
         if doubtful:
@@ -324,7 +327,7 @@ class Dispatcher:
         try:
             return await self._write_once(command, deadline)
         except SessionLost:
-            # Every try of this write was answered, by a refusal: it may be sent again in a new session.
+            # Every try of this write was answered with a refusal, so it may be sent again in a new session.
             return await self._write_once(command, deadline)
 
     async def _write_once(self, command: bytes, deadline: Deadline) -> Written:
@@ -348,7 +351,7 @@ class Dispatcher:
 
 
 def _suffices(found: StatusAnswers) -> bool:
-    """Return whether the leader and a majority of its voters have answered: it knows how the others are."""
+    """Return whether the leader and a majority of its voters have answered: then its view of the others is current."""
     statuses = [a.status for a in found.answers.values()]
     top = max((s.term for s in statuses), default=0)
     leader = next((s for s in statuses if s.role == "leader" and s.term == top), None)
@@ -359,7 +362,7 @@ def _suffices(found: StatusAnswers) -> bool:
 
 
 def _leader_itself(found: StatusAnswers) -> str:
-    """Return where a node was reached that says it leads, in the highest term of all that answered."""
+    """Return the address of a node that says it leads, in the highest term of all answers."""
     top = max((a.status.term for a in found.answers.values()), default=0)
     leading = (address for address, a in found.answers.items() if a.status.role == "leader" and a.status.term == top)
     return next(leading, "")

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Connection:
-    """A connection to one node, which whoever holds it drives: `start()`, then `advance()` whenever it is ready.
+    """A connection to one node. Its owner drives it: `start()`, then `advance()` whenever the socket is ready.
 
     `call()` does both for one request. After a ConnectionFailed it must be closed. It may be kept and used again for
     as long as `is_idle()`.
@@ -43,7 +43,7 @@ class Connection:
 
     @property
     def wants_to_write(self) -> bool:
-        """Whether `advance()` is to be called when the socket can be written to, too."""
+        """Whether to call `advance()` also when the socket becomes writable."""
         return bool(self._pending) or not self._connected
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class Connection:
             self._fail(OSError(code, os.strerror(code)))
 
     def _fail(self, error: OSError) -> None:
-        """Dial the name's next address, where it has one. Raises ConnectionFailed."""
+        """Dial the name's next address, if there is one. Raises ConnectionFailed."""
         if self._targets and not self._connected:
             self._dial_next()
             return
@@ -126,7 +126,7 @@ class Connection:
     def call(self, request: Request[T], deadline: Deadline, pipe: int | None = None) -> T | Failed:
         """Send a request, connecting first where that is needed, and return its answer.
 
-        A wait ends with BrokenPipeError when nobody reads `pipe` any longer. Raises ConnectionFailed, Refused; the
+        A wait ends with BrokenPipeError once the reader of `pipe` has closed it. Raises ConnectionFailed, Refused; the
         connection is closed then.
         """
         try:
@@ -161,17 +161,17 @@ class Connection:
             poll.register(pipe, 0)
         ready = poll.poll(deadline.remaining() * 1000)
         if any(found == pipe for found, _ in ready):
-            raise BrokenPipeError(errno.EPIPE, "nobody reads the output any longer")
+            raise BrokenPipeError(errno.EPIPE, "the reader of the output has closed it")
         if not ready:
             raise self._protocol.failure(f"no answer in {deadline.seconds:.1f} s")
 
     def is_idle(self) -> bool:
-        """Return whether the connection can be used for another request: every answer is there, and it is open."""
+        """Return whether the connection can be used for another request: it is open, and no request is unanswered."""
         if self.socket is None or self.in_flight or not self.is_welcomed:
             return False
         poll = select.poll()
         poll.register(self.socket, select.POLLIN)
-        # What comes unasked is the end of the connection, or nothing that this protocol knows.
+        # Unrequested input means that the connection was closed, or that the node breaks the protocol.
         return not poll.poll(0)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong with a request to a cluster. The class says what the caller may do next.
+"""The errors of requests to a cluster. The class tells the caller what to do next.
 
 ClientError
   NotDone             nothing happened: safe to repeat
@@ -78,7 +78,7 @@ class NoLeader(NotDone):
 
 
 class OutcomeUnknown(ClientError):
-    """It may have happened, or may still happen. `code` is a node's, where a node said so."""
+    """It may have happened, or may still happen. `code` is the node's, if a node said so."""
 
     def __init__(self, reason: str, code: ErrorCode | None = None) -> None:
         self.reason = reason
@@ -93,7 +93,7 @@ class SessionLost(OutcomeUnknown):
 class Refused(ClientError):
     """The cluster refuses the request: nothing happened, and repeating it does not help.
 
-    `code` says why. `detail` is the first available index where entries were compacted.
+    `code` says why. `detail` is the first available index if entries were compacted.
     """
 
     def __init__(self, reason: str, code: ErrorCode, detail: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""One request to many nodes at once, under one deadline: all that do not answer cost one timeout together.
+"""One request to many nodes at once, under one deadline: silent nodes cost one timeout together, not one each.
 
 `Round` decides whom to ask and when to stop waiting; it does no I/O. `ask_all` drives it over sockets.
 """
@@ -19,20 +19,20 @@ from raftnode.wire.client import Failed, Request
 GRACE_S: Final = 0.4
 """Grace period for silent nodes once enough have answered.
 
-A node on the other side of the world needs two round trips for its first word; after that it has the whole deadline.
+A distant node needs two round trips before its first byte arrives; after that it has the whole deadline.
 """
 
 HEAD_START_S: Final = 0.05
-"""How long the first address alone is given, where its answer may be all that is needed."""
+"""How long to wait for the first address alone, if its answer may be enough."""
 
 LOOK_S: Final = 0.05
-"""How often `enough` is asked while nothing comes."""
+"""How often to check `enough` while nothing arrives."""
 
 T = TypeVar("T")
 
 
 class Answers(Generic[T]):
-    """What came back: for every address an answer, a `Failed`, or the reason why neither came."""
+    """The results: for every address an answer, a `Failed`, or the reason why neither came."""
 
     def __init__(self, failures: Iterable[ConnectionFailed] = ()) -> None:
         self.answers: dict[str, T] = {}
@@ -46,7 +46,7 @@ class Answers(Generic[T]):
 
     @property
     def foreign(self) -> dict[str, str]:
-        """The addresses where another cluster answers, with what it said."""
+        """The addresses where another cluster answers, each with the reason it gave."""
         return {address: failure.reason for address, failure in self.failures.items() if failure.foreign}
 
     def is_settled(self, address: str) -> bool:
@@ -126,7 +126,7 @@ class Round(Generic[T]):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is to be waited for."""
+        """Whether there is nothing more to wait for."""
         if not self.active and not self._waiting:
             return True
         if self.deadline.passed or (self._enough is not None and self._enough(self.answers)):
@@ -175,9 +175,9 @@ def run_round(
 ) -> Answers[T]:
     """Ask the nodes of a round, and return what came until it was over.
 
-    The request may be a function of the address. `kept` has the connections to use again, by address, and gets those
-    that can be. Without a `guard`, nodes of any cluster are asked. Raises BrokenPipeError when nobody reads `pipe`
-    any longer.
+    The request may be a function of the address. `kept` has the connections to use again, by address, and gets
+    those that can be. Without a `guard`, nodes of any cluster are asked. Raises BrokenPipeError once the reader of
+    `pipe` has closed it.
     """
     driver = _Driver(round_, guard or ClusterGuard(any_cluster=True), kept, pipe)
     try:
@@ -198,7 +198,7 @@ class _Driver(Generic[T]):
         self._kept = kept
         self._pipe = pipe
         self._open: dict[str, Connection] = {}
-        # Not a selector: that module takes longer to load than many a round.
+        # Not `selectors`: loading that module takes longer than a typical round.
         self._poll = select.poll()
         self._watched: dict[int, Connection] = {}
         if pipe is not None:
@@ -212,11 +212,11 @@ class _Driver(Generic[T]):
             for address in due:
                 self._ask(address, request(address) if callable(request) else request)
             if due:
-                # One that could not be dialed at all may have ended the round.
+                # A failure to dial may have ended the round.
                 continue
             for descriptor, _ in self._poll.poll(round_.wait_s * 1000):
                 if descriptor == self._pipe:
-                    raise BrokenPipeError(errno.EPIPE, "nobody reads the output any longer")
+                    raise BrokenPipeError(errno.EPIPE, "the reader of the output has closed it")
                 connection = self._watched.get(descriptor)
                 if connection is not None:
                     self._advance(connection)
@@ -271,7 +271,7 @@ class _Driver(Generic[T]):
         self._poll.register(descriptor, select.POLLIN | (select.POLLOUT if connection.wants_to_write else 0))
 
     def _forget(self, connection: Connection) -> None:
-        """Watch a connection no more, before its socket may change."""
+        """Stop watching a connection before its socket may change."""
         assert connection.socket is not None, "a connection that was started has a socket"
         descriptor = connection.socket.fileno()
         del self._watched[descriptor]

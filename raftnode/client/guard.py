@@ -1,4 +1,4 @@
-"""The guard against speaking to two clusters."""
+"""Keeps a client from talking to two clusters."""
 
 from raftnode.client.errors import ConnectionFailed
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_CLUSTER, Hello, Rejected, Welcome, decode_hello_answer
@@ -21,7 +21,7 @@ class ClusterGuard:
         return Hello(PROTOCOL_VERSION, self.cluster_id)
 
     def admit(self, address: str, body: bytes) -> Welcome:
-        """Return a node's Welcome. Raises ConnectionFailed where it refuses or is another cluster's, FrameError."""
+        """Return a node's Welcome. Raises ConnectionFailed if it refuses or is another cluster's, and FrameError."""
         answer = decode_hello_answer(body)
         if isinstance(answer, Rejected):
             if answer.code == REJECT_CLUSTER and self.cluster_id:

@@ -24,7 +24,7 @@ class Network(Protocol):
     async def ask_all(
         self, round_: Round[T], request: Request[T] | Callable[[str], Request[T]], *, any_cluster: bool = False
     ) -> Answers[T]:
-        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: of whatever cluster."""
+        """Ask the nodes of a round. The request may depend on the address. `any_cluster`: accept any cluster."""
         ...
 
     async def sleep(self, seconds: float) -> None:

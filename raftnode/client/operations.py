@@ -1,4 +1,4 @@
-"""What a client of the key-value store can do, over any network."""
+"""The operations of a key-value client, over any network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def as_bytes(text: Text) -> bytes:
 
 
 class Operations:
-    """The operations of `Client` and `AsyncClient`. Each has `timeout` seconds, whatever goes wrong meanwhile.
+    """The operations of `Client` and `AsyncClient`. Each ends within `timeout` seconds, whatever goes wrong.
 
     Every one raises NotDone, OutcomeUnknown or Refused; see `raftnode.client.errors`. Keys and values are bytes, or
     str as UTF-8.
@@ -129,7 +129,7 @@ class Operations:
     async def watch(self, prefix: Text = b"", *, after: int | None = None) -> AsyncGenerator[kv.Change | Gap, None]:
         """Give the changes of keys that begin with `prefix` as they happen, oldest first, without end.
 
-        It begins after revision `after`, or now, and goes on where it was when a connection breaks. Changes that are
+        It begins after revision `after`, or now, and resumes where it was when a connection breaks. Changes that are
         no longer known are given as a Gap. Raises NotDone where no node answers for `timeout` seconds.
         """
         wanted = as_bytes(prefix)
@@ -172,7 +172,7 @@ class Operations:
 
 
 def expect(data: bytes, expected: type[R]) -> R:
-    """Return the store's result. Raises Conflict or Refused where the store says so, OutcomeUnknown for nonsense."""
+    """Return the store's result. Raises Conflict or Refused if it refused, OutcomeUnknown if it is invalid."""
     try:
         result = kv.decode_result(data)
     except SerializationError as error:

@@ -6,10 +6,10 @@
     for answer in protocol.receive_data(sock.recv(65536)):
         ...                              # answer.id is what send() returned
 
-The first bytes to send are the Hello. Requests are held back until the node's Welcome is there and the guard admits
-its cluster: nothing reaches a node of another cluster. Call `data_to_send()` after every `send()` and
-`receive_data()`. Answers come in any order; each is checked to be an answer to its request. After an exception
-the connection has no meaning left and must be closed.
+The first bytes to send are the Hello. Requests are held back until the node's Welcome has arrived and the guard
+admits its cluster: nothing reaches a node of another cluster. Call `data_to_send()` after every `send()` and
+`receive_data()`. Answers come in any order; each is checked to be an answer to its request. After an exception the
+connection is unusable and must be closed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class ClientProtocol:
         return number
 
     def forget(self, number: int) -> None:
-        """Drop the answer to a request when it comes: nobody waits for it any longer."""
+        """Drop the answer to a request when it comes: its caller has given up."""
         if self._in_flight.pop(number, None) is not None:
             self._forgotten.add(number)
 

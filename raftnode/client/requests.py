@@ -1,4 +1,4 @@
-"""Who answers a request, and what may be done when the answer is lost."""
+"""Which nodes answer a request, and whether to repeat it if the answer is lost."""
 
 import enum
 from typing import Any
@@ -23,7 +23,7 @@ class Repeat(enum.Enum):
     """What may be done when a request's answer is lost."""
 
     FREELY = enum.auto()
-    """It changes nothing, or nothing that matters: send it again."""
+    """It changes nothing, or repeating it is harmless: send it again."""
     ONCE_APPLIED = enum.auto()
     """It carries a session: send it again, but without an answer in the end its outcome is unknown."""
     NEVER = enum.auto()

@@ -32,5 +32,5 @@ class WriteSession:
         return Write(0, self.number, self._last, self._acknowledged, command)
 
     def end(self, write: Write) -> None:
-        """Note that nobody asks about this write any longer: what a later one acknowledges covers it."""
+        """Note that this write needs no more answers: later writes acknowledge past it."""
         self._open.discard(write.sequence)

@@ -1,4 +1,4 @@
-"""What every way to reach a node needs: deadlines, addresses, and why a socket failed."""
+"""Shared by the networks: deadlines, addresses, and the reasons why sockets fail."""
 
 from __future__ import annotations
 

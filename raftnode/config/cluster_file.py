@@ -2,7 +2,7 @@
 
 [cluster]
 name = "demo"
-id = "6a0f..."          # optional: else it follows from the name and the nodes
+id = "6a0f..."          # optional: derived from the name and the nodes if absent
 
 [[node]]
 id = 1
@@ -26,14 +26,14 @@ from raftnode.wire.address import parse_address, parse_node_name
 from raftnode.wire.peer import encode_member_context
 
 ID_NAMESPACE: Final = uuid.UUID("5b0fdc3e-8a55-4c8e-9a0c-1d0d1f7c2b6e")
-"""The uuid5 namespace of cluster ids that follow from a cluster file."""
+"""The uuid5 namespace of the cluster ids that are derived from a cluster file."""
 
 NODE_ID_MAX: Final = 2**31 - 1
 
 
 @dataclass(frozen=True)
 class ClusterNode:
-    """One [[node]]. `data_dir` is absolute, or relative to the working directory as the file's path is."""
+    """One [[node]]. A relative `data_dir` has been joined to the directory of the file."""
 
     id: int
     name: str
@@ -49,7 +49,7 @@ class ClusterNode:
 
 @dataclass(frozen=True)
 class ClusterFile:
-    """A whole cluster.toml, checked. `given_id` is empty where the file has no id; `id` then follows from the nodes."""
+    """A whole cluster.toml, checked. `given_id` is empty if the file has no id; `id` is then derived from the nodes."""
 
     path: Path
     name: str

@@ -1,4 +1,4 @@
-"""What the files of a data directory are called: see raftnode-files(5)."""
+"""The names of a data directory's files: see raftnode-files(5)."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Durations as text: the one grammar of command lines and settings files.
 
-A duration is one or more numbers with units ("500ms", "1.5s", "4m2s", "1d"), or a plain number of seconds. Whether 0
-makes sense is up to what it is for.
+A duration is one or more numbers with units ("500ms", "1.5s", "4m2s", "1d"), or a plain number of seconds. Whether
+0 is allowed depends on its use.
 """
 
 import re
@@ -11,7 +11,7 @@ DURATION_RULE: Final = 'must be a duration such as "500ms", "1.5s" or "4m2s", or
 POSITIVE_RULE: Final = 'must be a duration above 0 such as "500ms", "1.5s" or "4m2s", or a number of seconds'
 
 SECONDS_MAX: Final = 1e9
-"""Durations stay below this, 31 years: the system calls that wait refuse much more."""
+"""Durations are below this, 31 years: system calls that wait fail for much longer ones."""
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER: Final = r"[0-9]+(?:\.[0-9]+)?"

@@ -1,4 +1,4 @@
-"""What can go wrong, for people and scripts: each error has one exit code, decided here and nowhere else.
+"""The errors that commands end with. This is the only place that assigns exit codes.
 
 An error is three lines: what happened, why (with the numbers), and what to do next.
 """
@@ -18,7 +18,7 @@ EXIT_INTERRUPTED: Final = 130
 
 
 class CommandError(Exception):
-    """A failure that the user is told about in three lines. `code` is stable text for scripts."""
+    """A failure that is reported to the user in three lines. `code` is stable text for scripts."""
 
     exit_code = EXIT_INTERNAL
     code = "E_INTERNAL"
@@ -32,7 +32,7 @@ class CommandError(Exception):
         super().__init__(what)
 
     def lines(self) -> list[str]:
-        """Return the error as it stands on standard error."""
+        """Return the error as it is printed on standard error."""
         head = f"error: {self.what}  [{self.code}, exit {self.exit_code}]"
         return [head, *(f"  {line}" for line in (self.why, self.next_step) if line)]
 
@@ -77,7 +77,7 @@ class Unreachable(CommandError):
 
 
 class NoLeader(CommandError):
-    """Nodes answered, but no leader or no quorum was there in time. Nothing was done."""
+    """Nodes answered, but there was no leader or no quorum in time. Nothing was done."""
 
     exit_code = EXIT_NO_LEADER
     code = "E_NO_LEADER"
@@ -91,7 +91,7 @@ class Refused(CommandError):
 
 
 class OutcomeUnknown(CommandError):
-    """The time is over: it may have happened, or may still happen."""
+    """Time ran out: it may have happened, or may still happen."""
 
     exit_code = EXIT_UNKNOWN
     code = "E_UNKNOWN"
@@ -111,6 +111,6 @@ class OutputFailed(CommandError):
 
 
 class InternalError(CommandError):
-    """The other side, or this program, did what it may not do."""
+    """A node, or this program, did something that it must never do."""
 
     code = "E_INTERNAL"

@@ -45,7 +45,7 @@ class SettingsError(UsageError):
 
 @dataclass(frozen=True)
 class ReplicaSettings:
-    """What the replica is told. Times are in seconds, sizes in bytes, the rest in entries."""
+    """The replica's settings. Times are in seconds, sizes in bytes, the rest in entries."""
 
     election_timeout_min: float = 1.0
     election_timeout_max: float = 2.0
@@ -59,11 +59,11 @@ class ReplicaSettings:
     snapshot_trailing: int = 10_000
     """How many entries up to a snapshot stay in the log, for followers that are a little behind."""
     snapshot_send_rate: int = 64 * 1024 * 1024
-    """How many bytes of a snapshot a second go to one member at most; 0: without a limit."""
+    """The most bytes per second of a snapshot that are sent to one member; 0: no limit."""
     log_cache_bytes: int = 64 * 1024 * 1024
-    """How much of the log's newest part stays in memory; the rest is read from the disk."""
+    """How many bytes of the newest entries stay in memory; older ones are read from the disk."""
     request_timeout: float = 10.0
-    """After that long a request that still waits is answered: a write with an unknown outcome."""
+    """How long a request may wait before it fails; a write's outcome is then unknown."""
     no_leader_timeout: float = 3.0
     """How long a request waits for a leader before it fails with `no_leader`."""
     version: str = raftnode.__version__
@@ -84,7 +84,7 @@ class NodeSettings:
 
     @classmethod
     def load(cls, path: Path) -> "NodeSettings":
-        """Read `path`; where there is no such file, return the defaults. Raises SettingsError."""
+        """Read `path`, or return the defaults if there is no such file. Raises SettingsError."""
         return cls.from_values(path, read_values(path))
 
     @classmethod
@@ -112,7 +112,7 @@ class Setting:
     of_replica: bool = False
 
     def default(self) -> Any:
-        """The value where the file says nothing."""
+        """The value if the file does not set it."""
         return getattr(_DEFAULTS.replica if self.of_replica else _DEFAULTS, self.attribute)
 
     def value_in(self, settings: NodeSettings) -> Any:
@@ -154,7 +154,7 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
-    """Return the TOML document at `path`. Raises SettingsError where it cannot be read or is no TOML."""
+    """Return the TOML document at `path`. Raises SettingsError if it cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_bytes().decode())
     except FileNotFoundError:
@@ -165,7 +165,7 @@ def read_toml(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
         raise SettingsError(path, "", None, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(path, "", None, f"is not UTF-8 text at byte {error.start}") from None
-    except (ValueError, RecursionError) as error:  # the latter, and no TOMLDecodeError, on what no hand wrote
+    except (ValueError, RecursionError) as error:  # RecursionError: deeply nested input
         raise SettingsError(path, "", None, f"is not TOML: {error}") from None
 
 
@@ -248,7 +248,7 @@ def _one_of(*options: str) -> Callable[[object], str]:
 
 
 def _check_together(path: Path, settings: NodeSettings) -> None:
-    """Refuse values that cannot work together: each is possible alone."""
+    """Refuse values that are valid alone but cannot work together."""
     raft = settings.replica
     if raft.election_timeout_max <= raft.election_timeout_min:
         raise SettingsError(
@@ -290,28 +290,32 @@ SETTINGS: Final = (
         "raft.election_timeout_min",
         "election_timeout_min",
         parse_positive_duration,
-        "A follower that hears no leader for this long, or up to election_timeout_max, campaigns.",
+        "A follower campaigns after a random time without a leader; this is its lower end.",
         True,
     ),
     Setting(
         "raft.election_timeout_max",
         "election_timeout_max",
         parse_positive_duration,
-        "The upper end of that random time; above election_timeout_min.",
+        "The upper end of that time; must be above election_timeout_min.",
         True,
     ),
     Setting(
         "raft.heartbeat_interval",
         "heartbeat_interval",
         parse_positive_duration,
-        "How often a leader tells the others that it leads; at most half of election_timeout_min.",
+        "How often a leader sends heartbeats; at most half of election_timeout_min.",
         True,
     ),
     Setting(
-        "raft.pre_vote", "pre_vote", _bool, "Ask whether an election can be won before the term is raised for it.", True
+        "raft.pre_vote",
+        "pre_vote",
+        _bool,
+        "Before it raises its term, a candidate asks the voters whether it could win.",
+        True,
     ),
     Setting(
-        "raft.check_quorum", "check_quorum", _bool, "A leader that does not hear from a majority steps down.", True
+        "raft.check_quorum", "check_quorum", _bool, "A leader that loses contact with a majority steps down.", True
     ),
     Setting(
         "snapshot.entries",
@@ -339,14 +343,14 @@ SETTINGS: Final = (
         "snapshot.send_rate",
         "snapshot_send_rate",
         _size,
-        "How many bytes of a snapshot go to one member in a second at most; 0: without a limit.",
+        "The most bytes per second of a snapshot that are sent to one member; 0: no limit.",
         True,
     ),
     Setting(
         "storage.log_cache_bytes",
         "log_cache_bytes",
         _cache_size,
-        "How much of the log's newest part stays in memory; the rest is read from the disk.",
+        "How much of the newest entries stays in memory; older ones are read from the disk.",
         True,
     ),
     Setting(
@@ -361,19 +365,19 @@ SETTINGS: Final = (
         _one_of("debug", "info", "warn", "error"),
         "The least important lines to write: debug, info, warn or error.",
     ),
-    Setting("log.format", "log_format", _one_of("logfmt", "json"), "The form of the lines: logfmt or json."),
-    Setting("limits.connections", "connections_max", _count(1), "The most client connections at one time."),
+    Setting("log.format", "log_format", _one_of("logfmt", "json"), "The format of the lines: logfmt or json."),
+    Setting("limits.connections", "connections_max", _count(1), "The most client connections at a time."),
     Setting(
         "limits.requests_in_flight",
         "requests_in_flight_max",
         _count(1),
-        "The most unanswered requests of one connection; reading from it pauses there.",
+        "The most unanswered requests of one connection, at which reading from it pauses.",
     ),
     Setting(
         "limits.request_timeout",
         "request_timeout",
         parse_positive_duration,
-        "After this long a waiting request is answered; a write's outcome is then unknown.",
+        "How long a request may wait before it fails; a write's outcome is then unknown.",
         True,
     ),
     Setting(

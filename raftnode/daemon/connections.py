@@ -1,7 +1,7 @@
 """The TCP connections of one node: accepted ones, of peers and clients, and the ones it dials to its peers.
 
 A connection turns bytes into messages and back and knows nothing of Raft. It reports to its `ConnectionHandler`, which
-the runtime implements. Anything that is not the protocol closes only that connection.
+the runtime implements. A violation of the protocol closes only that connection.
 """
 
 import asyncio
@@ -29,19 +29,19 @@ from raftnode.wire.hello import Hello, Rejected, Welcome, decode_hello, decode_h
 from raftnode.wire.peer import PeerMessage, PeerRequest, decode_peer_message
 
 HELLO_TIMEOUT: Final = 5.0
-"""Seconds within which a new connection must have said who it is."""
+"""Seconds within which a new connection must send its Hello."""
 
 PAUSE_BYTES: Final = 1024 * 1024
-"""A connection whose other side leaves this many bytes unread is not read from until it takes some."""
+"""With this many unread outgoing bytes, reading from the connection pauses until the other side reads some."""
 
 OUTGOING_BYTES_MAX: Final = 64 * 1024 * 1024
-"""A connection with this many unread bytes is closed: its other side is too slow."""
+"""With this many unread outgoing bytes, the connection is closed: the other side is too slow."""
 
 PEER_OUTGOING_BYTES_MAX: Final = 16 * 1024 * 1024
 """Above this, requests to a peer are dropped; Raft sends again what matters."""
 
 REQUEST_BYTES_IN_FLIGHT_MAX: Final = 64 * 1024 * 1024
-"""How many bytes of large requests one client may have unanswered before it is not read from."""
+"""How many bytes of large requests a client may have unanswered before reading from it pauses."""
 
 LARGE_REQUEST_BYTES: Final = 64 * 1024
 
@@ -281,7 +281,7 @@ class Accepted(FramedConnection):
         self._apply_backpressure()
 
     def _apply_backpressure(self) -> None:
-        """Read from a client only while it takes its answers and not too much of it is unanswered."""
+        """Read from a client only while it reads its answers and has few enough requests unanswered."""
         if not self.is_open or self.peer != 0:
             return
         busy = (
@@ -334,7 +334,7 @@ class Dialed(FramedConnection):
         self.handler.peer_messages(self.peer, messages)
 
     def request(self, request: PeerRequest) -> bool:
-        """Send at once; False where the peer is not ready or does not keep up: then nothing is sent."""
+        """Send at once. Returns False, and sends nothing, if the peer is not ready or does not keep up."""
         if not self.ready or not self.is_open or self.unsent_bytes > PEER_OUTGOING_BYTES_MAX:
             return False
         self.send_now(request)

@@ -1,6 +1,6 @@
 """`raftnode join`: asks a running cluster to take a node in, and formats its data directory.
 
-Each step may be repeated: the command asks first what is already so.
+Each step may be repeated: the command first checks what has been done already.
 
     no data directory, not a member   ->  ask the leader to add it as a learner, then format
     no data directory, a member that never held data (a crash between the two steps)  ->  format
@@ -30,7 +30,7 @@ from raftnode.wire.peer import encode_member_context
 
 RETRY_PAUSE_S: Final = 0.2
 LOOK_S: Final = 1.0
-"""How long the cluster is waited for, to compare it with a data directory that exists already."""
+"""How long to wait for the cluster in order to compare it with an existing data directory."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def join(request: JoinRequest) -> tuple[int, bool]:
             except Refused as error:
                 raise _refused(request, error) from error
             except ClientError as error:
-                # The nodes may not be up yet; and of a change whose answer was lost, the members tell what became.
+                # The nodes may not be up yet. If an answer was lost, the members show whether the change was made.
                 if not deadline.pause(RETRY_PAUSE_S):
                     raise _gave_up(request, error) from error
             else:
@@ -160,7 +160,7 @@ def members_configuration(members: Sequence[MemberStatus]) -> Configuration:
     contexts = {m.id: encode_member_context(m.name, m.address) for m in members}
     configuration = make_configuration(ids["voter"], ids["learner"], ids["observer"], contexts)
     if ids["outgoing"]:
-        # Between two voter sets: who is in both is not told, and a learner does not count them.
+        # In a joint phase the answer does not tell which voters are in both sets; a learner does not count votes.
         return replace(configuration, voters_outgoing=tuple(sorted(ids["outgoing"])))
     return configuration
 

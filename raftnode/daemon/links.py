@@ -1,4 +1,4 @@
-"""The connections that a node keeps to its peers: dialed, and dialed again after a growing pause."""
+"""The connections that a node keeps to its peers, redialed after growing pauses."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ CONNECT_TIMEOUT: Final = 3.0
 
 
 class PeerLink:
-    """Keeps one dialed connection to a peer: dials, and dials again after a growing pause."""
+    """Keeps one connection to a peer: dials, and redials after growing pauses."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class PeerLink:
         self._task = asyncio.get_running_loop().create_task(self._keep_connected())
 
     def stop(self, *, at_once: bool = False) -> "asyncio.Task[None]":
-        """Hang up for good; `at_once`: without a further byte."""
+        """Close for good; `at_once`: without flushing."""
         self._task.cancel()
         connection, self.connection = self.connection, None
         if connection is not None:

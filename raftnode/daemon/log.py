@@ -59,12 +59,12 @@ class LogWriter:
             stream.write(self._render(line) + "\n")
             stream.flush()
         except (OSError, ValueError):
-            # Whoever read the log is gone. The node's work matters more than its log.
+            # The log's reader is gone. The node's work matters more than its log.
             return
 
 
 class Repeats:
-    """Tells whether a line that an endless series of equal troubles would repeat may be written now.
+    """Limits how often a line about a recurring problem is written.
 
     The same `key` passes once in `interval` seconds; `allow()` then gives how many were held back before.
     At most `keys_max` keys are remembered.

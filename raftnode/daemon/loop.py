@@ -1,8 +1,8 @@
-"""The daemon around one replica: sockets, timers, signals. Only here does time pass and do bytes move.
+"""The daemon around one replica: sockets, timers, signals. All real I/O and time is here.
 
     data_received -> receive_peer / receive_client  (queues)
     one turn()    -> everything that arrived is handled, written, answered
-    after it      -> one write for each connection that has something to say
+    after it      -> one write for each connection that has output
 
 One port serves peers and clients. Each node dials each other member and sends its requests there; what it
 sends on a connection that it accepted are answers. A replica that raises has lost its disk or found a bug:
@@ -29,11 +29,11 @@ CONNECTIONS_RESERVED: Final = 128
 """Accepted connections above the clients' limit: of peers, and of those that have not sent a Hello yet."""
 
 DRAIN_TIMEOUT: Final = 2.0
-"""Seconds that a stopping node gives its clients to take their last answers."""
+"""Seconds that a stopping node gives its clients to read their last answers."""
 
 
 class HostedReplica(Protocol):
-    """What the runtime needs of a replica."""
+    """What the runtime needs from a replica."""
 
     def start(self) -> None: ...
     def check_hello(self, hello: Hello) -> Welcome | Rejected: ...
@@ -173,7 +173,7 @@ class Runtime:
             connection.flush()
 
     def _arm_timer(self, delay: float) -> None:
-        """Have a turn in at most `delay` seconds. An earlier timer stays: an early turn does no harm."""
+        """Run a turn within `delay` seconds. An earlier timer is kept: an early turn is harmless."""
         when = self._loop.time() + delay
         if self._timer is not None:
             if self._timer.when() <= when:
@@ -197,7 +197,7 @@ class Runtime:
             self._finished.set_exception(error)
 
     async def _hang_up(self) -> None:
-        """Close every connection: politely where the node stops in order, at once where it failed."""
+        """Close every connection: after flushing if the node stops in order, at once if it failed."""
         assert self._server is not None
         self._server.close()
         failed = self._finished.done() and self._finished.exception() is not None
@@ -267,7 +267,7 @@ class Runtime:
         return answer
 
     def _take_over(self, peer: int, connection: Accepted) -> None:
-        """From now on `connection` is the one on which `peer` is answered."""
+        """Answer `peer` on `connection` from now on."""
         old = self._accepted_peers.pop(peer, None)
         self._accepted_peers[peer] = connection
         if old is not None:
@@ -347,7 +347,7 @@ class Runtime:
             self.on_fatal(error)
 
     def _warn_once(self, event: str, remote: str, reason: str, **fields: object) -> None:
-        """Log what its cause may repeat as often as it likes: one line a minute for each host and reason."""
+        """Log what a remote host can repeat at will: at most one line a minute for each host and reason."""
         held = self._repeats.allow((event, remote.rpartition(":")[0], reason))
         if held is not None:
             more = {"repeated": held} if held else {}
@@ -367,7 +367,7 @@ class Runtime:
 
 
 def split_listen(listen: str) -> tuple[str, int]:
-    """Return (host, port) of an address to listen at; here the port may be 0: the system chooses."""
+    """Return (host, port) of an address to listen at. Here the port may be 0, for the system to choose."""
     if listen.endswith(":0"):
         return parse_address(listen[:-1] + "1")[0], 0
     return parse_address(listen)

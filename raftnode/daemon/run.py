@@ -135,12 +135,12 @@ def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, Snapsh
 
 
 def listen_problem(listen: str, error: OSError) -> CommandError:
-    """Return what an operator is told where the node cannot listen at `listen`."""
+    """Return the error for an address that the node cannot listen at."""
     if error.errno == errno.EADDRINUSE:
         return Conflict(
             f"cannot listen at {listen}",
             "another process listens there already",
-            f"stop it, or set node.listen in {data_files.SETTINGS}; to see who it is: ss -ltnp",
+            f"stop it, or set node.listen in {data_files.SETTINGS}; find it with: ss -ltnp",
             code="E_ADDRESS_IN_USE",
         )
     return Conflict(
@@ -161,7 +161,7 @@ def raise_file_limit(needed: int) -> None:
 
 
 def tune_collector() -> None:
-    """Keep the garbage collector from walking again and again what lives as long as the process."""
+    """Keep the garbage collector from scanning objects that live as long as the process."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

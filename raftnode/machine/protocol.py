@@ -1,4 +1,4 @@
-"""What a replicated state machine promises, so that another one can stand in for the key-value store."""
+"""The interface of a replicated state machine, so that another one can replace the key-value store."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The recent changes of the key-value machine, for those who watch it.
+"""The recent changes of the key-value machine, for watches.
 
 lost_before        since(after_revision)
     |                     |
@@ -15,10 +15,10 @@ from raftnode.wire.kv import Change
 CHANGES_MAX: Final = 32_768
 CHANGES_BYTES_MAX: Final = 16 * 1024 * 1024
 CHANGE_OVERHEAD_BYTES: Final = 128
-"""About what a kept change costs beside its key and value."""
+"""The approximate overhead of a kept change, without its key and value."""
 
 SCANNED_MAX: Final = 4096
-"""How many changes one question looks at: an answer's time is bounded also where no key matches."""
+"""How many changes one query scans at most: this bounds its time even if no key matches."""
 
 _revision = attrgetter("revision")
 
@@ -80,7 +80,7 @@ class ChangeHistory:
             self.lost_before = changes[first].revision
             changes[first] = _FORGOTTEN
             first += 1
-        # Moving the list down for each forgotten change would cost as much as the list is long.
+        # Removing from the front of the list for each forgotten change would take linear time.
         if first > len(changes) // 2:
             del changes[:first]
             first = 0

@@ -50,7 +50,7 @@ INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}\Z")
 
-# Results may be remembered by sessions, so they are state: no text of a library's may get into them.
+# Sessions remember results, so they are state, and must not contain texts that depend on a library's version.
 _NOT_A_COMMAND: Final = encode(BadCommand("these bytes are not a key-value command"))
 
 
@@ -108,7 +108,7 @@ class KvMachine:
         return encode(self._handlers[type(parsed)](self._revision, parsed, False))
 
     def query(self, query: bytes) -> bytes:
-        """Answer a Get, a List or, with what there is, a Changes. Raises CommandRefused."""
+        """Answer a Get, a List or a Changes at once. Raises CommandRefused."""
         match _checked_query(query):
             case Get(key=key):
                 return encode(GetResult(self._records.get(key), self._revision))
@@ -158,13 +158,13 @@ class KvMachine:
         self._snapshot = None
 
     def digest(self) -> bytes:
-        """Return a hash of the records and the revision, whatever led to them. Reads the whole state."""
+        """Return a hash of the records and the revision, independent of their history. Reads the whole state."""
         state = hashlib.blake2b(digest_size=32)
         for chunk in KvSnapshot(self._revision, self._records, self._keys):
             state.update(chunk)
         return state.digest()
 
-    # What each command comes to. Without `commit` nothing changes, and `index` is the present revision.
+    # The effect of each command. Without `commit` nothing changes, and `index` is the current revision.
 
     def _put(self, index: int, command: Put, commit: bool) -> KvResult:
         if reason := _over_limit(command):

@@ -29,7 +29,7 @@ RECORD_OVERHEAD_BYTES: Final = 40
 """The most that a record's numbers and lengths take in the snapshot."""
 
 KEYS_PER_STEP: Final = 4096
-"""After so many keys, where most were created since, an empty chunk gives the caller a chance to do other work."""
+"""After scanning this many keys without filling a chunk, give an empty one, so that the caller can do other work."""
 
 
 class KvSnapshot:

@@ -42,9 +42,9 @@ SESSIONS_MAX: Final = 65_536
 RESULTS_MAX: Final = 1024
 """How far a session's writes may run ahead of what the client acknowledges."""
 SESSION_BYTES_MAX: Final = 4 * 1024 * 1024
-"""What one session's remembered results may weigh before only its lowest open write is applied."""
+"""How many bytes of results a session may hold before only its lowest open write is applied."""
 RESULTS_BYTES_MAX: Final = 64 * 1024 * 1024
-"""What all remembered results may weigh before the least recently used session is forgotten."""
+"""How many bytes of results all sessions may hold before the least recently used one is forgotten."""
 
 NO_SESSION: Final = 0
 
@@ -120,7 +120,7 @@ class SessionMachine:
 
     @property
     def result_bytes(self) -> int:
-        """What all remembered results weigh."""
+        """How many bytes all remembered results hold."""
         return self._bytes
 
     def check(self, command: bytes) -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 RESULT_OVERHEAD_BYTES: Final = 128
-"""About what a remembered result costs beside its bytes."""
+"""The approximate overhead of a remembered result, without its bytes."""
 
 
 class Session:
@@ -35,7 +35,7 @@ class Session:
     def acknowledge(self, sequence: int) -> int:
         """Close the sequences up to `sequence`, and return by how many bytes the session shrank."""
         results = self.results
-        # A client may jump as far as it likes: the cost is bounded by what is remembered.
+        # A client may acknowledge any number at once: the cost is bounded by the remembered results.
         if sequence - self.acknowledged < len(results):
             closed = [s for s in range(self.acknowledged + 1, sequence + 1) if s in results]
         else:

@@ -22,7 +22,7 @@ from raftnode.wire.snapshot import (
 )
 
 RECORD_BYTES: Final = 32
-"""The most that a record takes beside its result."""
+"""The largest overhead of a record, without its result."""
 
 
 class SessionSnapshot:
@@ -55,7 +55,7 @@ class SessionSnapshot:
         count = 0
         for data in self._inner:
             if not data:
-                # A pause, which the caller is to have too.
+                # An empty chunk is a pause: pass it on to the caller.
                 yield data
                 continue
             count += 1
