@@ -57,7 +57,12 @@ def node_wait_s(request: Request[Any]) -> float | None:
     match request:
         case TriggerSnapshot():
             return None
-        case Watch(wait_ms=wait_ms) | GetLog(wait_ms=wait_ms) | GetEvents(wait_ms=wait_ms):
+        case (
+            Watch(wait_ms=wait_ms)
+            | GetLog(wait_ms=wait_ms)
+            | GetEvents(wait_ms=wait_ms)
+            | ChangeMembers(wait_ms=wait_ms)
+        ):
             return wait_ms / 1000
         case _:
             return 0.0

@@ -28,6 +28,10 @@ class ChangeRefused(Exception):
     """A safety check forbids the change; the text has the arithmetic, for an operator."""
 
 
+class NotCaughtUp(ChangeRefused):
+    """A learner is too far behind to get a vote: later perhaps it is not. The text has how far it is."""
+
+
 class MemberUnknown(Exception):
     """The change names a node that is no member."""
 
@@ -82,8 +86,8 @@ class _Roster:
 def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up_within: float, *, force: bool) -> Plan:
     """Return what `operations` come to on a leader with `status`; a voter is up if heard from within `up_within` s.
 
-    Raises MemberUnknown; ChangeRefused where the cluster would lose its quorum, a learner has not caught up, or a
-    name or address is taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
+    Raises MemberUnknown; NotCaughtUp; ChangeRefused where the cluster would lose its quorum, or a name or address is
+    taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
     """
     configuration = status.configuration
     roll = _Roster.of(configuration)
@@ -230,7 +234,7 @@ def _require_caught_up(node: NodeId, configuration: Configuration, status: RaftS
         if progress.last_contact is None
         else (f"it was heard from {progress.last_contact:.1f} s ago")
     )
-    raise ChangeRefused(
+    raise NotCaughtUp(
         f"{name} has not caught up: it has entry {progress.match_index} of {status.last_log_index}, and {heard}"
     )
 

@@ -198,7 +198,7 @@ class Replica:
         self._client_inbox.append((client, request))
 
     def client_gone(self, client: Hashable) -> None:
-        """Forget the long polls of a client that hung up; its writes go on."""
+        """Forget the long polls and held membership changes of a client that hung up; its writes go on."""
         self.requests.forget(client)
 
     def peer_connected(self, peer: NodeId) -> None:

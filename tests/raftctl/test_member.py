@@ -62,6 +62,8 @@ def test_add_tells_how_to_start_the_new_node_and_gives_up_with_exit_7(cluster: F
                 for m in status.members
             ]
             return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        if isinstance(request, wire.ChangeMembers) and request.operations[0].action is wire.MemberAction.PROMOTE:
+            return wire.Failed(0, wire.ErrorCode.REFUSED, "n4 has not caught up: it has entry 0 of 3")
         return None
 
     cluster.interfere = never_promotable

@@ -12,7 +12,7 @@ import pytest
 
 from raftnode.wire import client as wire
 from tests.raftctl.conftest import Cli
-from tests.support.fake_node import FakeCluster, Reply
+from tests.support.fake_node import HANG_UP, FakeCluster, Reply
 from tests.support.processes import running_cluster
 
 ADDRESS = "127.0.0.1:9"
@@ -27,6 +27,8 @@ def never_promotable(cluster: FakeCluster) -> Callable[[int, Any], Reply | None]
             status = cluster.status(node)
             listed = [msgspec.structs.replace(m, promotable=False) for m in status.members]
             return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        if isinstance(request, wire.ChangeMembers) and request.operations[0].action is wire.MemberAction.PROMOTE:
+            return wire.Failed(0, wire.ErrorCode.REFUSED, "n4 has not caught up: it has entry 0 of 3")
         return None
 
     return interfere
@@ -105,6 +107,47 @@ def test_a_member_that_does_not_catch_up_is_exit_7_and_how_to_go_on(cluster: Fak
     assert got.code == 7
     assert REPLACE.split("replace", 1)[1].strip() in got.err
     assert [m.kind for m in cluster.members] == ["voter", "voter", "voter", "learner"]
+
+
+def test_the_leader_is_asked_to_wait_and_does_so(cluster: FakeCluster, cli: Cli) -> None:
+    """It shows the learner behind, holds the exchange and makes it: one look, and one request, not one each 100 ms."""
+    behind = never_promotable(cluster)
+    cluster.interfere = lambda node, request: behind(node, request) if isinstance(request, wire.GetStatus) else None
+    assert cli(REPLACE).code == 0
+    proposed = [r for node in cluster.nodes.values() for r in node.requests if isinstance(r, wire.ChangeMembers)]
+    assert [(r.wait_ms, len(r.operations)) for r in proposed] == [(0, 1), (1000, 2)]
+    assert cluster.count(wire.GetStatus) == 7
+
+
+def test_a_held_exchange_whose_answer_is_lost_is_looked_up(cluster: FakeCluster, cli: Cli) -> None:
+    """The membership itself says whether it was made: it is changed, and not proposed again."""
+    behind = never_promotable(cluster)
+
+    def apply_and_hang_up(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.ChangeMembers) and request.wait_ms:
+            cluster._answer(node, request)
+            return HANG_UP
+        return behind(node, request) if isinstance(request, wire.GetStatus) else None
+
+    cluster.interfere = apply_and_hang_up
+    assert cli(REPLACE + " -o json").json["changed"] is True
+    assert changes(cluster) == [["add_learner"], ["promote", "remove"]]
+
+
+def test_a_removal_while_the_leader_waits_is_noticed(cluster: FakeCluster, cli: Cli) -> None:
+    """By somebody else: a conflict, and no addition anew."""
+    behind = never_promotable(cluster)
+
+    def remove_meanwhile(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.ChangeMembers) and request.wait_ms:
+            cluster.members = [m for m in cluster.members if m.name != "n4"]
+            return wire.Failed(0, wire.ErrorCode.NOT_FOUND, "node 4 is not a member of this cluster")
+        return behind(node, request)
+
+    cluster.interfere = remove_meanwhile
+    got = cli(REPLACE)
+    assert got.code == 8
+    assert "n4 was removed while it was catching up" in got.err
 
 
 def test_without_waiting_only_what_can_be_done_now_is_done(cluster: FakeCluster, cli: Cli) -> None:

@@ -19,7 +19,7 @@ from raftnode.replica.requests.members import MemberRequests
 from raftnode.replica.requests.replies import Replies
 from raftnode.replica.requests.snapshots import SnapshotFiles
 from raftnode.replica.requests.writes import EntryWaiters
-from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, EventRecord, Failed
+from raftnode.wire.client import NOT_DONE, UNKNOWN, Answer, ChangeMembers, EventRecord, Failed
 from raftnode.wire.hello import Hello, Rejected, Welcome
 from tests.support.planted import Patch, PlantedBugs, replace
 
@@ -103,6 +103,21 @@ def every_voter_counts_as_up(patch: Patch) -> None:
 )
 def a_learner_is_promoted_before_it_caught_up(patch: Patch) -> None:
     patch.setattr(member_plan, "_require_caught_up", lambda node, configuration, status: None)
+
+
+@noticed_by("replica_members::test_a_held_promotion_of_a_client_that_is_gone_is_not_made")
+def a_held_change_outlives_its_client(patch: Patch) -> None:
+    replace(patch, MemberRequests.forget, lambda self, client: None)
+
+
+@noticed_by("replica_members::test_a_held_promotion_is_refused_at_its_deadline")
+def a_held_change_ignores_its_deadline(patch: Patch) -> None:
+    real = MemberRequests._change
+
+    def change(self: MemberRequests, client: Hashable, request: ChangeMembers, hold_until: float) -> None:
+        real(self, client, request, hold_until + 3600 if request.wait_ms else hold_until)
+
+    replace(patch, real, change)
 
 
 # What clients are told.

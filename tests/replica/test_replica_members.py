@@ -9,7 +9,7 @@ from raftnode.core.membership import ConfChange, decode_configuration
 from raftnode.core.messages import AppendEntriesRequest
 from raftnode.core.types import EntryKind, NodeRole
 from raftnode.wire import client as wire
-from raftnode.wire.client import UNKNOWN, ErrorCode, MemberAction, MemberOperation, MembersChanged
+from raftnode.wire.client import NOT_DONE, UNKNOWN, ErrorCode, MemberAction, MemberOperation, MembersChanged
 from raftnode.wire.hello import PROTOCOL_VERSION, REJECT_REMOVED, Hello, Rejected
 from tests.support.replicas import (
     CLUSTER_ID,
@@ -100,6 +100,75 @@ def test_a_learner_that_has_not_caught_up_is_not_promoted() -> None:
     answer = failed(client.ask(leader, change(client, promote(4))))
     assert answer.code is ErrorCode.REFUSED
     assert "n4 has not caught up: it has entry 0 of 2" in answer.message
+
+
+def held(cluster: Cluster, client: Client) -> tuple[int, int, list[wire.MemberStatus]]:
+    """Add n4 as a learner, and have its promotion held; return the leader, the request and the members."""
+    leader = cluster.leader()
+    added = changed(client.ask(leader, change(client, add_learner(4))))
+    request = wire.ChangeMembers(client.next_id(), [promote(4)], wait_ms=20_000)
+    at = client.send(leader, request)
+    cluster.run_for(1.0)
+    assert client.answer(at) is None
+    return leader, at, added.members
+
+
+def test_a_held_promotion_is_made_when_the_learner_has_caught_up() -> None:
+    """The leader waits: there is one request, and its answer is that of a change."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader, at, members = held(cluster, client)
+    cluster.join(4, members)
+    cluster.run_until(lambda: client.answer(at), 10)
+    answer = changed(client.answer(at))
+    assert (answer.changed, answer.voters_before, answer.voters_after) == (True, 3, 4)
+    assert 4 in cluster.replica(leader).node.configuration.voters
+
+
+def test_a_held_promotion_is_refused_at_its_deadline() -> None:
+    """With the figures, as one that is not held."""
+    cluster = Cluster()
+    client = cluster.client()
+    _, at, _ = held(cluster, client)
+    cluster.run_until(lambda: client.answer(at), 20)
+    answer = failed(client.answer(at))
+    assert (answer.code, answer.outcome) == (ErrorCode.REFUSED, NOT_DONE)
+    assert "n4 has not caught up: it has entry 0 of " in answer.message
+
+
+def test_a_held_promotion_of_a_learner_that_is_removed_is_not_made() -> None:
+    """It is judged by the members as they are then."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader, at, _ = held(cluster, client)
+    changed(client.ask(leader, change(client, remove(4))))
+    cluster.run_until(lambda: client.answer(at), 5)
+    assert failed(client.answer(at)).code is ErrorCode.NOT_FOUND
+
+
+def test_a_held_promotion_of_a_client_that_is_gone_is_not_made() -> None:
+    """Nobody would learn of it."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader, _, members = held(cluster, client)
+    client.hang_up()
+    cluster.join(4, members)
+    cluster.run_until(lambda: promotable(cluster, leader, 4), what="the learner's catch-up")
+    cluster.run_for(1.0)
+    assert cluster.replica(leader).node.configuration.learners == (4,)
+
+
+def test_a_held_promotion_ends_with_the_leadership() -> None:
+    """It did not happen, and the client is told so at once: the next leader can be asked the same."""
+    cluster = Cluster()
+    client = cluster.client()
+    leader, at, _ = held(cluster, client)
+    client.ask(leader, transfer(client))
+    cluster.run_until(lambda: client.answer(at), 1)
+    answer = failed(client.answer(at))
+    assert answer.code in (ErrorCode.NOT_LEADER, ErrorCode.NO_LEADER)
+    assert answer.outcome == NOT_DONE
+    assert cluster.replica(cluster.leader(but=[leader])).node.configuration.learners == (4,)
 
 
 def test_force_promotes_a_learner_that_has_not_caught_up() -> None:

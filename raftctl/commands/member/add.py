@@ -5,7 +5,7 @@ from typing import Annotated
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
-from raftctl.commands.member.catch_up import await_catch_up, check_stranger, existing, is_kind, progress_text
+from raftctl.commands.member.catch_up import change_when_caught_up, check_stranger, existing, is_kind, progress_text
 from raftctl.commands.member.membership import (
     DRY_RUN,
     change_until,
@@ -136,9 +136,16 @@ def _promote(ctx: CommandContext, cluster: Cluster, name: str, address: str, *, 
     `added`: this command made it a member, so that raftnode join has not run yet.
     """
     again = f"raftctl member add {name} --address {address}"
-    view, member = await_catch_up(ctx, cluster, name, address, again, added=added)
-    promotion = MemberOperation(MemberAction.PROMOTE, node_id=member.id)
-    change_until(cluster, view, [promotion], lambda v: is_kind(v, member.id, "voter"))
+    member, _ = change_when_caught_up(
+        ctx,
+        cluster,
+        name,
+        address,
+        lambda joiner: [MemberOperation(MemberAction.PROMOTE, node_id=joiner.id)],
+        lambda joiner: lambda v: is_kind(v, joiner.id, "voter"),
+        again,
+        added=added,
+    )
     return wait_everywhere(
         ctx, cluster, as_seen_by_each(lambda v: is_kind(v, member.id, "voter")), f"the promotion of {name}"
     )

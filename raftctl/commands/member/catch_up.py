@@ -1,18 +1,24 @@
 """How a new member is found, catches up, and is shown while it does."""
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
+from raftctl.commands.member.membership import change_until, propose
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.take import POLL_S, as_leader_sees
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import Conflict, OutcomeUnknown, Refused
-from raftnode.wire.client import GetStatus
+from raftnode.config.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Refused, Unreachable
+from raftnode.wire.client import GetStatus, MemberOperation
 
 STRANGER_S: Final = 1.0
 """How long to wait for an answer from a new member's address, where usually nothing listens yet."""
+SLICE_S: Final = 1.0
+"""How long the leader is asked to wait at a time, so that progress is shown in between."""
+ANSWER_S: Final = 0.2
+"""What is left before the deadline for the answer of a leader that has waited in vain."""
 
 
 def existing(view: View, name: str, address: str) -> Member | None:
@@ -55,17 +61,33 @@ def check_stranger(view: View, address: str) -> None:
         )
 
 
-def await_catch_up(
-    ctx: CommandContext, cluster: Cluster, name: str, address: str, again: str, *, added: bool
-) -> tuple[View, Member]:
-    """Return the member when it has caught up, or is a voter, as the leader shows it.
+def change_when_caught_up(
+    ctx: CommandContext,
+    cluster: Cluster,
+    name: str,
+    address: str,
+    operations: Callable[[Member], Sequence[MemberOperation]],
+    holds: Callable[[Member], Callable[[View], bool]],
+    again: str,
+    *,
+    added: bool,
+) -> tuple[Member, bool]:
+    """Make a change that gives the member a vote, once it has caught up. Return it, and whether this changed anything.
 
-    Raises OutcomeUnknown, which names `again`.
+    The leader itself waits, for SLICE_S at a time: in between we look how far the member is, and whether it is one
+    still. A node of 0.1.0 refuses at once, and then this polls. Raises OutcomeUnknown, which names `again`.
     """
     report = ctx.progress()
     hinted = False
+    lost: OutcomeUnknown | None = None
     while True:
-        view = as_leader_sees(cluster)
+        try:
+            view = as_leader_sees(cluster)
+        except (NoLeader, Unreachable):
+            # Once a proposal was sent, it is no longer true that nothing was done.
+            if lost is None:
+                raise
+            raise lost from None
         member = existing(view, name, address)
         if member is None:
             raise Conflict(
@@ -74,13 +96,23 @@ def await_catch_up(
                 "see who is a member: raftctl member list",
             )
         if member.kind == "voter" or member.promotable:
-            return view, member
+            changed = change_until(cluster, view, operations(member), holds(member))
+            return member, changed or lost is not None
         if not member.up and not hinted:
             hinted = True
             ctx.note(start_hint(view, name, address, added=added))
         waiting = progress_text(view, member)
         report(f"catching up: {waiting}")
-        if not cluster.deadline.pause(POLL_S):
+        wait = Deadline(max(0.0, min(SLICE_S, cluster.deadline.remaining() - ANSWER_S)))
+        if not wait.passed:
+            try:
+                return member, propose(cluster, operations(member), wait_s=wait.seconds).changed
+            except OutcomeUnknown as error:
+                lost = error
+            except (NotFound, Refused):
+                # Not caught up yet, or something that the next look shows, or that is asked again when it has.
+                pass
+        if not cluster.deadline.pause(min(POLL_S, wait.remaining()) if wait.seconds else POLL_S):
             raise OutcomeUnknown(
                 f"{name} is a learner and had not caught up within {ctx.timeout:g} s",
                 waiting,

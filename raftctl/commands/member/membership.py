@@ -18,10 +18,18 @@ FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never th
 
 
 def propose(
-    cluster: Cluster, operations: Sequence[MemberOperation], *, dry_run: bool = False, force: bool = False
+    cluster: Cluster,
+    operations: Sequence[MemberOperation],
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    wait_s: float = 0.0,
 ) -> MembersChanged:
-    """Put a change to the leader. Raises CommandError; OutcomeUnknown where the answer was lost."""
-    return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force))
+    """Put a change to the leader, who may hold it for `wait_s` seconds until a learner has caught up.
+
+    Raises CommandError; OutcomeUnknown where the answer was lost.
+    """
+    return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force, round(wait_s * 1000)))
 
 
 def change_until(

@@ -1,13 +1,20 @@
 """raftctl member replace: a new member takes the place of an old one, in one change of the voters."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
 from raftctl.cli.options import YES, confirm
 from raftctl.cluster import Cluster
-from raftctl.commands.member.catch_up import await_catch_up, check_stranger, existing, progress_text, start_hint
+from raftctl.commands.member.catch_up import (
+    change_when_caught_up,
+    check_stranger,
+    existing,
+    progress_text,
+    start_hint,
+)
 from raftctl.commands.member.membership import (
     DRY_RUN,
     change_until,
@@ -80,27 +87,29 @@ def replace(
             check_stranger(view, address)
             addition = MemberOperation(MemberAction.ADD_LEARNER, name=new, address=address)
             added = change_until(cluster, view, [addition], lambda v: existing(v, new, address) is not None)
+
+        def holds(joiner: Member) -> Callable[[View], bool]:
+            return lambda now: _done(now, joiner.id, leaver)
+
+        def operations(joiner: Member) -> list[MemberOperation]:
+            return _exchange(joiner, leaver)
+
         if wait:
-            now, member = await_catch_up(ctx, cluster, new, address, again, added=added)
+            member, changed = change_when_caught_up(ctx, cluster, new, address, operations, holds, again, added=added)
+            wait_everywhere(ctx, cluster, as_seen_by_each(holds(member)), f"the exchange of {old} for {new}")
         else:
             now = view_with_leader(cluster)
             member = _joiner(now, new, address)
             if member.kind != "voter" and not member.promotable:
                 _emit_begun(ctx, now, member, leaver, again, added=added)
                 return
-
-        def holds(now: View) -> bool:
-            return _done(now, member.id, leaver)
-
-        changed = change_until(cluster, now, _exchange(member, leaver), holds) or added
-        if wait:
-            wait_everywhere(ctx, cluster, as_seen_by_each(holds), f"the exchange of {old} for {new}")
+            changed = change_until(cluster, now, operations(member), holds(member))
     text = f"{new} at {address} is a voter" + (f" in place of {leaver.name}" if leaver is not None else "")
     emit_change(
         ctx,
         "member.replace",
         new,
-        changed=changed,
+        changed=changed or added,
         text=text,
         id=member.id,
         address=address,

@@ -1,11 +1,13 @@
 """Clients' requests about members and leadership: what is under way, and how each ends.
 
 A membership change and a transfer of leadership take a few turns. Both end with an answer: done, not done, or
-unknown where this node cannot know any longer.
+unknown where this node cannot know any longer. A change that waits for a learner to catch up is held before it
+begins: as long as it is held, it has changed nothing.
 """
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Final
 
 from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import ProposalRejected
@@ -14,11 +16,25 @@ from raftnode.core.node import RaftNode
 from raftnode.core.types import LogEntry, NodeId
 from raftnode.replica.directory import Directory
 from raftnode.replica.durability import Durability
-from raftnode.replica.member_plan import ChangeRefused, MemberUnknown, Plan, member_statuses, plan_change
-from raftnode.replica.requests.replies import Replies
+from raftnode.replica.member_plan import ChangeRefused, MemberUnknown, NotCaughtUp, Plan, member_statuses, plan_change
+from raftnode.replica.requests.polls import WAIT_MS_MAX
+from raftnode.replica.requests.replies import Replies, no_leader_reason
 from raftnode.replica.timers import Timers
 from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode
+
+HELD_MAX: Final = 64
+"""The changes that may be held at a time, since each is looked at in every turn; further ones are refused at once."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A membership change that waits for a learner to catch up; `refusal` is why it was not made when last tried."""
+
+    client: Hashable
+    request: wire.ChangeMembers
+    deadline: float
+    refusal: str
 
 
 @dataclass(slots=True)
@@ -71,11 +87,17 @@ class MemberRequests:
         self._replies = replies
         self._directory = directory
         self._alarm = timers.alarm(self.expire)
+        self._held: list[_Held] = []
         self._changes: list[_Change] = []
         self._transfers: list[_Transfer] = []
 
     def __len__(self) -> int:
-        return len(self._changes) + len(self._transfers)
+        return len(self._held) + len(self._changes) + len(self._transfers)
+
+    @property
+    def holding(self) -> bool:
+        """Whether a membership change waits for a learner to catch up."""
+        return bool(self._held)
 
     @property
     def changing(self) -> bool:
@@ -90,7 +112,29 @@ class MemberRequests:
     # Changes.
 
     def change(self, client: Hashable, request: wire.ChangeMembers) -> None:
-        """Change the members, or tell why not; the answer comes when the change is committed."""
+        """Change the members, or tell why not; the answer comes when the change is committed.
+
+        With `wait_ms` it is held first while a learner that gets a vote has not caught up.
+        """
+        self._change(client, request, self._clock() + min(request.wait_ms, WAIT_MS_MAX) / 1000)
+
+    def retry(self) -> None:
+        """Decide anew about the held changes: only while this node leads, and before it saves the turn's log."""
+        held, self._held = self._held, []
+        for each in held:
+            self._change(each.client, each.request, each.deadline)
+
+    def forget(self, client: Hashable) -> None:
+        """Drop the held changes of a client that is gone: nobody would learn that they were made."""
+        self._held = [held for held in self._held if held.client != client]
+
+    def close(self) -> None:
+        """Answer the held changes: what they wait for may not come in time."""
+        held, self._held = self._held, []
+        for each in held:
+            self._replies.fail_stopping(each.client, each.request.id)
+
+    def _change(self, client: Hashable, request: wire.ChangeMembers, hold_until: float) -> None:
         if self._durability.full:
             self._replies.fail_no_space(client, request.id)
             return
@@ -102,6 +146,11 @@ class MemberRequests:
             self._replies.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
             return
         except (ChangeRefused, ProposalRejected) as error:
+            may_wait = isinstance(error, NotCaughtUp) and not request.dry_run and len(self._held) < HELD_MAX
+            if may_wait and self._clock() < hold_until:
+                self._held.append(_Held(client, request, hold_until, str(error)))
+                self._alarm.set(hold_until)
+                return
             # A change is invalid to the core now: later perhaps, while the last one is in its joint phase.
             later = isinstance(error, ProposalRejected) and error.temporary
             self._replies.fail(client, request.id, ErrorCode.BUSY if later else ErrorCode.REFUSED, str(error))
@@ -243,20 +292,28 @@ class MemberRequests:
             )
 
     def leadership_lost(self, deadline: float) -> None:
-        """Cap the deadlines of changes whose entries the next leader may overwrite."""
+        """Cap the deadlines of changes whose entries the next leader may overwrite; held ones are not made here."""
+        held, self._held = self._held, []
+        for each in held:
+            leader = self._node.leader_id
+            if leader is None:
+                self._replies.fail(each.client, each.request.id, ErrorCode.NO_LEADER, no_leader_reason(self._node))
+            else:
+                self._replies.redirect(each.client, each.request.id, leader)
         for change in self._changes:
             change.deadline = min(change.deadline, deadline)
         self._set_alarm()
 
     def expire(self, now: float) -> None:
         """Answer the changes and the transfers whose deadline has passed."""
+        self._expire_held(now)
         self._expire_changes(now)
         self.look_at_transfers()
         self._set_alarm()
 
     def _set_alarm(self) -> None:
         now = self._clock()
-        waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
+        waiting: list[_Held | _Change | _Transfer] = [*self._held, *self._changes, *self._transfers]
         # A transfer that the core has not ended yet may outlive its deadline: the core's own comes then.
         deadline = min((request.deadline for request in waiting if request.deadline > now), default=None)
         if deadline is not None:
@@ -291,6 +348,12 @@ class MemberRequests:
                 self._replies.answer(client, wire.LeadershipTransferred(request_id, True, leader, node.current_term))
         self._transfers = waiting
 
+    def _expire_held(self, now: float) -> None:
+        overdue = [held for held in self._held if held.deadline <= now]
+        self._held = [held for held in self._held if held.deadline > now]
+        for held in overdue:
+            self._replies.fail(held.client, held.request.id, ErrorCode.REFUSED, held.refusal)
+
     def _expire_changes(self, now: float) -> None:
         overdue = [change for change in self._changes if change.deadline <= now]
         for change in overdue:
@@ -305,6 +368,7 @@ class MemberRequests:
 
     def fail_all(self) -> None:
         """Answer everything that still waits: this node ends."""
+        self.close()
         waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
         self._changes, self._transfers = [], []
         for request in waiting:

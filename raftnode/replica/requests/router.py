@@ -156,6 +156,9 @@ class Router:
             now = self._clock()
             for client, request in inbox:
                 self._dispatch(client, request, now)
+        if self.members.holding and self._node.role is NodeRole.LEADER:
+            # Here, and not at the end of the turn: what it proposes is saved and sent in this turn.
+            self.members.retry()
         self.writes.propose()
         if self.reads.wait_for_leader:
             self.reads.open_barrier()
@@ -250,14 +253,16 @@ class Router:
             self._alarm.set(deadline)
 
     def forget(self, client: Hashable) -> None:
-        """Drop the long polls of a client that is gone."""
+        """Drop the long polls and the held membership changes of a client that is gone."""
         self.polls.forget(client)
+        self.members.forget(client)
 
     def close(self) -> None:
         """Take no more requests. What waits for something that may not come in time is answered now."""
         self._closed = True
         self.reads.close()
         self.polls.close()
+        self.members.close()
         self.snapshots.close()
         self._fail_parked()
 
