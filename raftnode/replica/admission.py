@@ -1,4 +1,4 @@
-"""Who may speak to this node: the checks of the first frame each way."""
+"""Whom this node accepts: the checks of the first frame in each direction."""
 
 from collections.abc import Callable
 

@@ -15,7 +15,7 @@ COMMIT_BROADCAST_DELAY: Final = 0.005
 
 
 def core_config(identity: Identity, settings: ReplicaSettings) -> RaftConfig:
-    """Return the core's settings. The members are those of the format: a log or a snapshot knows better."""
+    """Return the core's settings. The members are those of the identity; a log or a snapshot supersedes them."""
     first, me = identity.configuration, identity.node_id
 
     def others(nodes: tuple[NodeId, ...]) -> tuple[NodeId, ...]:

@@ -7,7 +7,7 @@ from raftnode.storage.data_dir import Identity
 
 
 class Directory:
-    """Who is who in one node's cluster."""
+    """The names and addresses of one node's cluster."""
 
     def __init__(self, identity: Identity, node: RaftNode) -> None:
         self.identity = identity

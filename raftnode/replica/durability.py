@@ -1,4 +1,4 @@
-"""Makes durable what the core staged, and says what may leave while the disk has no room.
+"""Makes durable what the core staged, and decides what may be sent while the disk is full.
 
 A node on a full disk goes on as far as it can without promising anything: it leads and sends heartbeats, follows,
 serves reads; it takes no writes and stores no entries. Every other failure of the disk ends it.
@@ -26,10 +26,10 @@ class Durability:
         self._clock = clock
         self._on_change = on_change
         self._retry_at = 0.0
-        # The turn that it starts writes again: there is nothing to do when it rings.
+        # It only starts a turn, which writes again.
         self._alarm = timers.alarm(lambda now: None)
         self.full = False
-        """Whether the last write found no room."""
+        """Whether the last write failed because the disk was full."""
 
     @property
     def hard_state_durable(self) -> bool:

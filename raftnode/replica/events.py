@@ -1,8 +1,8 @@
 """What happened on a node, as records that an operator can read, filter, and resume reading.
 
 A cursor is "<node id>:<sequence>". The sequence grows within a run of the daemon and, because the run's
-number stands in its upper part, over restarts too. The records live in memory only: a cursor of an earlier
-run tells that some may be lost.
+number stands in its upper part, over restarts too. The records live in memory only: for a cursor of an
+earlier run, some may be lost.
 """
 
 from collections import deque
@@ -23,8 +23,7 @@ EVENTS_PER_BOOT: Final = 1_000_000_000
 class EventLog:
     """The last `capacity` events of this run. `sink` is given each one as it happens.
 
-    `boot` counts the runs of this data directory. Times come from `wall_clock`; nothing else here is not
-    determined by the calls.
+    `boot` counts the runs of this data directory. Times come from `wall_clock`; all else is determined by the calls.
     """
 
     def __init__(

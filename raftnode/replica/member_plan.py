@@ -1,7 +1,7 @@
 """Membership changes as an operator asks for them: by name and address, with the arithmetic of what they risk.
 
-The core decides what Raft allows. Here stands what a careful operator would check before: that the voters which
-are up still make a quorum afterwards, and that a learner has caught up before it gets a vote.
+The core decides what Raft allows. This module makes the checks of a careful operator: that the voters that are up
+still make a quorum afterwards, and that a learner has caught up before it gets a vote.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from raftnode.wire.client import MemberAction, MemberOperation, MemberStatus
 from raftnode.wire.peer import MemberContext, decode_member_context, encode_member_context
 
 NEVER_MS: Final = -1
-"""`MemberStatus.last_contact_ms` of a member that was not heard from."""
+"""`MemberStatus.last_contact_ms` of a member that the leader has had no contact with."""
 
 
 ADDRESS_LENGTH_MAX: Final = 262
@@ -57,7 +57,7 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a change comes to. No `changes`: it is already so."""
+    """The effect of a change. Without `changes` it was already made."""
 
     changes: list[ConfChange]
     target: Configuration
@@ -84,7 +84,7 @@ class _Roster:
 
 
 def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up_within: float, *, force: bool) -> Plan:
-    """Return what `operations` come to on a leader with `status`; a voter is up if heard from within `up_within` s.
+    """Return the effect of `operations` on a leader with `status`; a voter is up if heard from within `up_within` s.
 
     Raises MemberUnknown; NotCaughtUp; ChangeRefused where the cluster would lose its quorum, or a name or address is
     taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
@@ -120,7 +120,7 @@ def addresses(configuration: Configuration, but: NodeId) -> dict[NodeId, str]:
 
 
 def kind_of(configuration: Configuration, node: NodeId) -> str:
-    """Return the capacity of a member: see `MemberStatus.kind`."""
+    """Return the kind of a member: see `MemberStatus.kind`."""
     if node in configuration.voters:
         return "voter"
     if node in configuration.voters_outgoing:
@@ -196,7 +196,7 @@ def _addition(operation: MemberOperation, configuration: Configuration, roll: _R
 
 
 def _check_name_and_address(operation: MemberOperation) -> None:
-    """Refuse what every member would have to carry in its configuration and nobody could dial."""
+    """Refuse an address that no member could dial, before every configuration carries it."""
     for what, value, parse in (
         ("name", operation.name, parse_node_name),
         ("address", operation.address, parse_address),
@@ -212,7 +212,7 @@ def _check_name_and_address(operation: MemberOperation) -> None:
 
 
 def _addition_of_member(operation: MemberOperation, configuration: Configuration, node: NodeId) -> ConfChange | None:
-    """Repeating an addition changes nothing; what else a member can become has its own operation."""
+    """Repeating an addition changes nothing; changing a member's kind has its own operations."""
     if node not in configuration.members():
         raise ChangeRefused(f"{operation.name} is added twice in one change")
     kind = kind_of(configuration, node)

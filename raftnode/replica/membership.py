@@ -1,4 +1,4 @@
-"""The members as the applied entries have them: whom to admit, and what is news."""
+"""The members according to the applied entries: whom to admit, and which changes to report."""
 
 from raftnode.core.membership import Configuration, decode_configuration
 from raftnode.core.types import LogEntry
@@ -25,7 +25,7 @@ class AppliedMembers:
         """Apply a configuration entry, emit an event for each member that it changes, and return its configuration."""
         before, after = self.configuration, decode_configuration(entry.data)
         self.load(after)
-        # What a node that joined reads of the time before its own addition is no news.
+        # Changes from before a joining node's own addition are not reported.
         news = describe_changes(before, after) if self._is_known else []
         for event, node, kind in news:
             known = member_context(after if event != "member.removed" else before, node)

@@ -53,7 +53,7 @@ class Peers:
         self._clock = clock
 
     def handle(self, messages: list[tuple[NodeId, PeerMessage]], responses: list[tuple[NodeId, PeerResponse]]) -> None:
-        """Handle what arrived, and add the responses. What a peer may not say is refused, counted and recorded."""
+        """Handle what arrived, and add the responses. What a peer may not send is refused, counted and recorded."""
         now, heard = self._clock(), self._heard
         for peer, message in messages:
             heard[peer] = now

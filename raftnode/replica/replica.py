@@ -1,6 +1,6 @@
 """One node's whole behavior, without sockets and without a clock of its own.
 
-What arrives is queued (`receive_peer`, `receive_client`); one `turn()` works it all off in this order:
+What arrives is queued (`receive_peer`, `receive_client`); one `turn()` handles it all in this order:
 
     messages and requests -> the core -> what promises nothing durable leaves
         -> one write and one fsync -> what promises durability leaves -> apply -> replies
@@ -40,13 +40,13 @@ from raftnode.wire.hello import Hello, Rejected, Welcome
 from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse
 
 READIES_PER_TURN: Final = 4
-"""How often one turn asks the core again for what its own fsync made possible."""
+"""How often one turn asks the core again for what its own fsync allowed."""
 
 
 class Replica:
     """A node: the core, its log, its machine, and the requests that wait for them.
 
-    Any call may raise StorageError or InvariantError: then the process must end without another word to anyone.
+    Any call may raise StorageError or InvariantError: then the process must end without sending anything more.
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Replica:
 
     @property
     def shutdown_ready(self) -> bool:
-        """Whether every request is answered, and another node leads, or there is no more time for that."""
+        """Whether every request is answered and another node leads, or time has run out for that."""
         if self._stop_deadline is None or len(self.requests):
             return False
         handing_over = self.node.role is NodeRole.LEADER and self.requests.members.best_successor() is not None
@@ -184,7 +184,7 @@ class Replica:
         return self._admission.check_hello(hello, self.members.configuration, self.node.configuration)
 
     def check_welcome(self, peer: NodeId, welcome: Welcome) -> Rejected | None:
-        """Say why the node that answers at `peer`'s address is not `peer`, if so."""
+        """Return why the node that answers at `peer`'s address is not `peer`, if so."""
         return self._admission.check_welcome(peer, welcome)
 
     # What arrives.
@@ -212,7 +212,7 @@ class Replica:
             self.node.on_leader_unreachable()
 
     def count(self, name: str) -> None:
-        """Count something worth a number in the status."""
+        """Increment a counter of the status."""
         self.counters[name] = self.counters.get(name, 0) + 1
 
     # The turn.
@@ -273,7 +273,7 @@ class Replica:
                 send(peer, request)
         responses, self._responses = self._responses, []
         for peer, response in responses:
-            # What the disk had no room for is not promised: it is asked for again.
+            # What did not fit on the disk is not acknowledged: the sender repeats it.
             if durability.may_leave(response):
                 self._transport.send_response(peer, response)
         if ready.committed_entries:
@@ -344,7 +344,7 @@ class Replica:
             raise StorageError(f"{stored.path} does not fit this program's machine: {error}") from error
         self.members.load(stored.configuration)
 
-    # What the work on snapshots has come to.
+    # Results of the work on snapshots.
 
     def snapshot_taken(self, stored: StoredSnapshot) -> None:
         """Answer those who asked for it."""

@@ -24,17 +24,17 @@ from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.storage.snapshots import SnapshotStore
 
 RETRY_SECONDS: Final = 10.0
-"""How long after a snapshot that found no room the next one is due at the earliest."""
+"""The least time between a snapshot that did not fit on the disk and the next try."""
 
 
 class Outcomes(Protocol):
-    """What the work on snapshots has come to. Each is called once the fact is on the disk."""
+    """The results of the work on snapshots. Each is called once the fact is on the disk."""
 
     def snapshot_taken(self, stored: StoredSnapshot) -> None:
         """A snapshot of this node's state is whole and durable."""
 
     def snapshot_failed(self, reason: str) -> None:
-        """A snapshot found no room; it is tried again later."""
+        """A snapshot did not fit on the disk; it is tried again later."""
 
     def snapshot_installed(self, stored: StoredSnapshot) -> None:
         """A leader's snapshot is in force: the machine's state has to be loaded from it."""
@@ -88,7 +88,7 @@ class Snapshots:
         return self.newest
 
     def close(self) -> None:
-        """Give up the snapshot that is being taken, and take no other: this node ends."""
+        """Give up the snapshot that is being taken, and take no other: this node is stopping."""
         self._closed = True
         self.stop_taking()
 
@@ -111,7 +111,7 @@ class Snapshots:
         if (self.newest is not None and self.newest.index >= index) or index == 0:
             return False
         if not node.knows_configuration_at(index):
-            # It joined, and has not come as far in the log as its own addition: a snapshot names the members.
+            # It joined, and has not reached its own addition in the log; a snapshot must name the members.
             return False
         try:
             self._taking = SnapshotTaking(
@@ -163,7 +163,7 @@ class Snapshots:
         return True
 
     def _taking_failed(self, error: NoSpaceError) -> None:
-        """Give up a snapshot that finds no room: the log goes on without it, and it is tried again later."""
+        """Give up a snapshot that does not fit on the disk: the log continues, and it is tried again later."""
         self.stop_taking()
         self._not_before = self._clock() + RETRY_SECONDS
         self._retry_alarm.set(self._not_before)
@@ -260,7 +260,7 @@ class Snapshots:
             self._end_sending(peer)
 
     def members_changed(self) -> None:
-        """Stop sending to those who are no longer members."""
+        """Stop sending to nodes that are no longer members."""
         members = self._node.configuration.members()
         for peer in [peer for peer in self._sending if peer not in members]:
             self._end_sending(peer)

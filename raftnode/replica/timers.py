@@ -1,6 +1,6 @@
 """One heap of deadlines for everything in a replica that waits.
 
-Whoever waits for a moment has an `Alarm` and sets it to the earliest moment that it waits for. A turn then looks at one
+Each part that waits has an `Alarm`, set to the earliest moment that it waits for. A turn then looks at one
 number to know whether anything is due, however many requests, snapshots and retries wait.
 """
 

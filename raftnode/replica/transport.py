@@ -1,4 +1,4 @@
-"""How a replica reaches others: the daemon has sockets behind this, the simulation a network of its own."""
+"""How a replica reaches others: the daemon implements this with sockets, the simulation with a simulated network."""
 
 from collections.abc import Hashable
 from typing import Protocol
@@ -9,7 +9,7 @@ from raftnode.wire.peer import PeerRequest, PeerResponse
 
 
 class Transport(Protocol):
-    """How a replica speaks to others. Nothing here blocks, and nothing here raises."""
+    """How a replica sends to others. Nothing here blocks, and nothing here raises."""
 
     def send_request(self, peer: NodeId, message: PeerRequest) -> bool:
         """Send on the connection that was dialed to `peer`. False: it is down or full; the message is dropped."""

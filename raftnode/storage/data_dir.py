@@ -1,4 +1,4 @@
-"""A node's data directory: who the node is, a lock, and where its log and snapshots are.
+"""A node's data directory: its identity, a lock, its log and its snapshots.
 
     identity.json    written once by `format_data_dir`: cluster, node, first configuration, random instance id
     instances.json   the instance id under which each other node was first seen
@@ -55,9 +55,9 @@ class DataDirError(RaftError):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who a node is, for as long as its data directory lives.
+    """A node's identity, which never changes in its data directory.
 
-    `address` is the "host:port" on which it listens and is known. `configuration` is the cluster's first one:
+    `address` is the "host:port" at which others reach it. `configuration` is the cluster's first one:
     it holds until the log or a snapshot brings a later one.
     """
 
@@ -177,7 +177,7 @@ class DataDir:
         try:
             data_dir = cls(path, fs, lock, read_identity(path, fs))
             data_dir._check_log()
-            # A process that died after a rename leaves names that are seen and not durable.
+            # A process that died after a rename may leave names that are visible but not durable.
             fs.sync_directory(path)
         except BaseException:
             lock.release()
@@ -218,7 +218,7 @@ class _Version(msgspec.Struct):
 
 
 def _impossible(identity: Identity) -> str | None:
-    """Return why no node can be this one, though the checksum is right; None where one can."""
+    """Return why no node can have this identity although the checksum is right; None if one can."""
     if identity.node_id < 1 or identity.capacity not in CAPACITIES:
         return f"it is of a {identity.capacity!r} with the node id {identity.node_id}"
     configuration = identity.configuration
@@ -226,7 +226,7 @@ def _impossible(identity: Identity) -> str | None:
         check_configuration(configuration)
     except SerializationError as error:
         return str(error)
-    # Joint it may be: a node that joins in the middle of a change is told of both sets of voters.
+    # It may be joint: a node that joins in the middle of a change gets both sets of voters.
     both = {*configuration.voters_outgoing} & {*configuration.learners, *configuration.observers}
     return f"a configuration lists a node in two capacities: {sorted(both)}" if both else None
 
@@ -246,7 +246,7 @@ def _check_unused(fs: Filesystem, path: str) -> None:
             text = f"it already holds {data_files.IDENTITY}, which cannot be read: {error.reason}"
         raise DataDirError(path, text, "use it as it is, or choose another directory")
     for name in names:
-        # The settings may be put there before the node is: node.toml is no data.
+        # node.toml is not data: an operator may put it there before formatting.
         if name not in (
             data_files.IDENTITY + PART_SUFFIX,
             data_files.WAL,

@@ -1,7 +1,7 @@
 """Where each entry of the log is on the disk: four compact arrays with one row for each batch of entries.
 
 A row's entries reach from its first index to the one before the next row's. A truncation inside a batch only
-shortens its row: the batch's later entries stay in the file and are never looked at again.
+shortens its row: the batch's later entries stay in the file and are never read again.
 """
 
 from array import array

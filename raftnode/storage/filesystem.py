@@ -41,7 +41,7 @@ class File(Protocol):
 
     @property
     def path(self) -> str:
-        """The name it was opened under."""
+        """The path that it was opened at."""
 
     def pread(self, size: int, offset: int) -> bytes:
         """Return `size` bytes from `offset`; fewer only where the file ends."""
@@ -59,14 +59,14 @@ class File(Protocol):
         """Return the length in bytes."""
 
     def close(self) -> None:
-        """Give the file back. Harmless when repeated."""
+        """Close the file. Harmless when repeated."""
 
 
 class Lock(Protocol):
     """An exclusive lock that this process holds until `release()` or its end."""
 
     def release(self) -> None:
-        """Give the lock back. Harmless when repeated."""
+        """Release the lock. Harmless when repeated."""
 
 
 class Filesystem(Protocol):
@@ -232,7 +232,7 @@ class RealFilesystem:
             self.make_directory(parent)
         if not os.path.isdir(path):
             self._call("make the directory", path, lambda: os.mkdir(path, 0o700))
-        # Also where it exists: whoever made it may have died before it was durable.
+        # Also if it exists: the process that made it may have died before it was durable.
         self.sync_directory(parent)
 
     def rename(self, source: str, target: str) -> None:

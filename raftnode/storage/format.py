@@ -28,7 +28,7 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
     path = data_dir or node.data_dir
     if path is None:
         raise UsageError(
-            f"it is not said where the data of {name} goes",
+            f"there is no data directory for {name}",
             f"its [[node]] in {cluster_file} has no data_dir",
             "give --data-dir",
             code="E_USAGE",
@@ -71,7 +71,7 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
 
 
 def existing_identity(path: Path) -> Identity | None:
-    """Return whose data directory this is; None where it is nobody's yet. Raises CommandError."""
+    """Return the identity in a data directory; None if it has none yet. Raises CommandError."""
     try:
         return read_identity(path) if (path / data_files.IDENTITY).exists() else None
     except DataDirError as error:
@@ -128,5 +128,5 @@ def leave_template(path: Path) -> None:
 
 
 def data_dir_problem(error: DataDirError) -> CommandError:
-    """Return what an operator is told about a data directory that cannot be used."""
+    """Return the error for a data directory that cannot be used."""
     return Conflict(f"cannot use the data directory {error.path}", error.reason, error.advice, code="E_DATA_DIR")

@@ -1,7 +1,7 @@
-"""A look at a data directory that changes nothing: of a node that runs, of one that does not, or of a damaged one.
+"""Reads a data directory and changes nothing, whether its node runs or not, and even if it is damaged.
 
-No lock is taken. So a write that is under way may be seen as a torn tail, and a file may go between its listing
-and its opening: what looks wrong is looked at once more before it is believed.
+No lock is taken. So a write in progress may look like a torn tail, and a file may be removed between its listing and
+its opening: what looks wrong is read once more before it is reported.
 """
 
 import posixpath
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """Something that is not as it was written. `index` is the first log entry that it concerns; 0: none."""
+    """Something that differs from what was written. `index` is the first log entry that it concerns; 0: none."""
 
     file: str
     offset: int
@@ -58,7 +58,7 @@ class Verification(msgspec.Struct, frozen=True):
     boots: int
     hard_state: HardState
     first_index: int
-    """Above `last_index` where the log holds no entry."""
+    """Above `last_index` if the log holds no entry."""
     last_index: int
     segments: int
     terms: list[TermRun]
@@ -254,7 +254,7 @@ class DataDirReader:
 
 
 def _settled(read: Callable[[], _T], failure: type[Exception]) -> _T:
-    """Return what `read` gives; where it fails, look again a little later."""
+    """Return what `read` returns; if it fails, try again a little later."""
     for _ in range(LOOKS - 1):
         try:
             return read()

@@ -1,4 +1,4 @@
-"""A snapshot becomes the data directory of a new cluster's node.
+"""Makes the data directory of a new cluster's node from a snapshot.
 
 The new node begins where the snapshot ends, as if it had taken part in everything before:
 

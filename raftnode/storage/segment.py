@@ -1,4 +1,4 @@
-"""The bytes of a log segment, and the judgement of a segment's end. Nothing here writes.
+"""The format of a log segment, and the decision whether a segment's end is torn or damaged. Nothing here writes.
 
 A segment file is a head of 512 bytes, then batches. All numbers are little-endian.
 
@@ -240,7 +240,7 @@ def _mask_zeros(payload: bytes, salt: bytes) -> tuple[int, bytes]:
         masked = _apply_mask(payload, salt, mask)
         if ZERO_RUN not in masked:
             return mask, masked
-    raise StorageError("no mask frees the entries to be written from long runs of zeros")
+    raise StorageError("no mask removes the long runs of zeros from the entries to be written")
 
 
 def _apply_mask(payload: bytes, salt: bytes, mask: int) -> bytes:
@@ -264,7 +264,7 @@ class Window:
         """Return `size` bytes from `offset`; fewer only where the file ends."""
         begin = offset - self._start
         if begin < 0 or begin + size > len(self._buffer):
-            # A header may promise 4 GiB: no more memory is asked for than the file can fill.
+            # A header may claim 4 GiB: never allocate more memory than the file can fill.
             self._buffer = self.file.pread(min(max(size, _WINDOW_BYTES), self.size - offset), offset)
             self._start, begin = offset, 0
         return self._buffer[begin : begin + size]

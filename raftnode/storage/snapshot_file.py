@@ -64,7 +64,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     checksum: int
     """Equal where all but `created_at` is: two nodes' files with one checksum differ in their trailers only."""
     cluster_id: str = ""
-    """The cluster whose state it is; empty where the node that took it did not say."""
+    """The cluster whose state it is; empty if the node that took it did not record it."""
     format_version: int = FORMAT_VERSION
 
 

@@ -1,4 +1,4 @@
-"""The snapshots of the state machine on the disk: files that are whole or do not count (see `snapshot_file.py`).
+"""The snapshots of the state machine on the disk: each file is complete or ignored (see `snapshot_file.py`).
 
 A snapshot is written under a `.part` name, fsynced, renamed, and its directory is fsynced. The same holds for
 one that is received from another node: the bytes are the file's own, checked as they arrive.
@@ -74,7 +74,7 @@ class SnapshotStore:
         for name in self._fs.list_directory(self._path):
             if name.endswith(PART_SUFFIX):
                 self._fs.remove(posixpath.join(self._path, name))
-        # A process that died between a rename and its fsync leaves a name that is seen and not durable.
+        # A process that died between a rename and its fsync may leave a name that is visible but not durable.
         self._fs.sync_directory(self._path)
 
     def list(self) -> builtins.list[StoredSnapshot]:
@@ -218,7 +218,7 @@ class SnapshotWriter:
         block = BLOCK.pack(len(payload), self._crc) + payload
         file.pwrite(block, self._offset)
         self._offset += len(block)
-        # Many small waits for the disk instead of one long one at the end.
+        # Wait for the disk often and briefly instead of long at the end.
         if self._offset - self._synced >= _SYNC_BYTES:
             file.sync()
             self._synced = self._offset

@@ -7,10 +7,10 @@ one fsync, all of it or nothing: whatever a crash leaves, the log opens with the
     - - - - - - - - - -+--[head|batch|batch] [head|batch|batch|
                        snapshot.index         last written   ^ + staged = last_index
 
-A truncation and a compaction are records too. A segment is removed only when a durable compaction covers all
-its entries; its successor's head repeats the hard state and the snapshot's place. After a failed write or
-fsync the log is finished: every later call raises, and the fsync is never tried again. Only a write that finds
-no room is another matter: it is taken back durably, and `sync()` may be tried again.
+A truncation and a compaction are records too. A segment is removed only when a durable compaction covers all its
+entries; its successor's head repeats the hard state and the snapshot's place. After a failed write or fsync the log
+is unusable: every later call raises, and the fsync is never retried. A write that does not fit on the disk is the
+exception: it is undone durably, and `sync()` may be tried again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ class Wal:
         *,
         read_only: bool = False,
     ) -> "Wal":
-        """Read the log in a directory, or begin one where the directory is missing or empty.
+        """Read the log in a directory, or begin one if the directory is missing or empty.
 
         A torn tail is cut, and `recovery.cut` says what was. With `read_only` nothing at all is changed: for
         a look at another process's log. Raises WalDamaged for any other damage.
@@ -283,7 +283,7 @@ class Wal:
         try:
             current.file.pwrite(encoded[0] if len(encoded) == 1 else b"".join(encoded), self._end)
         except NoSpaceError as error:
-            # What did find room is taken back, durably: beneath a later, other write it would look like damage.
+            # Undo the part that did fit, durably: under a later, different write it would look like damage.
             current.file.truncate(self._end)
             current.file.sync()
             raise LogFullError(str(error)) from error

@@ -99,7 +99,7 @@ class LogOpening:
         if newest.torn:
             file.truncate(newest.end)
         # The process before this one may have died between the last write and its fsync, or because that fsync
-        # failed. The system may then take the data for clean, so it is written once more.
+        # failed. The system may then consider the data clean, so it is written once more.
         if newest.end > newest.newest:
             file.pwrite(file.pread(newest.end - newest.newest, newest.newest), newest.newest)
         file.sync()

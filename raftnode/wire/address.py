@@ -1,4 +1,4 @@
-"""Where a node listens ("host:port") and what it may be called: the one grammar of both programs."""
+"""Addresses ("host:port") and names of nodes: the one grammar of both programs."""
 
 import re
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ ADDRESS_RULE: Final = 'must be "host:port" with a port from 1 to 65535, such as 
 
 NAME_RULE: Final = "must be 1 to 63 letters, digits, '.', '_' or '-', begin with a letter or digit, and not be a number"
 
-# Compiled when they are first used: every command loads this module, and few parse a name.
+# Compiled on first use: every command loads this module, and few parse a name.
 _ADDRESS: Final = r"(\[[0-9A-Fa-f:.]+(?:%[0-9A-Za-z._-]+)?\]|[^\s:\[\]]+):([0-9]{1,5})"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
@@ -24,7 +24,7 @@ def parse_address(value: object) -> tuple[str, int]:
 def parse_node_name(value: object) -> str:
     """Return the name of a node or a cluster. Raises ValueError with NAME_RULE.
 
-    A number is no name: operators name a member by its name or by its id.
+    A number is not a name, because operators identify a member by its name or its id.
     """
     if not isinstance(value, str) or not re.fullmatch(_NAME, value) or value.isdigit():
         raise ValueError(NAME_RULE)

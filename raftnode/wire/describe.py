@@ -1,4 +1,4 @@
-"""Log entries and configurations in one line, for an operator who looks at a node or at a node's files."""
+"""Log entries and configurations in one line, for operators."""
 
 from collections.abc import Callable
 

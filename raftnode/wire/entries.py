@@ -1,6 +1,5 @@
-"""What the data of a COMMAND entry holds: a session's beginning, or a command for the state machine.
-
-This is what stands in the log, in a follower's AppendEntries and in a LogResult.
+"""The data of a COMMAND entry: a session's opening, or a command for the state machine. The log, AppendEntries and
+LogResult hold it in this form.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """The longest body that is accepted, in bytes: room for the largest value (8 MiB) and its surroundings."""
 
 HELLO_BYTES_MAX: Final = 4096
-"""The longest body that is accepted as the first frame, before it is known who speaks."""
+"""The longest body that is accepted as the first frame, before the other side has identified itself."""
 
 HEADER_BYTES: Final = 4
 
@@ -32,7 +32,7 @@ class FrameError(SerializationError):
 
 
 class FrameDecoder:
-    """Splits a byte stream into frame bodies. After a FrameError the stream has no more meaning.
+    """Splits a byte stream into frame bodies. After a FrameError the stream is unusable.
 
     `bytes_max` is the longest body that is accepted, and `first_bytes_max` the longest first one (None for the
     same limit). An accepting side passes HELLO_BYTES_MAX, so that a stranger cannot make it buffer more than that.

@@ -1,4 +1,4 @@
-"""The first frame each way: who speaks, and for which cluster."""
+"""The first frame in each direction: who the sender is, and which cluster it belongs to."""
 
 from typing import Annotated, Final
 
@@ -51,7 +51,7 @@ REJECT_INSTANCE: Final = "instance"
 REJECT_REMOVED: Final = "removed"
 REJECT_PROTOCOL: Final = "protocol"
 REJECT_BUSY: Final = "busy"
-"""The node has as many client connections as it may have: try another node, or later."""
+"""The node has reached its limit of client connections: try another node, or later."""
 
 _hello = msgspec.msgpack.Decoder(Hello)
 _answer: msgspec.msgpack.Decoder[Welcome | Rejected] = msgspec.msgpack.Decoder(Welcome | Rejected)

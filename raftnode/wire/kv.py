@@ -1,4 +1,4 @@
-"""The key-value machine's commands, queries and results, as they travel and as they stand in the log.
+"""The key-value machine's commands, queries and results, as on the wire and in the log.
 
 Keys and values are bytes. A revision is the log index of the entry that made the change, so revisions grow
 over the whole store and are the same on every node. Revision 0 stands for "the key does not exist".
@@ -31,7 +31,7 @@ class KeyValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int
 
 
-# Commands: they stand in the log and change the machine.
+# Commands: log entries that change the machine.
 
 
 class Put(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
@@ -233,6 +233,6 @@ def describe_command(command: bytes) -> str:
 
 def _printable(text: bytes) -> str:
     """Return `text` in double quotes, with bytes that are not printable ASCII escaped, shortened if it is long."""
-    # With a double quote in it the representation is in single quotes, which then are what is escaped.
+    # With a double quote in it, repr() uses single quotes, and escapes those.
     shown = repr(b'"' + text[:DESCRIBED_BYTES_MAX])[3:-1].replace('"', '\\"').replace("\\'", "'")
     return f'"{shown}"' + ("..." if len(text) > DESCRIBED_BYTES_MAX else "")

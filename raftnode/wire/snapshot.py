@@ -24,7 +24,7 @@ Limits = tuple[int, int, int, int]
 
 
 class SessionRecord(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
-    """A session, up to which sequence its writes are closed."""
+    """A session, and the sequence up to which its writes are closed."""
 
     session: int
     acknowledged: int

@@ -1,4 +1,4 @@
-"""The version of the protocol, for those who only want to say it: nothing else is loaded for it."""
+"""The version of the protocol, in its own module so that printing it loads nothing else."""
 
 from typing import Final
 

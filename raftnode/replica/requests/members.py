@@ -1,7 +1,7 @@
 """Clients' requests about members and leadership: what is under way, and how each ends.
 
 A membership change and a transfer of leadership take a few turns. Both end with an answer: done, not done, or
-unknown where this node cannot know any longer. A change that waits for a learner to catch up is held before it
+unknown if this node can no longer tell. A change that waits for a learner to catch up is held before it
 begins: as long as it is held, it has changed nothing.
 """
 
@@ -112,20 +112,20 @@ class MemberRequests:
     # Changes.
 
     def change(self, client: Hashable, request: wire.ChangeMembers) -> None:
-        """Change the members, or tell why not; the answer comes when the change is committed.
+        """Change the members, or answer why not; otherwise the answer comes when the change is committed.
 
         With `wait_ms` it is held first while a learner that gets a vote has not caught up.
         """
         self._change(client, request, self._clock() + min(request.wait_ms, WAIT_MS_MAX) / 1000)
 
     def retry(self) -> None:
-        """Decide anew about the held changes: only while this node leads, and before it saves the turn's log."""
+        """Decide again about the held changes: only while this node leads, and before it saves the turn's log."""
         held, self._held = self._held, []
         for each in held:
             self._change(each.client, each.request, each.deadline)
 
     def forget(self, client: Hashable) -> None:
-        """Drop the held changes of a client that is gone: nobody would learn that they were made."""
+        """Drop the held changes of a client that is gone: it would not learn that they were made."""
         self._held = [held for held in self._held if held.client != client]
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class MemberRequests:
         )
 
     def entry_applied(self, entry: LogEntry) -> None:
-        """Tell those whose membership change stood where another leader's `entry` stands now, for good."""
+        """Answer the membership changes whose log entry was replaced by another leader's committed `entry`."""
         waiting: list[_Change] = []
         for change in self._changes:
             if change.joint or change.index != entry.index or change.term == entry.term:
@@ -274,7 +274,7 @@ class MemberRequests:
         self._alarm.set(deadline)
         self._transfers.append(_Transfer(client, request.id, node.current_term, target, deadline))
 
-    # Time and ends.
+    # Deadlines and shutdown.
 
     def snapshot_installed(self, index: int) -> None:
         """Answer the changes whose entries, up to `index`, came inside a snapshot."""
@@ -367,7 +367,7 @@ class MemberRequests:
             )
 
     def fail_all(self) -> None:
-        """Answer everything that still waits: this node ends."""
+        """Answer everything that still waits: this node is stopping."""
         self.close()
         waiting: list[_Change | _Transfer] = [*self._changes, *self._transfers]
         self._changes, self._transfers = [], []

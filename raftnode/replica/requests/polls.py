@@ -1,4 +1,4 @@
-"""Long polls: requests for the log, for events and for changes of keys, which wait until there is something."""
+"""Long polls: requests for the log, events and changes of keys that wait until there is something to return."""
 
 import heapq
 from collections.abc import Callable, Hashable, Iterator
@@ -177,7 +177,7 @@ class Polls:
         self._queue.forget(client)
 
     def close(self) -> None:
-        """Answer every poll as at its deadline: what it waits for may not come in time."""
+        """Answer every poll as at its deadline: the node is stopping."""
         for poll in self._queue.pop_all():
             self._replies.answer(poll.client, poll.at_deadline())
 

@@ -4,8 +4,7 @@
                    ^                                      |
                    +------------- aborted() --------------+
 
-A node that loses and gains the leadership again and again sends a read round and round: its deadline, counted from
-its arrival, stays the same.
+If leadership is lost and regained, a read goes round again; its deadline, counted from its arrival, stays the same.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -84,7 +83,7 @@ class Reads:
         self._alarm.set(deadline)
 
     def open_barrier(self) -> None:
-        """Put what waits under one barrier where this node leads; else send it to whoever does, if that is known."""
+        """Put what waits under one barrier if this node leads; otherwise redirect it to the leader, if known."""
         if not self._waiting:
             return
         node = self._node
@@ -114,7 +113,7 @@ class Reads:
             self._waiting += self._barriers.pop(barrier, [])
 
     def serve(self, client: Hashable, request: Read | EvaluateWrite) -> None:
-        """Answer a read, or what a write would come to, from what is applied here."""
+        """Answer a read, or an evaluated write, from what is applied here."""
         try:
             if isinstance(request, EvaluateWrite):
                 result = self._machine.evaluate(request.command)
@@ -126,7 +125,7 @@ class Reads:
         self._replies.answer(client, ReadResult(request.id, self._node.last_applied, result))
 
     def close(self) -> None:
-        """Let no read wait for another leader: this node ends."""
+        """Let no read wait for another leader: this node is stopping."""
         self._closed = True
 
     def leadership_lost(self) -> None:
@@ -162,7 +161,7 @@ class Reads:
         return None if first is None else first[0].deadline
 
     def fail_all(self) -> None:
-        """Answer everything that still waits: this node ends."""
+        """Answer everything that still waits: this node is stopping."""
         waiting = [read for reads in self._groups() for read in reads]
         self._confirmed, self._barriers, self._waiting = [], {}, []
         for read in waiting:

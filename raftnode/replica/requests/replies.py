@@ -1,4 +1,4 @@
-"""The desk at which requests are answered: the answer, or why there is none."""
+"""Sends the answers to requests."""
 
 from collections.abc import Hashable
 
@@ -22,7 +22,7 @@ class Replies:
         self._transport.answer(client, answer)
 
     def fail(self, client: Hashable, request_id: int, code: ErrorCode, message: str, outcome: str = NOT_DONE) -> None:
-        """Answer that a request failed; `outcome` says whether it may have happened all the same."""
+        """Answer that a request failed; `outcome` says whether it may have taken effect nevertheless."""
         self.answer(client, Failed(request_id, code, message, outcome))
 
     def fail_stopping(self, client: Hashable, request_id: int, outcome: str = NOT_DONE) -> None:
@@ -40,7 +40,7 @@ class Replies:
         self.fail(client, request_id, code, str(error))
 
     def redirect(self, client: Hashable, request_id: int, leader: NodeId) -> None:
-        """Tell a client who leads."""
+        """Redirect a client to the leader."""
         directory = self._directory
         message = f"{directory.own_name} does not lead; {directory.name_of(leader)} does"
         address = directory.address_of(leader)

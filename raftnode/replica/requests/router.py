@@ -1,4 +1,4 @@
-"""Clients' requests: who may ask what, which part of the replica answers it, and which wait for a leader.
+"""Clients' requests: which part of the replica answers each, and which wait for a leader.
 
 Every request is answered exactly once, or its client is gone.
 """
@@ -29,7 +29,7 @@ from raftnode.wire import client as wire
 from raftnode.wire.client import AnyRequest, Consistency, ErrorCode, NodeStatus
 
 PARKED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""The requests that may wait for a leader to be known; further ones are told to come back."""
+"""The most bytes of requests that wait for a leader to be known; further ones are answered BUSY."""
 
 
 @dataclass(slots=True)
@@ -164,7 +164,7 @@ class Router:
             self.reads.open_barrier()
 
     def _dispatch(self, client: Hashable, request: AnyRequest, since: float) -> None:
-        """Do what a request asks for that arrived at `since`."""
+        """Handle a request that arrived at `since`."""
         if self._closed:
             self.replies.fail_stopping(client, request.id)
             return
@@ -267,7 +267,7 @@ class Router:
         self._fail_parked()
 
     def fail_all(self) -> None:
-        """Answer everything that still waits: this node ends."""
+        """Answer everything that still waits: this node is stopping."""
         self.writes.fail_all()
         self.members.fail_all()
         self.reads.fail_all()

@@ -90,7 +90,7 @@ class SnapshotRequests:
         """Have a snapshot taken, and answer when it is on the disk; with the newest one if nothing is new."""
         self._waiting.append((client, request.id))
         if self._snapshots.begin_taking() or not self._waiting:
-            # Under way; or it found no room, and everybody who waits for one was told.
+            # Under way; or the disk is full, and every waiting request was answered.
             return
         self._waiting.pop()
         newest = self._snapshots.newest
@@ -110,22 +110,22 @@ class SnapshotRequests:
         self._replies.answer(client, self._files.read(request))
 
     def taken(self, stored: StoredSnapshot) -> None:
-        """Answer those who asked for a snapshot."""
+        """Answer the requests for a snapshot."""
         for client, request_id in self._take_waiting():
             self._replies.answer(client, wire.SnapshotTaken(request_id, True, snapshot_info(stored)))
 
     def failed(self, reason: str) -> None:
-        """Tell those who asked for a snapshot that there is no room for it."""
+        """Answer the requests for a snapshot: the disk is full."""
         for client, request_id in self._take_waiting():
             self._replies.fail(client, request_id, ErrorCode.NO_SPACE, reason)
 
     def installed(self) -> None:
-        """Tell those who asked for a snapshot that the leader's came first."""
+        """Answer the requests for a snapshot: the leader's arrived first."""
         for client, request_id in self._take_waiting():
             self._replies.fail(client, request_id, ErrorCode.BUSY, "a snapshot from the leader arrived meanwhile")
 
     def close(self) -> None:
-        """Answer everything that still waits: this node ends."""
+        """Answer everything that still waits: this node is stopping."""
         for client, request_id in self._take_waiting():
             self._replies.fail_stopping(client, request_id)
 

@@ -31,10 +31,10 @@ from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode
 
 UNCOMMITTED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""The commands that may wait for a quorum on one leader; further writes are told to come back."""
+"""The most bytes of commands that wait for a quorum on a leader; further writes are answered BUSY."""
 
 ENTRY_OVERHEAD_BYTES: Final = 128
-"""What an entry or a waiting request weighs beyond its data, so that many empty ones are bounded too."""
+"""What an entry or a waiting request counts beyond its data, so that many empty ones are bounded too."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class EntryWaiters:
         return len(self._by_index)
 
     def add(self, waiter: Waiter) -> None:
-        """Add a waiter whose deadline is not before the others'. Whoever waited for its index was popped before."""
+        """Add a waiter whose deadline is not before the others'. An earlier waiter for its index was popped before."""
         self._by_index[waiter.index] = waiter
 
     def pop(self, index: int) -> Waiter | None:
@@ -154,7 +154,7 @@ class Writes:
         return len(self._waiters)
 
     def write(self, client: Hashable, request: wire.Write) -> None:
-        """Take a write into this turn's batch, or say why not."""
+        """Take a write into this turn's batch, or answer why not."""
         try:
             self._machine.check_write(request.session, request.sequence, request.acknowledged, request.command)
         except CommandRefused as error:
@@ -165,12 +165,12 @@ class Writes:
             self._add_to_batch(client, request.id, data)
 
     def open_session(self, client: Hashable, request: wire.OpenSession) -> None:
-        """Take the opening of a session into this turn's batch, or say why not."""
+        """Take the opening of a session into this turn's batch, or answer why not."""
         if self._has_room(client, request.id):
             self._add_to_batch(client, request.id, encode_open_session())
 
     def _has_room(self, client: Hashable, request_id: int) -> bool:
-        """Whether one more entry may wait for a quorum. If not, the client is told to come back."""
+        """Whether one more entry may wait for a quorum. If not, the client has been answered NO_SPACE or BUSY."""
         if self._durability.full:
             self._replies.fail_no_space(client, request_id)
             return False
@@ -262,6 +262,6 @@ class Writes:
             self._alarm.set(deadline)
 
     def fail_all(self) -> None:
-        """Answer everything that still waits: this node ends."""
+        """Answer everything that still waits: this node is stopping."""
         for waiter in self._waiters.pop_all():
             self._replies.fail_stopping(waiter.client, waiter.request_id, UNKNOWN)
