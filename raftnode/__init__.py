@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from raftnode.core.config import RaftConfig as RaftConfig
     from raftnode.core.errors import GroupNotFound as GroupNotFound
     from raftnode.core.errors import InvalidRequest as InvalidRequest
+    from raftnode.core.errors import InvalidState as InvalidState
     from raftnode.core.errors import InvariantError as InvariantError
     from raftnode.core.errors import LogCompacted as LogCompacted
     from raftnode.core.errors import NotLeader as NotLeader
@@ -50,6 +51,7 @@ _HOMES = {
     "raftnode.core.errors": (
         "GroupNotFound",
         "InvalidRequest",
+        "InvalidState",
         "InvariantError",
         "LogCompacted",
         "NotLeader",

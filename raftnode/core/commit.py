@@ -18,7 +18,7 @@ def update_commit(state: RaftState) -> None:
     if state.role is not NodeRole.LEADER:
         return
     log, node, progress = state.log, state.node_id, state.progress
-    own = log.stable_index
+    own = state.stable_counted = log.stable_index
 
     def match(voter: NodeId) -> int:
         if voter == node:
@@ -55,6 +55,7 @@ def append_configuration(state: RaftState, configuration: Configuration) -> int:
 def take_effect(state: RaftState, index: int, configuration: Configuration) -> None:
     """Put the configuration of the entry at `index` in force: on append, committed or not."""
     state.configurations.append((index, configuration))
+    state.was_member = state.was_member or state.node_id in configuration.members()
     on_changed(state)
 
 

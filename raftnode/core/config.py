@@ -1,15 +1,17 @@
 """One node's settings. All times are seconds on the caller's clock."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raftnode.core.arguments import check_index, check_node_id, check_seconds
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.types import NodeId
 
 
 @dataclass(frozen=True)
 class RaftConfig:
-    """What a `RaftNode` is told at its start. Raises ValueError where it cannot work.
+    """What a `RaftNode` is told at its start. Raises ValueError where it cannot work, TypeError for a wrong type.
 
     `peers`, `learners` and `observers` are the first configuration without this node. A node that has a log or
     a snapshot takes its members from there instead.
@@ -54,6 +56,9 @@ class RaftConfig:
     """How readily this node campaigns, in (0, 1]: its election timeouts are divided by it. 0: it never leads."""
     catch_up_timeout: float = 10.0
     """An automatic promotion is given up when the learner's match index has not grown for this many seconds."""
+    learners_grant_votes: bool = True
+    """A learner votes for a candidate whose log gives it a vote that it has not heard of yet (thesis 4.1): without
+    it a cluster can lose its majority between a promotion and its arrival. False: never, to the letter."""
     lease_reads: bool = False
     clock_drift_max: float = 0.1
 
@@ -72,8 +77,22 @@ class RaftConfig:
 
     def validate(self) -> None:
         """Raise ValueError, naming the field, where this configuration cannot work."""
+        check_node_id("node_id", self.node_id)
+        for name in ("peers", "learners", "observers"):
+            for peer in getattr(self, name):
+                check_node_id(f"one of {name}", peer)
+        check_index("group_id", self.group_id)
+        for name in (
+            "election_timeout_min",
+            "election_timeout_max",
+            "heartbeat_interval",
+            "commit_broadcast_delay",
+            "priority",
+            "catch_up_timeout",
+            "clock_drift_max",
+        ):
+            _require(math.isfinite(check_seconds(name, getattr(self, name))), f"{name} is infinite")
         everyone = [self.node_id, *self.peers, *self.learners, *self.observers]
-        _require(self.node_id != 0, "node_id is 0, which stands for no node")
         _require(
             len(set(everyone)) == len(everyone),
             f"a node is named twice among node_id, peers, learners and observers: {everyone}",
@@ -108,7 +127,7 @@ class RaftConfig:
             "ready_bytes_max",
             "log_cache_bytes_max",
         ):
-            _require(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
+            _require(check_index(name, getattr(self, name)) > 0, f"{name} is {getattr(self, name)}; it must be above 0")
         _require(
             self.commit_broadcast_delay >= 0,
             f"commit_broadcast_delay is {self.commit_broadcast_delay}; it may not be negative",

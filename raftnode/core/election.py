@@ -19,6 +19,8 @@ from raftnode.core.roles import (
 from raftnode.core.state import RaftState
 from raftnode.core.types import EntryKind, LogEntry, NodeId, NodeRole
 
+_A = {NodeRole.LEARNER: "a learner", NodeRole.OBSERVER: "an observer"}
+
 
 def tick(state: RaftState, now: float) -> None:
     """Start a campaign when the election timeout passed; ask again the voters that stay silent in one."""
@@ -52,8 +54,8 @@ def handle_request_vote(state: RaftState, request: RequestVoteRequest) -> Reques
             # A server that was removed, or was cut off, must not depose a leader that works (thesis 4.2.3).
             return _refuse(state, f"node {state.leader_id} leads and is alive")
         become_follower(state, request.term, None)
-    if state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:
-        return _refuse(state, f"this node is a {state.role.value}")
+    if not _may_vote(state, request):
+        return _refuse(state, f"this node is {_A[state.role]}")
     if state.voted_for not in (None, request.candidate_id):
         return _refuse(state, f"voted for node {state.voted_for} in term {state.current_term}")
     if state.voted_for is None and state.leader_id is not None:
@@ -83,10 +85,12 @@ def handle_pre_vote(state: RaftState, request: PreVoteRequest) -> PreVoteRespons
     reason = ""
     if request.term <= state.current_term:
         reason = f"term {request.term} is not above {state.current_term}"
-    elif _follows_live_leader(state):
+    elif state.config.check_quorum and _follows_live_leader(state):
+        # Without check-quorum a leader that lost its majority never steps down, and whoever still follows it may be
+        # the one whose pre-vote the others need.
         reason = f"node {state.leader_id} leads and is alive"
-    elif state.role in (NodeRole.LEARNER, NodeRole.OBSERVER) and not request.to_voter:
-        reason = f"this node is a {state.role.value}"
+    elif not _may_vote(state, request):
+        reason = f"this node is {_A[state.role]}"
     elif not state.log.is_up_to_date(request.last_log_index, request.last_log_term):
         reason = _log_reason(state, request)
     return PreVoteResponse(state.current_term, not reason, state.config.group_id, request.term, reason)
@@ -104,12 +108,28 @@ def handle_timeout_now(state: RaftState, request: TimeoutNowRequest) -> None:
     """Campaign at once, because the leader of this term asked for it (thesis 3.10)."""
     if request.term < 0 or request.leader_id == state.node_id:
         raise InvalidRequest(f"TimeoutNow of term {request.term} from node {request.leader_id}")
-    if request.term < state.current_term or state.role is NodeRole.LEADER:
+    if request.term < state.current_term:
+        return
+    if request.term == state.current_term and state.role is NodeRole.LEADER:
         return
     if request.term > state.current_term:
         become_follower(state, request.term, request.leader_id)
     if state.may_campaign:
         campaign(state, transfer=True)
+
+
+def count_again(state: RaftState) -> None:
+    """Ask and count anew in a campaign whose voters changed."""
+    if state.role in (NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE):
+        _ask(state)
+        _count_ballot(state)
+
+
+def _may_vote(state: RaftState, request: RequestVoteRequest | PreVoteRequest) -> bool:
+    """Whether this node's capacity lets it grant: see `RaftNode.handle_request_vote()`."""
+    if state.role is NodeRole.LEARNER:
+        return request.to_voter and state.config.learners_grant_votes
+    return state.role is not NodeRole.OBSERVER
 
 
 def _ask(state: RaftState) -> None:
@@ -148,8 +168,8 @@ def request_pre_votes(state: RaftState) -> None:
 
 
 def _members_changed(state: RaftState) -> bool:
-    """Whether the members in force come from an entry, which a voter may not have received yet."""
-    return state.configurations[-1][0] > 0
+    """Whether the members in force differ from those of the start, which a voter may not have heard of yet."""
+    return state.configurations[-1][0] > 0 or state.members_replaced
 
 
 def _unanswered(state: RaftState) -> list[NodeId]:

@@ -42,6 +42,10 @@ class InvalidRequest(RaftError):
     """A peer's message breaks the protocol; nothing was changed. Drop the connection it came from."""
 
 
+class InvalidState(RaftError):
+    """The call comes before `restore()`, or is a second `restore()`. Nothing was changed."""
+
+
 class GroupNotFound(RaftError):
     """A message for a Raft group that this process does not host."""
 

@@ -11,7 +11,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from raftnode.core.errors import InvariantError, LogCompacted
-from raftnode.core.storage import LogStorage, count_within
+from raftnode.core.membership import Configuration
+from raftnode.core.storage import ConfigurationStorage, LogStorage, count_within
 from raftnode.core.types import EntryKind, LogEntry
 
 
@@ -139,14 +140,25 @@ class RaftLog:
             self._run_term.pop()
         self.last_index, self.last_term = index - 1, self._run_term[-1]
 
-    def compact(self, index: int) -> None:
-        """Discard the entries up to `index`, which a snapshot covers (§7)."""
+    @property
+    def snapshot_configuration(self) -> Configuration | None:
+        """The members at the snapshot point, where the storage keeps them."""
+        storage = self._storage
+        return storage.snapshot_configuration() if isinstance(storage, ConfigurationStorage) else None
+
+    @property
+    def keeps_configuration(self) -> bool:
+        """Whether the storage keeps the members at the snapshot point."""
+        return isinstance(self._storage, ConfigurationStorage)
+
+    def compact(self, index: int, configuration: Configuration | None = None) -> None:
+        """Discard the entries up to `index`, which a snapshot covers (§7). `configuration`: the members there."""
         if index <= self.snapshot_index:
             return
         term = self.term_at(index)
         if term is None:
             raise InvariantError(f"compact at {index}: the log ends at {self.last_index}")
-        self._storage.compact(index, term)
+        self._compact_storage(index, term, configuration)
         drop = index + 1 - self._cache_first
         if drop > 0:
             for entry in self._cache[:drop]:
@@ -158,19 +170,26 @@ class RaftLog:
         del self._run_first[:run], self._run_term[:run]
         self._run_first[0] = index
 
-    def install(self, index: int, term: int) -> bool:
+    def install(self, index: int, term: int, configuration: Configuration | None = None) -> bool:
         """Make (`index`, `term`) of a received snapshot the snapshot point (figure 13, steps 6 and 7).
 
         Return whether the entries after it were kept: only where the entry at `index` has that term.
         """
         if self.term_at(index) == term:
-            self.compact(index)
+            self.compact(index, configuration)
             return True
         if self.last_index > self.snapshot_index:
             self._storage.truncate(self.snapshot_index + 1)
-        self._storage.compact(index, term)
+        self._compact_storage(index, term, configuration)
         self._reset(index, term)
         return False
+
+    def _compact_storage(self, index: int, term: int, configuration: Configuration | None) -> None:
+        storage = self._storage
+        if isinstance(storage, ConfigurationStorage):
+            storage.compact(index, term, configuration)
+        else:
+            storage.compact(index, term)
 
     def evict(self, applied_index: int) -> None:
         """Drop applied entries from memory where the cache is over its budget; they stay in the storage."""

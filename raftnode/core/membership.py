@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from raftnode.core.arguments import InvalidArgumentType, check_index
 from raftnode.core.errors import ProposalRejected, SerializationError
 from raftnode.core.types import NodeId
 
@@ -111,6 +112,15 @@ class ConfChange(msgspec.Struct, frozen=True, array_like=True):
     def remove(cls, peer: NodeId, context: bytes | None = None) -> "ConfChange":
         """Remove `peer` in whichever capacity it is a member."""
         return cls(ChangeKind.REMOVE, peer, context)
+
+
+def check_change(change: object) -> None:
+    """Raise TypeError for what is no change."""
+    if not isinstance(change, ConfChange) or not isinstance(change.kind, ChangeKind):
+        raise InvalidArgumentType(f"a membership change is a ConfChange, not {change!r}")
+    check_index("the change's peer", change.peer)
+    if change.context is not None and type(change.context) is not bytes:
+        raise InvalidArgumentType(f"a member's context is bytes, not {type(change.context).__name__}")
 
 
 def make_configuration(
@@ -230,13 +240,13 @@ def _apply(configuration: Configuration, change: ConfChange, *, last_voter_stays
         case ChangeKind.ADD_VOTER:
             if peer in voters:
                 raise ProposalRejected(f"node {peer} is already a voter")
+            _check_no_observer(peer, observers)
             learners.discard(peer)
-            observers.discard(peer)
             voters.add(peer)
         case ChangeKind.ADD_LEARNER:
             if peer in voters or peer in learners:
                 raise ProposalRejected(f"node {peer} is already a {'voter' if peer in voters else 'learner'}")
-            observers.discard(peer)
+            _check_no_observer(peer, observers)
             learners.add(peer)
         case ChangeKind.ADD_OBSERVER:
             if peer in voters or peer in learners or peer in observers:
@@ -272,6 +282,13 @@ def _apply(configuration: Configuration, change: ConfChange, *, last_voter_stays
         contexts=dict(sorted(contexts.items())),
         highest_id=max(configuration.highest_id, peer),
     )
+
+
+def _check_no_observer(peer: NodeId, observers: set[NodeId]) -> None:
+    if peer in observers:
+        raise ProposalRejected(
+            f"node {peer} is an observer, and observers never become voters: remove it, and add a new node"
+        )
 
 
 _encoder = msgspec.msgpack.Encoder()

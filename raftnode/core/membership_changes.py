@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raftnode.core import commit
+from raftnode.core import commit, election
 from raftnode.core.errors import NotLeader, ProposalRejected
 from raftnode.core.membership import ConfChange, Configuration, apply_changes
 from raftnode.core.state import RaftState
@@ -40,4 +40,6 @@ def check_proposable(state: RaftState) -> None:
 def replace(state: RaftState, configuration: Configuration) -> None:
     """Put `configuration` in this node's view in the place of the one in force (the primitives' way)."""
     state.configurations[-1] = (state.configurations[-1][0], configuration)
+    state.members_replaced = True
     commit.on_changed(state)
+    election.count_again(state)

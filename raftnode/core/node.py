@@ -4,7 +4,9 @@ A turn of the caller: hand over what arrived (`handle_*`, `propose`), call `tick
 it as `Ready` says. Responses that handlers return, like vote requests, leave only after the hard state and the log
 are durable; `on_storage_progress()` then tells the node so.
 
-After a StorageError or an InvariantError the node has stopped: every further call raises ShutdownError.
+Before `restore()` every call raises InvalidState. After a StorageError, an InvariantError, or any other exception
+that a storage or a clock raises in the middle of a change, the node has stopped: every further call raises
+ShutdownError. A node belongs to one thread, and calls it makes to its storage may not call it back.
 """
 
 import functools
@@ -21,22 +23,33 @@ from raftnode.core import (
     reads,
     recovery,
     replication,
+    roles,
     snapshot,
     status,
     transfer,
+)
+from raftnode.core.arguments import (
+    InvalidArgument,
+    InvalidArgumentType,
+    check_index,
+    check_node_id,
+    check_seconds,
+    command_bytes,
 )
 from raftnode.core.config import RaftConfig
 from raftnode.core.errors import (
     GroupNotFound,
     InvalidRequest,
+    InvalidState,
     InvariantError,
     LogCompacted,
     NotLeader,
     ProposalRejected,
+    RaftError,
     ShutdownError,
     StorageError,
 )
-from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, apply_change
+from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta, apply_change, check_change
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -64,19 +77,48 @@ _LEADER = NodeRole.LEADER
 def _guarded(
     method: Callable[Concatenate["RaftNode", P], R],
 ) -> Callable[Concatenate["RaftNode", P], R]:
-    """Stop the node where `method` meets a failed disk or a broken invariant: it may not go on from there."""
+    """Refuse `method` before `restore()`; stop the node where it ends in the middle of a change.
+
+    A refusal (a RaftError, or an argument that was checked beforehand) has changed nothing. A failed disk and a
+    broken invariant stop the node, and so does whatever else a storage, a clock or a generator raises: nobody knows
+    how far the change came.
+    """
 
     @functools.wraps(method)
     def guarded(self: "RaftNode", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self._failure is not None:
-            raise ShutdownError(f"node {self.node_id} has stopped: {self._failure}") from self._failure
+        if self._unusable is not None:
+            raise self._unusable(method.__name__)
         try:
             return method(self, *args, **kwargs)
         except (StorageError, InvariantError) as error:
-            self._failure = error
+            self._stop(error)
+            raise
+        except (RaftError, InvalidArgument, InvalidArgumentType):
+            raise
+        except BaseException as error:
+            self._stop(error)
             raise
 
     return guarded
+
+
+def _after_restore(
+    method: Callable[Concatenate["RaftNode", P], R],
+) -> Callable[Concatenate["RaftNode", P], R]:
+    """Refuse to look at a node before `restore()`: it would show what is not so. One that stopped may be looked at."""
+
+    @functools.wraps(method)
+    def checked(self: "RaftNode", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self._restored:
+            raise InvalidState(f"restore() comes before {method.__name__}()")
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
+def _check_kind(message: object, kind: type[Message]) -> None:
+    if type(message) is not kind:
+        raise InvalidArgumentType(f"a {kind.__name__} is expected, not {type(message).__name__}")
 
 
 class RaftNode:
@@ -93,10 +135,14 @@ class RaftNode:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
+        config.validate()
         self._state = RaftState(config, storage, clock, rng if rng is not None else random.Random())
         self._storage = storage
-        self._restored = False
-        self._failure: Exception | None = None
+        self._restored = self._stopped = False
+        self._unusable: Callable[[str], RaftError] | None = lambda call: InvalidState(
+            f"restore() comes before {call}()"
+        )
+        roles.settle_passive_role(self._state)
 
     # What a caller may look at.
 
@@ -200,17 +246,20 @@ class RaftNode:
         """The members in force: the latest in the log, committed or not."""
         return self._state.configuration
 
+    @_after_restore
     def configuration_at(self, index: int) -> Configuration:
         """Return the members that were in force at `index`: what a snapshot at that index carries."""
         if not self._state.knows_configuration_at(index):
-            raise ValueError(f"the members at entry {index} are not known to this node yet")
+            raise InvalidArgument(f"the members at entry {index} are not known to this node yet")
         return self._state.configuration_at(index)
 
+    @_after_restore
     def knows_configuration_at(self, index: int) -> bool:
         """Whether `configuration_at(index)` has an answer: a node that joined knows no members before the first
         CONFIGURATION entry or snapshot that it received."""
         return self._state.knows_configuration_at(index)
 
+    @_after_restore
     def term_at(self, index: int) -> int:
         """Return the term of the entry at `index`. Raises LogCompacted before the snapshot point, ValueError
         beyond the log's end."""
@@ -220,32 +269,38 @@ class RaftNode:
             return term
         if index < log.snapshot_index:
             raise LogCompacted(index, log.first_index)
-        raise ValueError(f"no entry {index}: the log ends at {log.last_index}")
+        raise InvalidArgument(f"no entry {index}: the log ends at {log.last_index}")
 
+    @_after_restore
     def is_learner_peer(self, peer: NodeId) -> bool:
         """Whether `peer` is another node that is a learner."""
         return peer in self.learners
 
+    @_after_restore
     def match_index_for(self, peer: NodeId) -> int | None:
         """Return how far `peer`'s log is known to match; None unless this node leads and knows the peer."""
         progress = self._state.progress.get(peer)
         return progress.match_index if progress is not None else None
 
+    @_after_restore
     def status(self) -> status.RaftStatus:
         """Return everything an operator may ask, as one value."""
         return status.status_of(self._state)
 
+    @_after_restore
     def log_entries_range(self, lo: int, hi: int) -> list[LogEntry]:
         """Return the committed entries `lo`..`hi`, both included; `hi` is clamped to the commit index.
 
         Raises LogCompacted where `lo` was discarded, ValueError where `lo` is below 1.
         """
-        if lo < 1:
-            raise ValueError(f"log entries begin at index 1, not {lo}")
+        if check_index("lo", lo) < 1:
+            raise InvalidArgument(f"log entries begin at index 1, not {lo}")
+        check_index("hi", hi)
         if lo <= self._state.log.snapshot_index:
             raise LogCompacted(lo, self._state.log.first_index)
         return self._read_range(lo, min(hi, self._state.commit_index), None)
 
+    @_after_restore
     def log_entries_within(self, lo: int, hi: int, bytes_max: int) -> list[LogEntry]:
         """Return the committed entries from `lo` on, at most to `hi`: at least one, about `bytes_max` bytes.
 
@@ -263,7 +318,6 @@ class RaftNode:
 
     # Life.
 
-    @_guarded
     def restore(self, snapshot: SnapshotMeta | None = None) -> None:
         """Load hard state, log and snapshot metadata. Required before the first `tick()`.
 
@@ -273,10 +327,38 @@ class RaftNode:
         Without `snapshot` the log's snapshot point counts as applied. The first later commit delivers every
         committed entry after that.
 
-        Raises StorageError, also where entries are missing between the snapshot and the log; InvariantError.
+        The members come from the log, else from the snapshot or the storage's snapshot point, else from the
+        configuration. Raises StorageError, also where entries are missing between the snapshot and the log;
+        InvariantError; ValueError where the members at the snapshot point are known to nobody; InvalidState for a
+        second call.
         """
-        recovery.restore(self._state, self._storage, snapshot)
+        if self._restored:
+            raise InvalidState("this node is restored already: make a new RaftNode to start again")
+        if snapshot is not None and not isinstance(snapshot, SnapshotMeta):
+            raise InvalidArgumentType(f"restore() takes a SnapshotMeta, not {type(snapshot).__name__}")
+        before = self._unusable
+        if not self._stopped:
+            self._unusable = None
+        try:
+            self._restore(snapshot)
+        except (InvalidArgument, InvalidArgumentType):
+            self._unusable = before
+            raise
         self._restored = True
+
+    @_guarded
+    def _restore(self, snapshot: SnapshotMeta | None) -> None:
+        recovery.restore(self._state, self._storage, snapshot)
+
+    def _stop(self, error: BaseException) -> None:
+        """Refuse every further call: how far a change came is not known."""
+
+        def stopped(call: str) -> RaftError:
+            refusal = ShutdownError(f"node {self.node_id} has stopped: {type(error).__name__}: {error}")
+            refusal.__cause__ = error
+            return refusal
+
+        self._unusable, self._stopped = stopped, True
 
     @_guarded
     def tick(self) -> None:
@@ -284,10 +366,9 @@ class RaftNode:
 
         Learners and observers never campaign.
         """
-        if not self._restored:
-            raise InvalidRequest("restore() comes before the first tick()")
         state = self._state
         if state.role is _LEADER:
+            self._count_stable(state)
             now = state.clock()
             if now >= state.heartbeat_deadline:
                 replication.tick(state, now)
@@ -311,6 +392,7 @@ class RaftNode:
         soon = now + (state.rng.uniform(0.0, 0.25 * spread) + config.heartbeat_interval / 2) / config.priority
         state.election_deadline = min(state.election_deadline, soon)
 
+    @_after_restore
     def next_deadline(self) -> float:
         """Return the clock's time at which `tick()` has something to do at the latest."""
         state = self._state
@@ -321,14 +403,17 @@ class RaftNode:
             return min(state.election_deadline, state.heartbeat_deadline)
         return state.election_deadline
 
+    @_guarded
     def election_deadline_override(self, t: float) -> None:
-        """Set the clock's time at which this node campaigns unless it hears from a leader."""
-        self._state.election_deadline = t
+        """Set the time of the clock at which this node campaigns if no leader is heard from. Raises ValueError: NaN."""
+        self._state.election_deadline = check_seconds("the election deadline", t)
 
     @_guarded
     def take_ready(self) -> Ready:
         """Return what this node wants done since the last call: see `Ready` for the order to do it in."""
         state, ready = self._state, Ready()
+        if state.role is _LEADER:
+            self._count_stable(state)
         if state.role is _LEADER:
             replication.collect(state, ready)
         if state.outgoing_votes:
@@ -350,6 +435,8 @@ class RaftNode:
             state.last_hard_state = ready.hard_state = HardState(state.current_term, state.voted_for)
         if state.delivered_index < state.commit_index:
             self._deliver(ready)
+        if state.was_member and state.removed is not state.removal_told:
+            ready.removed = state.removal_told = state.removed
         return ready
 
     @_guarded
@@ -359,8 +446,9 @@ class RaftNode:
         Raises ValueError above the commit index, or below what was applied before.
         """
         state = self._state
+        check_index("index", index)
         if not state.applied_index <= index <= state.commit_index:
-            raise ValueError(
+            raise InvalidArgument(
                 f"applied index {index}: it lies between what is applied ({state.applied_index}) and committed "
                 f"({state.commit_index})"
             )
@@ -369,23 +457,29 @@ class RaftNode:
 
     @_guarded
     def on_storage_progress(self) -> None:
-        """Learn that more of the log is durable: a leader counts itself up to there."""
+        """Learn that more of the log is durable: a leader counts itself up to there.
+
+        A hint that saves time: `take_ready()` and `tick()` ask the storage themselves.
+        """
         commit.update_commit(self._state)
 
     @_guarded
     def compact(self, index: int) -> None:
         """Discard the log up to `index`, after the machine's snapshot. Raises ValueError where it is not applied."""
-        snapshot.compact(self._state, index)
+        snapshot.compact(self._state, check_index("index", index))
 
     # A client's requests.
 
     @_guarded
-    def propose(self, data: bytes, kind: EntryKind = EntryKind.COMMAND) -> int:
+    def propose(self, data: bytes | bytearray | memoryview, kind: EntryKind = EntryKind.COMMAND) -> int:
         """Append a command and return its log index. It is committed when a Ready delivers that index in this term.
 
-        Raises NotLeader, whose hint is never this node; ProposalRejected during a leadership transfer.
+        `data`: bytes, bytearray or memoryview; the node keeps bytes of its own. Raises TypeError for anything else;
+        NotLeader, whose hint is never this node; ProposalRejected during a leadership transfer.
         """
-        state = self._state
+        state, data = self._state, command_bytes(data)
+        if type(kind) is not EntryKind:
+            raise InvalidArgumentType(f"kind is {kind!r}; it must be an EntryKind")
         self._check_leader(state)
         if kind is EntryKind.CONFIGURATION:
             raise ProposalRejected("members change through propose_conf_change()")
@@ -394,12 +488,20 @@ class RaftNode:
         return index
 
     @_guarded
-    def propose_batch(self, batch: Sequence[bytes]) -> int:
-        """Append several commands at once and return the first one's index. Raises as `propose()` does."""
-        state = self._state
+    def propose_batch(self, batch: Sequence[bytes | bytearray | memoryview]) -> int:
+        """Append several commands at once, all or none, and return the first one's index.
+
+        Raises as `propose()` does; TypeError where one of them is not bytes, or the batch is itself; ValueError for
+        an empty batch, which has no first index.
+        """
+        if isinstance(batch, bytes | bytearray | memoryview | str) or not isinstance(batch, Sequence):
+            raise InvalidArgumentType(f"a batch is a sequence of commands, not {type(batch).__name__}")
+        state, commands = self._state, [command_bytes(data) for data in batch]
+        if not commands:
+            raise InvalidArgument("a batch holds at least one command")
         self._check_leader(state)
         term, first = state.current_term, state.log.last_index + 1
-        replication.append(state, [LogEntry(term, index, data) for index, data in enumerate(batch, first)])
+        replication.append(state, [LogEntry(term, index, data) for index, data in enumerate(commands, first)])
         return first
 
     @_guarded
@@ -408,9 +510,11 @@ class RaftNode:
 
         In force on append, taken back on truncation, one at a time. Where more than one vote changes it is a
         joint configuration (§6), which the leader leaves by itself when it is committed. Raises NotLeader;
-        ProposalRejected with the reason.
+        ProposalRejected with the reason; TypeError for what is no change.
         """
-        changes = [change] if isinstance(change, ConfChange) else list(change)
+        changes = list(change) if isinstance(change, Sequence) else [change]
+        for one in changes:
+            check_change(one)
         return membership_changes.propose(self._state, changes)
 
     @_guarded
@@ -427,7 +531,15 @@ class RaftNode:
 
         Raises NotLeader, ProposalRejected.
         """
-        transfer.begin(self._state, peer)
+        transfer.begin(self._state, check_node_id("peer", peer))
+
+    @_guarded
+    def cancel_transfer(self) -> bool:
+        """Give up the transfer under way and take proposals again. Return whether there was one.
+
+        A target that was asked to campaign already may still win its election. `Ready.transfers` gives the outcome.
+        """
+        return transfer.cancel(self._state)
 
     @_guarded
     def promote_when_caught_up(self, peer: NodeId) -> None:
@@ -435,7 +547,7 @@ class RaftNode:
 
         Given up, with the reason, when it makes no progress for `catch_up_timeout`. Raises NotLeader, ProposalRejected.
         """
-        promotion.begin(self._state, peer)
+        promotion.begin(self._state, check_node_id("peer", peer))
 
     # Messages from peers.
 
@@ -475,39 +587,66 @@ class RaftNode:
         Raises GroupNotFound; InvalidRequest for a malformed request, which changes nothing; InvariantError where
         a committed entry would be replaced.
         """
+        _check_kind(request, AppendEntriesRequest)
         self._check_group(request.group_id)
         return replication.handle_append_entries(self._state, request)
 
     @_guarded
     def handle_append_entries_response(self, peer: NodeId, response: AppendEntriesResponse) -> None:
-        """Learn from a member's answer. Voters move the commit index, learners and observers only their progress."""
-        self._check_peer(peer)
+        """Learn from a member's answer. Voters move the commit index, learners and observers only their progress.
+
+        An answer of another group, of no member, or of another term has no effect.
+        """
+        _check_kind(response, AppendEntriesResponse)
+        if self._is_stray(peer, response.group_id):
+            return
         replication.handle_append_entries_response(self._state, peer, response)
 
     @_guarded
     def handle_request_vote(self, request: RequestVoteRequest) -> RequestVoteResponse:
-        """Vote or refuse (§5.2, §5.4.1). Raises GroupNotFound, InvalidRequest."""
+        """Vote or refuse (§5.2, §5.4.1). Raises GroupNotFound, InvalidRequest.
+
+        An observer never grants. A learner grants only where the request says that the candidate's log gives it a
+        vote (`to_voter`): it was promoted, and only this candidate can bring it the news. A configuration is in force
+        from the moment it is in a log (thesis 4.1), and its majority may need this vote. That departs from "learners
+        never vote"; `RaftConfig.learners_grant_votes=False` is the literal rule.
+        """
+        _check_kind(request, RequestVoteRequest)
         self._check_group(request.group_id)
         self._check_candidate(request)
         return election.handle_request_vote(self._state, request)
 
     @_guarded
     def handle_request_vote_response(self, peer: NodeId, response: RequestVoteResponse) -> None:
-        """Count a vote of the current term, once for each voter."""
-        self._check_peer(peer)
+        """Count a vote of the current term, once for each voter.
+
+        An answer of another group, of no member, or of another term has no effect.
+        """
+        _check_kind(response, RequestVoteResponse)
+        if self._is_stray(peer, response.group_id):
+            return
         election.handle_request_vote_response(self._state, peer, response)
 
     @_guarded
     def handle_pre_vote(self, request: PreVoteRequest) -> PreVoteResponse:
-        """Say whether a vote would be granted; changes nothing (thesis 9.6). Raises GroupNotFound, InvalidRequest."""
+        """Say whether a vote would be granted; changes nothing (thesis 9.6). Raises GroupNotFound, InvalidRequest.
+
+        Observers and learners answer as they would to the vote itself: see `handle_request_vote()`.
+        """
+        _check_kind(request, PreVoteRequest)
         self._check_group(request.group_id)
         self._check_candidate(request)
         return election.handle_pre_vote(self._state, request)
 
     @_guarded
     def handle_pre_vote_response(self, peer: NodeId, response: PreVoteResponse) -> None:
-        """Count a pre-vote; a majority starts the election."""
-        self._check_peer(peer)
+        """Count a pre-vote; a majority starts the election.
+
+        An answer of another group, of no member, or to another term's question has no effect.
+        """
+        _check_kind(response, PreVoteResponse)
+        if self._is_stray(peer, response.group_id):
+            return
         election.handle_pre_vote_response(self._state, peer, response)
 
     @_guarded
@@ -516,29 +655,58 @@ class RaftNode:
 
         Changes nothing. Raises GroupNotFound, InvalidRequest.
         """
+        _check_kind(request, InstallSnapshotRequest)
         self._check_group(request.group_id)
         return snapshot.wants_chunk(self._state, request)
 
     @_guarded
     def handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
-        """Follow a snapshot's chunks and put it in force with the last one (figure 13): see `snapshot.py`.
+        """Follow a snapshot's chunks and put it in force with the last one (figure 13).
 
-        Raises GroupNotFound, InvalidRequest.
+        The caller stores each chunk that `wants_chunk()` before this call, and has the whole snapshot durable before
+        it hands over the chunk that is `done`. It loads its machine from the snapshot exactly where the response says
+        `installed`. Raises GroupNotFound; InvalidRequest, also where the snapshot does not carry its members and this
+        node knows only those of an earlier entry.
         """
+        _check_kind(request, InstallSnapshotRequest)
         self._check_group(request.group_id)
         return snapshot.handle_install(self._state, request)
 
     @_guarded
     def handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
-        """Learn from a member's answer to a snapshot chunk."""
-        self._check_peer(peer)
+        """Learn from a member's answer to a snapshot chunk.
+
+        An answer of another group, of no member, or of another term has no effect.
+        """
+        _check_kind(response, InstallSnapshotResponse)
+        if self._is_stray(peer, response.group_id):
+            return
         snapshot.handle_install_response(self._state, peer, response)
+
+    @_guarded
+    def report_unreachable(self, peer: NodeId) -> None:
+        """Learn that the connection to `peer` broke: what is under way to it may be lost.
+
+        A leader sends it one request at a time until it answers. A hint: without it the heartbeats find out.
+        """
+        progress = self._state.progress.get(check_node_id("peer", peer))
+        if progress is not None:
+            progress.unreachable()
+
+    @_guarded
+    def report_snapshot_failed(self, peer: NodeId) -> None:
+        """Learn that the snapshot for `peer` was not delivered: it is asked for again after a heartbeat interval."""
+        state = self._state
+        progress = state.progress.get(check_node_id("peer", peer))
+        if progress is not None:
+            progress.snapshot_failed(state.clock() + state.config.heartbeat_interval)
 
     @property
     def snapshot_arriving(self) -> bool:
         """Whether the first chunks of a snapshot have arrived, and the rest is still wanted."""
         return self._state.incoming_snapshot is not None
 
+    @_after_restore
     def abort_incoming_snapshot(self) -> None:
         """Forget the chunks that arrived: the caller lost them, so the transfer begins again at offset 0."""
         self._state.incoming_snapshot = None
@@ -546,6 +714,7 @@ class RaftNode:
     @_guarded
     def handle_timeout_now(self, request: TimeoutNowRequest) -> None:
         """Campaign at once, for the leader asks so (thesis 3.10). Raises GroupNotFound."""
+        _check_kind(request, TimeoutNowRequest)
         self._check_group(request.group_id)
         election.handle_timeout_now(self._state, request)
 
@@ -555,42 +724,49 @@ class RaftNode:
     @_guarded
     def add_peer(self, peer: NodeId) -> None:
         """Count `peer` as a voter. Nothing happens for a member, a learner included."""
+        check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_voter(peer))
 
     @_guarded
     def remove_peer(self, peer: NodeId) -> None:
         """Forget the voter `peer`. Nothing happens for this node itself and for anyone who is no voter."""
+        check_node_id("peer", peer)
         if peer in self.peers:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def add_learner(self, peer: NodeId) -> None:
         """Send entries to `peer`, which does not count. Nothing happens for a member."""
+        check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_learner(peer))
 
     @_guarded
     def remove_learner(self, peer: NodeId) -> None:
         """Forget the learner `peer`. Nothing happens for anyone else."""
+        check_node_id("peer", peer)
         if peer in self.learners:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def add_observer(self, peer: NodeId) -> None:
         """Send `peer` a permanent read-only copy. Nothing happens for a member."""
+        check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_observer(peer))
 
     @_guarded
     def remove_observer(self, peer: NodeId) -> None:
         """Forget the observer `peer`. Nothing happens for anyone else."""
+        check_node_id("peer", peer)
         if peer in self.observers:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def promote_learner(self, peer: NodeId) -> bool:
         """Count the learner `peer` as a voter from now on. Return whether it was a learner."""
+        check_node_id("peer", peer)
         if peer not in self.learners:
             return False
         self._change(ConfChange.promote(peer))
@@ -626,9 +802,19 @@ class RaftNode:
         if group_id != self._state.config.group_id:
             raise GroupNotFound(group_id)
 
-    def _check_peer(self, peer: NodeId) -> None:
-        if peer == self._state.node_id:
+    def _is_stray(self, peer: NodeId, group_id: int) -> bool:
+        """Whether a response is of another group or of no member. Raises InvalidRequest where it is of this node."""
+        state = self._state
+        if peer == state.node_id:
             raise InvalidRequest(f"a response that claims to come from this node ({peer}) itself")
+        return group_id != state.config.group_id or (
+            peer not in state.progress and peer not in state.configuration.members()
+        )
+
+    def _count_stable(self, state: RaftState) -> None:
+        """Commit what became durable since the last look, whether or not the caller said so."""
+        if state.log.stable_index != state.stable_counted:
+            commit.update_commit(state)
 
     def _check_candidate(self, request: RequestVoteRequest | PreVoteRequest) -> None:
         if request.candidate_id == self._state.node_id:

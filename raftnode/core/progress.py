@@ -43,7 +43,7 @@ class Progress:
         "peer",
         "probe",
         "sent_commit",
-        "snapshot_asked_at",
+        "snapshot_due",
         "snapshot_index",
         "state",
         "unanswered",
@@ -74,7 +74,8 @@ class Progress:
         self.inflight_bytes_max = inflight_bytes_max
         self.snapshot_index = 0
         """In SNAPSHOT: the snapshot that was asked for covers at least this index."""
-        self.snapshot_asked_at = now
+        self.snapshot_due = now
+        """When a snapshot may be asked for, for the first time or again."""
         self.catch_up_target: int | None = None
         """Catch-up round (thesis 4.2.1): the leader's last index when the round began."""
         self.catch_up_started = now
@@ -158,13 +159,23 @@ class Progress:
             self.inflight.append(probe)
             self.inflight_bytes = probe[1]
 
-    def become_snapshot(self, snapshot_index: int, now: float) -> None:
+    def become_snapshot(self, snapshot_index: int) -> None:
         """Wait for a snapshot that covers `snapshot_index` to be acknowledged."""
         self._clear_window()
         self.probe = None
         self.state = ProgressState.SNAPSHOT
         self.snapshot_index = snapshot_index
-        self.snapshot_asked_at = now
+
+    def unreachable(self) -> None:
+        """Take what is under way for lost: send one request at a time, and no entries, until it answers."""
+        if self.state is ProgressState.REPLICATE:
+            self.become_probe()
+            self.unanswered = True
+
+    def snapshot_failed(self, due: float) -> None:
+        """Let the snapshot that it waits for be asked for again at `due`."""
+        if self.state is ProgressState.SNAPSHOT:
+            self.snapshot_due = due
 
     def snapshot_acknowledged(self, index: int) -> bool:
         """Record that a snapshot up to `index` is in force there. Return whether the match grew."""

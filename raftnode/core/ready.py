@@ -73,6 +73,9 @@ class Ready:
     """Leadership transfers that ended: each one that was begun here ends here once."""
     promotions: list[PromotionOutcome] = field(default_factory=list)
     """Automatic promotions that ended: each one that was begun here ends here once."""
+    removed: bool = False
+    """This node was removed: said once, when the change is committed. It may be shut down, and its id is never used
+    again."""
 
     def outgoing(self) -> Outgoing:
         """Return all that is to be sent: what may leave at once, and what must wait for this Ready's save.
@@ -100,4 +103,5 @@ class Ready:
             or self.reads_aborted
             or self.transfers
             or self.promotions
+            or self.removed
         )

@@ -8,6 +8,7 @@ A snapshot becomes durable first, and only then is the log cut to it (figure 13)
     log that begins after it     snapshot 4              log - - - - - 2 2    is refused: entry 5 is nowhere
 """
 
+from raftnode.core.arguments import InvalidArgument
 from raftnode.core.errors import SerializationError, StorageError
 from raftnode.core.membership import Configuration, SnapshotMeta, decode_configuration
 from raftnode.core.roles import become_follower
@@ -20,23 +21,48 @@ def restore(state: RaftState, storage: LogStorage, snapshot: SnapshotMeta | None
     """Load the log, the hard state and the members, and follow nobody yet.
 
     `snapshot` is what the caller's machine holds; None: whatever the log has discarded. What this changes in the
-    storage is staged like everything else, and safe to repeat after another crash. Raises StorageError.
+    storage is staged like everything else, and safe to repeat after another crash. Raises StorageError; ValueError,
+    before anything changes, where the members at the snapshot point are nowhere.
     """
     configurations = state.log.load()
-    if snapshot is not None and _fit_log(state, snapshot):
+    if snapshot is None:
+        snapshot = SnapshotMeta(state.log.snapshot_index, state.log.snapshot_term)
+    _check_fit(state, snapshot)
+    members = _members_at(state, snapshot)
+    if _cut_log(state, snapshot, members):
         configurations = []
-    applied = state.log.snapshot_index if snapshot is None else snapshot.index
-    state.commit_index = state.applied_index = state.delivered_index = applied
+    state.commit_index = state.applied_index = state.delivered_index = snapshot.index
     _load_hard_state(state, storage.load_hard_state())
-    _load_members(state, applied, None if snapshot is None else snapshot.configuration, configurations)
+    _load_members(state, snapshot.index, members, configurations)
     if state.config.lease_reads:
         # Before the restart this node may have promised a leader's lease (thesis 6.4.1).
         state.leader_contact = state.clock()
     become_follower(state, state.current_term, None)
 
 
-def _fit_log(state: RaftState, snapshot: SnapshotMeta) -> bool:
-    """Finish what a crash interrupted between the snapshot and the log. Return whether the log was discarded."""
+def _members_at(state: RaftState, snapshot: SnapshotMeta) -> Configuration | None:
+    """Return the members that are kept with the snapshot; None: they are in the log, or in the configuration.
+
+    Raises ValueError where the log that had them was discarded: no guess may take their place.
+    """
+    log = state.log
+    if snapshot.configuration is not None:
+        return snapshot.configuration
+    if snapshot.index > 0 and log.term_at(snapshot.index) != snapshot.term:
+        raise InvalidArgument(
+            f"restore() of a snapshot of entry {snapshot.index} that the log does not hold, without its members: "
+            "SnapshotMeta(index, term, configuration) has all three, as configuration_at(index) gave them"
+        )
+    if log.snapshot_index > 0 and not log.keeps_configuration:
+        raise InvalidArgument(
+            f"restore() of a log that begins after entry {log.snapshot_index}, in a storage that does not keep the "
+            "members in force there: hand over SnapshotMeta(index, term, configuration)"
+        )
+    return log.snapshot_configuration
+
+
+def _check_fit(state: RaftState, snapshot: SnapshotMeta) -> None:
+    """Raise StorageError where the snapshot and the log cannot be of one node."""
     log = state.log
     if snapshot.index < log.snapshot_index:
         raise StorageError(
@@ -44,14 +70,18 @@ def _fit_log(state: RaftState, snapshot: SnapshotMeta) -> bool:
             f"{snapshot.index}: the snapshot that stood between is missing. Remove this node from the "
             "cluster and add it again with a new data directory"
         )
-    if log.term_at(snapshot.index) == snapshot.term:
-        return False
-    if snapshot.index == log.snapshot_index:
+    if snapshot.index == log.snapshot_index and snapshot.term != log.snapshot_term:
         raise StorageError(
             f"the log begins after entry {log.snapshot_index} of term {log.snapshot_term}, and the snapshot of that "
             f"entry says term {snapshot.term}: they do not belong together"
         )
-    log.install(snapshot.index, snapshot.term)
+
+
+def _cut_log(state: RaftState, snapshot: SnapshotMeta, members: Configuration | None) -> bool:
+    """Finish what a crash interrupted between the snapshot and the log. Return whether the log was discarded."""
+    if state.log.term_at(snapshot.index) == snapshot.term:
+        return False
+    state.log.install(snapshot.index, snapshot.term, members)
     return True
 
 
@@ -75,6 +105,8 @@ def _load_members(
         elif at_snapshot is None:
             state.configurations = [(applied, _stored_configuration(entry))]
             state.base_known = True
+    if any(index > 0 and state.node_id in members.members() for index, members in state.configurations):
+        state.was_member = True
 
 
 def _stored_configuration(entry: LogEntry) -> Configuration:

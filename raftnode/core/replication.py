@@ -208,17 +208,15 @@ def _store(state: RaftState, entries: list[LogEntry], configurations: list[tuple
 def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:
     log, config = state.log, state.config
     if progress.state is ProgressState.SNAPSHOT:
-        if now - progress.snapshot_asked_at >= config.election_timeout_max:
-            progress.snapshot_asked_at = now
-            ready.snapshots_needed.append(progress.peer)
+        _ask_for_snapshot(state, progress, now, ready)
         if progress.must_send:
             # Succeeds exactly when a snapshot is in force there, so a lost acknowledgement does no harm.
             _send(state, progress, log.snapshot_index, log.snapshot_term, [], ready)
         return
     while progress.window_is_open():
         if progress.next_index <= log.snapshot_index:
-            progress.become_snapshot(log.snapshot_index, now)
-            ready.snapshots_needed.append(progress.peer)
+            progress.become_snapshot(log.snapshot_index)
+            _ask_for_snapshot(state, progress, now, ready)
             return
         probing = progress.state is ProgressState.PROBE
         # Who does not answer is not sent the same entries again with every heartbeat.
@@ -241,6 +239,14 @@ def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready)
         # a probe is under way: no more than that this node still leads.
         prev = progress.next_index - 1 if progress.state is ProgressState.REPLICATE else progress.match_index
         _send(state, progress, prev, log.term_at(prev), [], ready)
+
+
+def _ask_for_snapshot(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:
+    """Ask for a snapshot, and not again before some time has passed: however often a member turns out to need one,
+    the same turn after turn would be a loop without end."""
+    if now >= progress.snapshot_due:
+        progress.snapshot_due = now + state.config.election_timeout_max
+        ready.snapshots_needed.append(progress.peer)
 
 
 def _send(

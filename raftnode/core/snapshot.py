@@ -1,6 +1,7 @@
 """Snapshots between nodes (figure 13) and log compaction (§7). The bytes themselves are the caller's."""
 
 from raftnode.core import commit, replication
+from raftnode.core.arguments import InvalidArgument
 from raftnode.core.errors import InvalidRequest, SerializationError
 from raftnode.core.membership import check_configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
@@ -26,8 +27,9 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
     """Follow the transfer chunk by chunk; with the last one, put the snapshot in force (figure 13).
 
     The caller stores each chunk that `wants_chunk()`, and has the whole snapshot durable before it hands over the
-    chunk that is `done`. When the answer says `installed` and the commit index was lower before, the caller loads
-    its machine from that snapshot.
+    chunk that is `done`. The answer says `installed` exactly when this call put the snapshot in force: then the caller
+    loads its machine from it. A snapshot of entries that are committed here already takes nothing back; the leader
+    learns with its next heartbeat that this node has them.
     """
     _check(request)
     if not _follows(state, request):
@@ -36,7 +38,7 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
     if request.last_included_index <= state.commit_index:
         # Never go back: everything that the snapshot holds is committed here already.
         state.incoming_snapshot = None
-        return _answer(state, request, request.offset + len(request.data), installed=True)
+        return _answer(state, request, request.offset + len(request.data))
     expected = _expected_offset(state, request)
     if request.offset != expected:
         return _answer(state, request, expected)
@@ -44,6 +46,7 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
     if not request.done:
         state.incoming_snapshot = request.identity, received
         return _answer(state, request, received)
+    _check_members(state, request)
     state.incoming_snapshot = None
     _install(state, request)
     return _answer(state, request, received, installed=True)
@@ -60,7 +63,10 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
     if response.term < state.current_term or progress is None:
         return
     replication.heard_from(state, progress, response.round, state.clock())
-    progress.snapshot_asked_at = state.clock()
+    now = state.clock()
+    # While chunks are answered the transfer goes on; one that is done may be followed by a newer one soon.
+    config = state.config
+    progress.snapshot_due = now + (config.heartbeat_interval if response.installed else config.election_timeout_max)
     if response.installed and response.last_included_index <= state.log.last_index:
         if progress.snapshot_acknowledged(response.last_included_index):
             commit.update_commit(state)
@@ -73,8 +79,8 @@ def compact(state: RaftState, index: int) -> None:
     Raises ValueError where it is not applied yet.
     """
     if index > state.applied_index:
-        raise ValueError(f"compact at {index}: only entries up to {state.applied_index} are applied")
-    state.log.compact(index)
+        raise InvalidArgument(f"compact at {index}: only entries up to {state.applied_index} are applied")
+    state.log.compact(index, state.configuration_at(index) if state.knows_configuration_at(index) else None)
     commit.on_compact(state, index)
 
 
@@ -104,10 +110,22 @@ def _follows(state: RaftState, request: InstallSnapshotRequest) -> bool:
     return state.role is not NodeRole.LEADER or request.term > state.current_term
 
 
+def _check_members(state: RaftState, request: InstallSnapshotRequest) -> None:
+    """Refuse a snapshot without its members where this node would go on with those of an earlier entry instead."""
+    index = request.last_included_index
+    if request.configuration is not None or state.log.term_at(index) == request.last_included_term:
+        return
+    if not state.base_known or state.configuration_at(state.commit_index) != state.config.first_configuration():
+        raise InvalidRequest(
+            f"InstallSnapshot of entry {index} without the members in force there; those that this node would keep "
+            f"are of entry {state.commit_index}"
+        )
+
+
 def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
     index = request.last_included_index
     committed = state.commit_index
-    kept = state.log.install(index, request.last_included_term)
+    kept = state.log.install(index, request.last_included_term, request.configuration)
     state.commit_index = max(state.commit_index, index)
     state.applied_index = max(state.applied_index, index)
     state.delivered_index = max(state.delivered_index, index)

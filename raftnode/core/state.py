@@ -41,6 +41,7 @@ class RaftState:
         "leader_id",
         "lease_blocked",
         "log",
+        "members_replaced",
         "node_id",
         "outgoing_pre_votes",
         "outgoing_timeout_now",
@@ -53,12 +54,14 @@ class RaftState:
         "reads_aborted",
         "reads_ready",
         "refusals",
+        "removal_told",
         "rng",
         "role",
         "round",
         "round_times",
         "round_wanted",
         "stable_at",
+        "stable_counted",
         "stable_seen",
         "term_start_index",
         "transfer_awaited",
@@ -68,6 +71,7 @@ class RaftState:
         "transfer_sent",
         "transfer_target",
         "voted_for",
+        "was_member",
     )  # fmt: skip
 
     def __init__(self, config: RaftConfig, storage: LogStorage, clock: Callable[[], float], rng: random.Random) -> None:
@@ -90,6 +94,13 @@ class RaftState:
 
         # Whether the first of them was really in force since its index: not so on a node that joined later.
         self.base_known = not config.joined
+
+        self.was_member = self.node_id in config.first_configuration().voters
+        """Whether a configuration in force has held this node. One that starts without a vote may not be added yet."""
+        self.removal_told = False
+
+        # Whether a primitive changed the members in force, which no entry tells the others.
+        self.members_replaced = False
 
         # Volatile, on every node.
         self.role = NodeRole.FOLLOWER
@@ -118,6 +129,8 @@ class RaftState:
         self.round_times: deque[tuple[int, float]] = deque()
         """(round, when it was sent), oldest first: what a lease is counted from."""
         self.lease_blocked = False
+        self.stable_counted = 0
+        """The stable index with which the commit index was last evaluated."""
         self.stable_seen = 0
         self.stable_at = now
         self.transfer_target: NodeId | None = None
@@ -159,6 +172,12 @@ class RaftState:
         if index > self.commit_index:
             candidates += [configuration for _, configuration in before]
         return any(self.node_id in c.voters or self.node_id in c.voters_outgoing for c in candidates)
+
+    @property
+    def removed(self) -> bool:
+        """Whether the members in force are committed and do not hold this node, which was one of them before."""
+        index, configuration = self.configurations[-1]
+        return self.was_member and 0 < index <= self.commit_index and self.node_id not in configuration.members()
 
     @property
     def may_campaign(self) -> bool:

@@ -51,6 +51,8 @@ class RaftStatus:
     """Who refused this node's last campaign, and why."""
     no_leader_reason: str
     """Why this node knows no leader, in a sentence; empty where it knows one."""
+    removed: bool = False
+    """A committed change took this node out: it may be shut down, and its id is never used again."""
 
 
 def status_of(state: RaftState) -> RaftStatus:
@@ -74,6 +76,7 @@ def status_of(state: RaftState) -> RaftStatus:
         configuration_index=index,
         configuration=configuration,
         configuration_committed=index <= state.commit_index,
+        removed=state.removed,
         transfer_target=state.transfer_target,
         pending_reads=len(state.reads),
         peers=tuple(_peer_status(state, state.progress[peer], now) for peer in sorted(state.progress)),
@@ -103,6 +106,8 @@ def _no_leader_reason(state: RaftState, now: float) -> str:
         return ""
     if state.role is NodeRole.LEARNER or state.role is NodeRole.OBSERVER:
         return f"this {state.role.value} waits to hear from a leader"
+    if state.removed:
+        return f"this node was removed by the change at entry {state.configurations[-1][0]}"
     if not state.has_vote:
         return "this node is not a member of the configuration that it knows"
     voters = state.configuration.voter_union()

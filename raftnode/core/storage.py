@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
 
 from raftnode.core.errors import LogCompacted, StorageError
+from raftnode.core.membership import Configuration
 from raftnode.core.types import HardState, LogEntry
 
 
@@ -12,18 +13,23 @@ class LogStorage(Protocol):
     """The durable log and hard state of one node.
 
     `append`, `truncate`, `compact` and `save_hard_state` may be staged; what was staged becomes durable in the
-    order of the calls. Every method raises StorageError when the disk fails; after that the node is finished.
+    order of the calls. Every method raises StorageError when the disk fails; after that the node is finished, and so
+    it is after any other exception. `raftnode.testing.check_log_storage()` holds a storage against all of this.
     """
 
     @property
     def stable_index(self) -> int:
-        """The last index known durable: a leader counts itself only up to there."""
+        """The last index known durable: a leader counts itself only up to there.
+
+        Every entry up to it is on the disk as it is in the log: `truncate(i)` lowers it below `i` at once, or entries
+        that take the place of old ones would count as durable, and a crash could lose what was committed.
+        """
 
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries that follow the last one without a gap."""
 
     def truncate(self, index: int) -> None:
-        """Discard the entries from `index` on, that one included."""
+        """Discard the entries from `index` on, that one included. `stable_index` is below `index` afterwards."""
 
     def load_entries_after(self, index: int) -> Iterable[LogEntry]:
         """Give the entries above `index`, in order."""
@@ -44,12 +50,28 @@ class LogStorage(Protocol):
         """Return the last kept hard state; a new one is `HardState(0, None)`."""
 
 
+@runtime_checkable
+class ConfigurationStorage(LogStorage, Protocol):
+    """A LogStorage that also keeps the members in force at the snapshot point.
+
+    With it `RaftNode.restore()` needs no argument. With any other one the caller keeps the members beside its
+    snapshots, and hands them to `restore()` in a `SnapshotMeta`.
+    """
+
+    def compact(self, index: int, term: int, configuration: Configuration | None = None) -> None:
+        """Discard the entries up to `index`, as LogStorage says, and keep `configuration` with the snapshot point."""
+
+    def snapshot_configuration(self) -> Configuration | None:
+        """Return what the last `compact()` was given; None where it was given nothing, or nothing was discarded."""
+
+
 class MemStorage:
-    """A LogStorage in memory. Everything is durable at once, for as long as the object lives."""
+    """A ConfigurationStorage in memory. Everything is durable at once, for as long as the object lives."""
 
     def __init__(self) -> None:
         self._entries: list[LogEntry] = []
         self._snapshot = (0, 0)
+        self._configuration: Configuration | None = None
         self._hard_state = HardState()
 
     @property
@@ -84,11 +106,14 @@ class MemStorage:
             return found
         return found[: count_within(found, bytes_max)]
 
-    def compact(self, index: int, term: int) -> None:
+    def compact(self, index: int, term: int, configuration: Configuration | None = None) -> None:
         if index <= self._snapshot[0]:
             return
         del self._entries[: index - self._snapshot[0]]
-        self._snapshot = (index, term)
+        self._snapshot, self._configuration = (index, term), configuration
+
+    def snapshot_configuration(self) -> Configuration | None:
+        return self._configuration
 
     def snapshot_metadata(self) -> tuple[int, int]:
         return self._snapshot
@@ -108,6 +133,7 @@ class MemStorage:
     def _show(self, other: "MemStorage") -> None:
         """Hold what `other` holds."""
         self._entries, self._snapshot, self._hard_state = other._entries[:], other._snapshot, other._hard_state
+        self._configuration = other._configuration
 
 
 def count_within(entries: Sequence[LogEntry], bytes_max: int) -> int:

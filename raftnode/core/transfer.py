@@ -53,6 +53,16 @@ def end_transfer(state: RaftState, reason: str) -> None:
     state.transfer_sent = False
 
 
+def cancel(state: RaftState) -> bool:
+    """Stop the transfer under way; return whether there was one. Raises NotLeader."""
+    if state.role is not NodeRole.LEADER:
+        raise NotLeader(state.leader_id)
+    if state.transfer_target is None:
+        return False
+    end_transfer(state, "the transfer was cancelled")
+    return True
+
+
 def note_successor(state: RaftState) -> None:
     """Tell how the transfer ended that this node began as leader, now that the next leader is known."""
     target, state.transfer_awaited = state.transfer_awaited, None

@@ -30,9 +30,10 @@ class NodeRole(enum.Enum):
     CANDIDATE = "candidate"
     LEADER = "leader"
     LEARNER = "learner"
-    """Receives entries in order to become a voter; never votes or campaigns."""
+    """Receives entries in order to become a voter; never campaigns. It votes only for a candidate whose log gives it
+    a vote that it has not heard of yet: see `RaftNode.handle_request_vote()`."""
     OBSERVER = "observer"
-    """A permanent read-only copy; never votes, campaigns or counts."""
+    """A permanent read-only copy; never votes, campaigns, counts, or becomes a voter."""
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -42,6 +43,11 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     index: int
     data: bytes
     kind: EntryKind = EntryKind.COMMAND
+
+    @property
+    def is_command(self) -> bool:
+        """Whether this is a command for the state machine: every other entry is between the nodes."""
+        return self.kind is EntryKind.COMMAND
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):

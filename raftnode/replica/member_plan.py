@@ -219,8 +219,6 @@ def _addition_of_member(operation: MemberOperation, configuration: Configuration
     wanted = operation.action.value.removeprefix("add_")
     if kind == wanted or (wanted == "learner" and kind == "voter"):
         return None
-    if kind == "observer" and wanted == "learner":
-        return ConfChange.add_learner(node)
     raise ChangeRefused(f"{operation.name} is a member already, as {kind} (node {node})")
 
 

@@ -79,6 +79,11 @@ class SnapshotSending:
             checksum=self.stored.checksum,
         )
 
+    @property
+    def done(self) -> bool:
+        """Whether the member has answered for every byte."""
+        return self.offset >= self.stored.size_bytes
+
     def is_due(self, now: float) -> bool:
         """Whether the chunk at the present offset is to be sent now."""
         return now >= self.resend_at

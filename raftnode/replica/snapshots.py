@@ -207,11 +207,10 @@ class Snapshots:
         if stored is not None:
             # The bytes were checked, the message's own copy was not.
             request = replace(request, configuration=stored.configuration)
-        before = node.commit_index
         response = node.handle_install_snapshot(request)
         if not node.snapshot_arriving:
             self._receiving.abort()
-        if stored is not None and response.installed and stored.index > before:
+        if stored is not None and response.installed:
             self._install(stored)
         return response
 
@@ -283,7 +282,8 @@ class Snapshots:
         sending = self._sending.get(peer)
         if sending is None or not sending.answered(response):
             return
-        if response.installed:
+        if response.installed or sending.done:
+            # Done without "installed": the member had everything that the snapshot holds.
             self._emit(
                 "snapshot.sent",
                 peer=self._directory.name_of(peer),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from raftnode.core.membership import Configuration
 from raftnode.core.storage import MemStorage
 from raftnode.core.types import HardState, LogEntry
 
@@ -62,9 +63,9 @@ class Disk(MemStorage):
         self._stable = min(self._stable, index - 1)
         self._unsynced.append(lambda disk: disk.durable.truncate(index))
 
-    def compact(self, index: int, term: int) -> None:
-        super().compact(index, term)
-        self._unsynced.append(lambda disk: disk.durable.compact(index, term))
+    def compact(self, index: int, term: int, configuration: Configuration | None = None) -> None:
+        super().compact(index, term, configuration)
+        self._unsynced.append(lambda disk: disk.durable.compact(index, term, configuration))
 
     def save_hard_state(self, state: HardState) -> None:
         super().save_hard_state(state)

@@ -195,12 +195,13 @@ class Process:
         self.snapshot = SnapshotMeta(request.last_included_index, request.last_included_term, request.configuration)
         self.snapshot_data = bytes(self._chunks)
         response = node.handle_install_snapshot(request)
-        self.load_machine(self.snapshot_data)
+        if response.installed:
+            self.load_machine(self.snapshot_data)
         return response
 
     def _send_next_chunk(self, node: RaftNode, peer: NodeId, response: InstallSnapshotResponse) -> None:
-        wanted = not response.installed and response.last_included_index == self.snapshot.index > 0
-        if wanted and node.role is NodeRole.LEADER and response.term == node.current_term:
+        wanted = response.last_included_index == self.snapshot.index and response.next_offset < len(self.snapshot_data)
+        if wanted and not response.installed and node.role is NodeRole.LEADER and response.term == node.current_term:
             self.send_snapshot(peer, response.next_offset)
 
     def _send_all(self, messages: Sequence[tuple[NodeId, Message]]) -> None:

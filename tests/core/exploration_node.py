@@ -14,7 +14,7 @@ from raftnode.core.log import RaftLog
 from raftnode.core.membership import ConfChange, Configuration, SnapshotMeta
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse, Message
 from raftnode.core.node import RaftNode
-from raftnode.core.progress import Progress
+from raftnode.core.progress import Progress, ProgressState
 from raftnode.core.ready import Ready
 from raftnode.core.state import RaftState
 from raftnode.core.storage import MemStorage
@@ -243,12 +243,13 @@ def settle_times(state: RaftState, now: float, *, keep_rounds: bool) -> None:
     state.leader_contact = NOW if fresh and guarded and state.leader_id is not None else None
     state.election_deadline = state.heartbeat_deadline = FAR
     state.transfer_deadline = NOW + state.config.election_timeout_max
-    state.stable_at, state.stable_seen = NOW, -1
+    state.stable_at, state.stable_seen, state.stable_counted = NOW, -1, -1
     state.refusals = {}
     state.commit_broadcast_deadline = None
     if not keep_rounds:
         state.round = 0
     for progress in state.progress.values():
-        progress.last_contact = progress.snapshot_asked_at = progress.catch_up_started = NOW
+        progress.last_contact = progress.catch_up_started = NOW
+        progress.snapshot_due = FAR if progress.state is ProgressState.SNAPSHOT else NOW
         if not keep_rounds:
             progress.acked_round = 0

@@ -139,6 +139,7 @@ class Simulator:
         self.truth: list[LogEntry] = []
         self.written: dict[tuple[int, int], tuple[bytes, int]] = {}
         self.leaders: dict[int, NodeId] = {}
+        self.observers_ever: set[NodeId] = set()
         self.votes: dict[tuple[NodeId, int], NodeId] = {}
         self.proposed = 0
         self.reads_confirmed = 0
@@ -153,6 +154,7 @@ class Simulator:
         voters = self.rng.choice([1, 2, 3, 3, 4, 5, 5])
         learners, observers = self.rng.randint(0, 1), self.rng.randint(0, 1)
         ids = list(range(1, voters + learners + observers + 1))
+        self.observers_ever.update(ids[voters + learners :])
         self.first = make_configuration(ids[:voters], ids[voters : voters + learners], ids[voters + learners :])
         return list(range(1, max(len(ids), 3, self.rng.randint(len(ids), 7)) + 1))
 
@@ -500,8 +502,13 @@ class Simulator:
         if node in configuration.learners:
             return self.rng.choice((ConfChange.promote, ConfChange.promote, ConfChange.remove))(node)
         if node in configuration.observers:
-            return self.rng.choice((ConfChange.add_learner, ConfChange.remove))(node)
-        return self.rng.choice((ConfChange.add_voter, ConfChange.add_learner, ConfChange.add_observer))(node)
+            return ConfChange.remove(node)
+        add = self.rng.choice((ConfChange.add_voter, ConfChange.add_learner, ConfChange.add_observer))
+        if add == ConfChange.add_observer or node in self.observers_ever:
+            # An observer never votes, also where it has not heard yet that it became something else.
+            self.observers_ever.add(node)
+            return ConfChange.add_observer(node)
+        return add(node)
 
     def _transfer(self, host: Host) -> bool:
         leader = self._leader()

@@ -9,6 +9,7 @@ from raftnode.core import commit, election, reads, replication
 from raftnode.core import log as log_module
 from raftnode.core import snapshot as snapshot_module
 from raftnode.core.log import RaftLog
+from raftnode.core.membership import Configuration
 from raftnode.core.messages import (
     AppendEntriesRequest,
     AppendEntriesResponse,
@@ -176,11 +177,11 @@ def read_before_the_terms_first_entry(monkeypatch: pytest.MonkeyPatch) -> None:
 def keep_a_suffix_behind_any_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the entries after a snapshot's last one, also where that one has another term here."""
 
-    def install(log: RaftLog, index: int, term: int) -> bool:
+    def install(log: RaftLog, index: int, term: int, configuration: Configuration | None = None) -> bool:
         if index <= log.last_index:
-            log.compact(index)
+            log.compact(index, configuration)
             return True
-        return original(log, index, term)
+        return original(log, index, term, configuration)
 
     original = RaftLog.install
     monkeypatch.setattr(log_module.RaftLog, "install", install)

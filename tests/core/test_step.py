@@ -1,6 +1,6 @@
 """`step()`: one door for every message, which leads to the handler of its type."""
 
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
@@ -50,6 +50,22 @@ def test_a_message_does_and_returns_what_its_handler_does_and_returns(message: M
     assert response == getattr(handled.node, handler)(*arguments)
     assert stepped.node.status() == handled.node.status()
     assert (response is not None) == (name.endswith("request") and not name.startswith("_timeout"))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_handler_takes_its_own_messages_only(message: Message) -> None:
+    """A message at the wrong door, or none at all, is the caller's mistake, and the node goes on."""
+    bench = Bench([1])
+    before = bench.node.status()
+    for name, handler in vars(type(bench.node)).items():
+        if name.startswith("handle_") or name == "wants_chunk":
+            arguments = (2,) if name.endswith("response") else ()
+            kind = get_type_hints(handler)["response" if arguments else "request"]
+            for wrong in (None, "message", message):
+                if type(wrong) is not kind:
+                    with pytest.raises(TypeError, match=kind.__name__):
+                        getattr(bench.node, name)(*arguments, wrong)
+    assert bench.node.status() == before
 
 
 def test_a_vote_that_comes_through_the_door_counts() -> None:

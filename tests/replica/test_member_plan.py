@@ -1,5 +1,7 @@
 """Membership changes as plans: the arithmetic, and what is refused before the core is asked."""
 
+import dataclasses
+
 import pytest
 
 from raftnode.core.config import RaftConfig
@@ -24,9 +26,8 @@ from tests.support.replicas import add_learner, address_of, first_configuration,
 
 def status(configuration: Configuration, up: set[int], promotable: set[int] = frozenset()) -> RaftStatus:  # type: ignore[assignment]
     """Return the status of node 1 as the leader of `configuration`, which heard from the nodes in `up` just now."""
-    import dataclasses
-
     node = RaftNode(RaftConfig(1, peers=(2, 3)), MemStorage())
+    node.restore()
     peers = tuple(
         PeerStatus(peer, "replicate", 7, 8, 0, 0, 0.1 if peer in up else 60.0, peer in promotable)
         for peer in configuration.members()
@@ -88,11 +89,12 @@ def test_ids_are_never_used_again() -> None:
     assert plan.target.learners == (4, 5)
 
 
-def test_an_observer_may_become_a_learner_and_a_voter_stays_one() -> None:
-    """Repeating `join` does no harm to a member that is further already."""
+def test_an_observer_stays_one_and_so_does_a_voter() -> None:
+    """Repeating `join` does no harm to a member that is further already; an observer never has a vote."""
     base = make_configuration([1, 2, 3], (), (4,), dict(first_configuration([1, 2, 3], [4]).contexts))
     now = status(base, {2, 3, 4})
-    assert plan_change([add_learner(4)], now, 2.0, force=False).target.learners == (4,)
+    with pytest.raises(ChangeRefused, match="is a member already, as observer"):
+        plan_change([add_learner(4)], now, 2.0, force=False)
     assert plan_change([add_learner(2)], now, 2.0, force=False).changes == []
     with pytest.raises(ProposalRejected, match="not a learner"):
         plan_change([promote(4)], now, 2.0, force=False)

@@ -2,6 +2,7 @@
 
 from raftnode.core import recovery, snapshot
 from raftnode.core.log import RaftLog
+from raftnode.core.membership import Configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.node import RaftNode
 from raftnode.core.state import RaftState
@@ -40,8 +41,8 @@ def chunks_of_two_snapshots_are_put_together(patch: Patch) -> None:
 def entries_behind_a_snapshot_of_another_term_stay(patch: Patch) -> None:
     real = RaftLog.install
 
-    def install(self: RaftLog, index: int, term: int) -> bool:
-        return real(self, index, self.term_at(index) or term)
+    def install(self: RaftLog, index: int, term: int, configuration: Configuration | None = None) -> bool:
+        return real(self, index, self.term_at(index) or term, configuration)
 
     replace(patch, real, install)
 
@@ -50,10 +51,10 @@ def entries_behind_a_snapshot_of_another_term_stay(patch: Patch) -> None:
 def entries_behind_a_snapshot_never_stay(patch: Patch) -> None:
     real = RaftLog.install
 
-    def install(self: RaftLog, index: int, term: int) -> bool:
+    def install(self: RaftLog, index: int, term: int, configuration: Configuration | None = None) -> bool:
         if self.snapshot_index < index <= self.last_index:
             self.truncate(index)
-        return real(self, index, term)
+        return real(self, index, term, configuration)
 
     replace(patch, real, install)
 
@@ -68,11 +69,10 @@ def the_entry_after_a_snapshot_is_skipped(patch: Patch) -> None:
 
 @noticed_by(
     "found_bugs::test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_start",
-    "found_bugs::test_a_machine_older_than_the_logs_beginning_refuses_to_start",
     "simulator::test_no_sequence_of_faults_breaks_a_property_or_stops_progress",
 )
 def a_log_is_not_cut_to_a_snapshot_after_a_crash(patch: Patch) -> None:
-    replace(patch, recovery._fit_log, lambda state, snapshot: False)
+    replace(patch, recovery._cut_log, lambda state, snapshot, members: False)
 
 
 @noticed_by("rules_snapshot::test_compaction_discards_only_what_is_applied")
