@@ -5,12 +5,12 @@ from typing import Final
 from raftnode.client import errors as client
 from raftnode.config.errors import (
     CommandError,
-    Conflict,
+    ConflictError,
     InternalError,
-    NoLeader,
+    NoLeaderError,
     NotFound,
-    OutcomeUnknown,
-    Refused,
+    RefusedError,
+    UnknownOutcomeError,
     Unreachable,
     UsageError,
 )
@@ -36,7 +36,7 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
         case client.NoLeader():
             return _no_leader(error)
         case client.NotDone(reason=reason):
-            return NoLeader(reason, "it was not done", WHO_IS_UP)
+            return NoLeaderError(reason, "it was not done", WHO_IS_UP)
         case client.OutcomeUnknown(code=ErrorCode.INTERNAL, reason=reason):
             return InternalError(
                 f"the node failed: {reason}",
@@ -44,15 +44,15 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
                 "see its log, and how it is: raftctl status",
             )
         case client.SessionLost(reason=reason):
-            return OutcomeUnknown(reason, "whether an earlier try was applied cannot be known", LOOK)
+            return UnknownOutcomeError(reason, "whether an earlier try was applied cannot be known", LOOK)
         case client.OutcomeUnknown(reason=reason):
-            return OutcomeUnknown(
+            return UnknownOutcomeError(
                 "the outcome is unknown: the change may have been made, or may still be", reason, LOOK
             )
         case client.WrongCluster():
             return _wrong_cluster(error)
         case client.Conflict(reason=reason):
-            return Conflict(reason, "the condition does not hold", "read it again: raftctl kv get KEY")
+            return ConflictError(reason, "the condition does not hold", "read it again: raftctl kv get KEY")
         case client.Refused():
             return _refused(error)
         case client.ConnectionFailed(address=address, reason=reason):
@@ -61,7 +61,7 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
             return InternalError(str(error), "this program has a bug", "RAFTCTL_DEBUG=1 shows where it comes from")
 
 
-def _no_leader(error: client.NoLeader) -> NoLeader:
+def _no_leader(error: client.NoLeader) -> NoLeaderError:
     """Return the error that says why no node leads: what a node said, and which are down."""
     from raftctl.view.cluster_view import build_view
 
@@ -70,7 +70,7 @@ def _no_leader(error: client.NoLeader) -> NoLeader:
     view = build_view(error.statuses, not_listening, foreign)
     said = [error.said] if error.said else []
     late = [] if view.leader is None else [f"{view.leader.node_name} leads now, but time ran out"]
-    return NoLeader(
+    return NoLeaderError(
         f"no leader took the request within {error.seconds:g} s",
         "; ".join([*said, *(late or view.reasons)]),
         "see who is up: raftctl status; wait for one: raftctl wait --leader",
@@ -112,11 +112,13 @@ def _refused(error: client.Refused) -> CommandError:
                 message, "a node refused the request for its size", "send less at once", code="E_TOO_LARGE"
             )
         case ErrorCode.NO_SPACE:
-            return Refused(
+            return RefusedError(
                 message, "the node's disk is full; reads still work", "free some space on it", code="E_NO_SPACE"
             )
         case _:
             what, _, why = message.partition(": ")
             if "quorum" in what:
-                return Refused(what, why, "see who is up: raftctl status; bring a voter back first", code="E_QUORUM")
-            return Refused(what, why, "look at the cluster: raftctl status")
+                return RefusedError(
+                    what, why, "see who is up: raftctl status; bring a voter back first", code="E_QUORUM"
+                )
+            return RefusedError(what, why, "look at the cluster: raftctl status")

@@ -11,7 +11,7 @@ from raftctl.output.report import Report
 from raftctl.output.text import human_duration
 from raftctl.view.cluster_view import View, count_up
 from raftctl.view.take import take_view
-from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unreachable, UsageError
+from raftnode.config.errors import CommandError, ConditionFalse, NoLeaderError, Unreachable, UsageError
 
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
@@ -101,7 +101,7 @@ def _missing(view: View, conditions: list[Condition], timeout: float, *, leader:
     missing = [text for text in (condition(view) for condition in conditions) if text]
     if not missing:
         return None
-    kind = NoLeader if leader and _leader_missing(view) else ConditionFalse
+    kind = NoLeaderError if leader and _leader_missing(view) else ConditionFalse
     return kind(f"still not true after {human_duration(timeout)}", "; ".join(missing), "look closer: raftctl status")
 
 

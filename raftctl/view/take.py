@@ -6,7 +6,7 @@ from typing import Final
 from raftctl.cluster import Cluster
 from raftctl.view.cluster_view import View, build_view
 from raftnode.client.fanout import Answers
-from raftnode.config.errors import NoLeader
+from raftnode.config.errors import NoLeaderError
 from raftnode.wire.client import NodeStatus, StatusResult
 
 POLL_S: Final = 0.1
@@ -26,14 +26,14 @@ def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
 
 
 def view_with_leader(cluster: Cluster) -> View:
-    """Return the cluster as its leader sees it. Raises NoLeader where none leads within LEADER_S, or the deadline."""
+    """Return the cluster as its leader sees it. Raises NoLeaderError if none leads within LEADER_S or the deadline."""
     patience = cluster.deadline.capped(LEADER_S)
     while True:
         view = take_view(cluster, ROUND_S)
         if view.leader is not None:
             return view
         if not patience.pause(POLL_S):
-            raise NoLeader(
+            raise NoLeaderError(
                 f"no leader within {patience.seconds:.3g} s",
                 "; ".join(view.reasons),
                 "see who is up: raftctl status; wait for one: raftctl wait --leader",

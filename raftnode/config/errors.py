@@ -76,28 +76,28 @@ class Unreachable(CommandError):
     code = "E_UNREACHABLE"
 
 
-class NoLeader(CommandError):
+class NoLeaderError(CommandError):
     """Nodes answered, but there was no leader or no quorum in time. Nothing was done."""
 
     exit_code = EXIT_NO_LEADER
     code = "E_NO_LEADER"
 
 
-class Refused(CommandError):
+class RefusedError(CommandError):
     """A safety check forbids it. Nothing was done."""
 
     exit_code = EXIT_REFUSED
     code = "E_REFUSED"
 
 
-class OutcomeUnknown(CommandError):
+class UnknownOutcomeError(CommandError):
     """Time ran out: it may have happened, or may still happen."""
 
     exit_code = EXIT_UNKNOWN
     code = "E_UNKNOWN"
 
 
-class Conflict(CommandError):
+class ConflictError(CommandError):
     """A precondition of the command did not hold. Nothing was done."""
 
     exit_code = EXIT_CONFLICT

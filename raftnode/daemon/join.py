@@ -22,7 +22,7 @@ from raftnode.client.fanout import ask_all
 from raftnode.client.guard import ClusterGuard
 from raftnode.client.transport import Deadline
 from raftnode.config import errors
-from raftnode.config.errors import CommandError, Conflict, Unreachable
+from raftnode.config.errors import CommandError, ConflictError, Unreachable
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.storage.format import existing_identity, write_data_dir
 from raftnode.wire.client import ChangeMembers, GetStatus, MemberAction, MemberOperation, MemberStatus, NodeStatus
@@ -76,7 +76,7 @@ def join(request: JoinRequest) -> tuple[int, bool]:
 def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) -> None:
     """Refuse a directory of another node or, where the cluster answers, of another cluster."""
     if (name, address) != (request.name, request.address):
-        raise Conflict(
+        raise ConflictError(
             f"{request.data_dir} is the data directory of another node",
             f"it belongs to {name} at {address}; asked for: {request.name} at {request.address}",
             "give the node its own --data-dir",
@@ -86,7 +86,7 @@ def _check_same(request: JoinRequest, cluster_id: str, name: str, address: str) 
     # The directory says that the node has joined; whether the cluster is up now does not change that.
     for endpoint, answer in found.answers.items():
         if answer.status.cluster_id != cluster_id:
-            raise Conflict(
+            raise ConflictError(
                 f"{request.data_dir} belongs to another cluster",
                 f"it is of cluster {cluster_id}; {endpoint} is of {answer.status.cluster_name} "
                 f"{answer.status.cluster_id}",
@@ -115,14 +115,14 @@ async def _ensure_member(
 
 def _check_resumable(request: JoinRequest, member: MemberStatus) -> None:
     if (request.name, request.address) != (member.name, member.address):
-        raise Conflict(
+        raise ConflictError(
             f"the cluster has another member {member.name} at {member.address}",
             f"asked for: {request.name} at {request.address}; names and addresses belong to one member each",
             f"choose another one, or remove the member first: raftctl member remove {member.name}",
             code="E_MEMBER_EXISTS",
         )
     if member.kind != request.capacity or member.match_index:
-        raise errors.Refused(
+        raise errors.RefusedError(
             f"{member.name} is a {member.kind} of the cluster, and {request.data_dir} is not formatted",
             "a member without the data directory in which it made promises cannot come back under its id",
             f"remove it, then repeat this command: raftctl member remove {member.name}",
@@ -166,7 +166,7 @@ def members_configuration(members: Sequence[MemberStatus]) -> Configuration:
 
 
 def _refused(request: JoinRequest, error: Refused) -> CommandError:
-    return errors.Refused(
+    return errors.RefusedError(
         f"the cluster does not take {request.name} in",
         error.reason,
         "see the members: raftctl member list",
@@ -185,7 +185,7 @@ def _gave_up(request: JoinRequest, error: ClientError) -> CommandError:
     asked = f"asked {', '.join(request.endpoints)} for {request.timeout:g} s"
     if isinstance(error, NoLeader):
         said = error.said or next((s.no_leader_reason for s in error.statuses if s.no_leader_reason), "none leads")
-        return errors.NoLeader(
+        return errors.NoLeaderError(
             f"the cluster has no leader that takes {request.name} in",
             said,
             f"{asked}; repeat the command when it has one",

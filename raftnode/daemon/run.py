@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from raftnode.config import data_files
-from raftnode.config.errors import EXIT_INTERNAL, CommandError, Conflict, InternalError, NotFound
+from raftnode.config.errors import EXIT_INTERNAL, CommandError, ConflictError, InternalError, NotFound
 from raftnode.config.settings import NodeSettings
 from raftnode.core.errors import StorageError
 from raftnode.daemon.log import LogWriter
@@ -56,7 +56,7 @@ def open_data_dir(path: Path) -> DataDir:
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except (StorageError, OSError) as error:
-        raise Conflict(
+        raise ConflictError(
             f"cannot use the data directory {path}", str(error), "check its permissions and the disk", code="E_DATA_DIR"
         ) from error
 
@@ -137,13 +137,13 @@ def open_storage(data_dir: DataDir, settings: NodeSettings) -> tuple[Wal, Snapsh
 def listen_problem(listen: str, error: OSError) -> CommandError:
     """Return the error for an address that the node cannot listen at."""
     if error.errno == errno.EADDRINUSE:
-        return Conflict(
+        return ConflictError(
             f"cannot listen at {listen}",
             "another process listens there already",
             f"stop it, or set node.listen in {data_files.SETTINGS}; find it with: ss -ltnp",
             code="E_ADDRESS_IN_USE",
         )
-    return Conflict(
+    return ConflictError(
         f"cannot listen at {listen}",
         error.strerror or str(error),
         "the address must be one of this machine; if members reach it through another, set node.listen in "

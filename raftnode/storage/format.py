@@ -4,7 +4,7 @@ from pathlib import Path
 
 from raftnode.config import data_files
 from raftnode.config.cluster_file import ClusterFile
-from raftnode.config.errors import CommandError, Conflict, NotFound, UsageError
+from raftnode.config.errors import CommandError, ConflictError, NotFound, UsageError
 from raftnode.config.settings import template
 from raftnode.core.errors import StorageError
 from raftnode.core.membership import Configuration
@@ -58,7 +58,7 @@ def format_from_cluster_file(cluster_file: Path, name: str, data_dir: Path | Non
         present.configuration,
     )
     if found != wanted:
-        raise Conflict(
+        raise ConflictError(
             f"{path} is formatted for another node or cluster",
             f"it belongs to {present.capacity} {present.node_id} ({present.node_name}, {present.address}) of "
             f"cluster {present.cluster_name} {present.cluster_id}; asked for: voter {node.id} "
@@ -77,7 +77,7 @@ def existing_identity(path: Path) -> Identity | None:
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except OSError as error:
-        raise Conflict(
+        raise ConflictError(
             f"cannot read the data directory {path}",
             error.strerror or str(error),
             "check the path and its permissions",
@@ -112,7 +112,7 @@ def write_data_dir(
     except DataDirError as error:
         raise data_dir_problem(error) from error
     except (OSError, StorageError) as error:
-        raise Conflict(
+        raise ConflictError(
             f"cannot write the data directory {path}",
             str(error),
             "check the path, its permissions and the free space",
@@ -129,4 +129,4 @@ def leave_template(path: Path) -> None:
 
 def data_dir_problem(error: DataDirError) -> CommandError:
     """Return the error for a data directory that cannot be used."""
-    return Conflict(f"cannot use the data directory {error.path}", error.reason, error.advice, code="E_DATA_DIR")
+    return ConflictError(f"cannot use the data directory {error.path}", error.reason, error.advice, code="E_DATA_DIR")

@@ -16,7 +16,7 @@ from sortedcontainers import SortedList
 from raftctl.inspect import comparison
 from raftctl.inspect.comparison import Page, first_surplus
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import NoLeader
+from raftnode.config.errors import NoLeaderError
 from raftnode.core.types import EntryKind, LogEntry
 from raftnode.machine.kv.machine import KvMachine
 from raftnode.machine.kv.snapshot import KvSnapshot
@@ -398,7 +398,7 @@ def test_a_leader_that_goes_while_keys_are_read_is_unchecked_and_the_others_comp
 def test_without_a_leader_it_is_exit_5(cluster: FakeCluster, cli: Cli) -> None:
     """And 4 where nobody answers."""
     cluster.leader = 0
-    assert cli("cluster verify --timeout 0.3s").code == NoLeader.exit_code
+    assert cli("cluster verify --timeout 0.3s").code == NoLeaderError.exit_code
     for node in (1, 2, 3):
         cluster.stop(node)
     assert cli("cluster verify --timeout 0.3s").code == 4

@@ -12,7 +12,7 @@ from raftctl.output.output import note
 from raftctl.output.report import Report
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
-from raftnode.config.errors import OutcomeUnknown
+from raftnode.config.errors import UnknownOutcomeError
 
 
 @command("cluster down", timed=True, timeout=30.0)
@@ -57,7 +57,7 @@ def down(
                 send_signal(each.data_path, signal.SIGKILL)
             left = wait_for_end(left, Deadline(5.0))
         if left:
-            raise OutcomeUnknown(
+            raise UnknownOutcomeError(
                 f"still running after {ctx.timeout:g} s: {', '.join(n.name for n in left)}",
                 f"asked to stop: process {', '.join(str(running_pid(n.data_path)) for n in left)}",
                 "wait with a longer --timeout, or give --kill",

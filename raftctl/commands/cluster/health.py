@@ -5,7 +5,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import HEALTHY
 from raftctl.view.take import take_view
-from raftnode.config.errors import ConditionFalse, NoLeader
+from raftnode.config.errors import ConditionFalse, NoLeaderError
 
 
 @command("cluster health", connects=True, timeout=2.0)
@@ -32,5 +32,5 @@ def health(ctx: CommandContext) -> None:
     ctx.output.emit(Report("cluster.health", data, view.health, names=[view.health]))
     if view.health == HEALTHY:
         return
-    kind = ConditionFalse if view.leader is not None and view.voters_up >= view.quorum else NoLeader
+    kind = ConditionFalse if view.leader is not None and view.voters_up >= view.quorum else NoLeaderError
     raise kind(f"cluster {view.name} is {view.health}", "; ".join(view.reasons), "look closer: raftctl status")

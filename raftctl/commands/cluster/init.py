@@ -11,7 +11,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.report import Column, Report
 from raftnode.config.cluster_file import ClusterFile, ClusterNode, render
-from raftnode.config.errors import CommandError, InternalError, Refused, UsageError
+from raftnode.config.errors import CommandError, InternalError, RefusedError, UsageError
 from raftnode.wire.address import parse_address, parse_node_name
 
 
@@ -36,7 +36,7 @@ def init(
     path = os.path.join(directory, "cluster.toml")
     if os.path.exists(path):
         if not if_not_exists:
-            raise Refused(
+            raise RefusedError(
                 f"{path} is already there",
                 "a second cluster in its place would orphan the first one's data",
                 "use it: raftctl cluster up -f " + path + "; or give another directory",
@@ -92,7 +92,7 @@ def _make(directory: str, path: str, text: str) -> ClusterFile:
     part = f"{path}.part"
     data = os.path.join(directory, "data")
     if os.path.isdir(data) and os.listdir(data):
-        raise Refused(
+        raise RefusedError(
             f"{data} is not empty",
             "there is data of a cluster whose cluster.toml is gone",
             "move it away, or give another directory",

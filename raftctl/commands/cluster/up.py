@@ -15,7 +15,7 @@ from raftctl.view.take import view_of
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode
-from raftnode.config.errors import CommandError, InternalError, NoLeader, OutcomeUnknown
+from raftnode.config.errors import CommandError, InternalError, NoLeaderError, UnknownOutcomeError
 from raftnode.wire.client import GetStatus, NodeStatus
 
 
@@ -95,7 +95,7 @@ def wait_for_answers(
             return
         if not deadline.pause(POLL_S):
             silent = [f"{n.name} at {n.address}" for n in nodes if n.address not in answering]
-            raise OutcomeUnknown(
+            raise UnknownOutcomeError(
                 f"{', '.join(silent)} did not answer within {deadline.seconds:g} s",
                 "the processes were started and still run",
                 "see raftnode.log in the data directory",
@@ -132,7 +132,7 @@ def wait_for_leader(cluster: Cluster, children: Sequence[Child], *, required: bo
             note(f"no leader can be elected: {count_up(view.voters_up)}, {view.quorum} are needed")
             return report
         if not cluster.deadline.pause(POLL_S):
-            raise NoLeader(
+            raise NoLeaderError(
                 f"the nodes answer, but none leads after {cluster.deadline.seconds:g} s",
                 "; ".join(view.reasons),
                 "look closer: raftctl status; raftctl events list",

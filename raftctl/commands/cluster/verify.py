@@ -11,7 +11,7 @@ from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text
 from raftctl.view.cluster_view import FOREIGN, Member, View
 from raftctl.view.take import view_with_leader
-from raftnode.config.errors import CommandError, ConditionFalse, NoLeader, Unreachable
+from raftnode.config.errors import CommandError, ConditionFalse, NoLeaderError, Unreachable
 from raftnode.wire.client import NodeStatus
 
 POLL_S: Final = 0.1
@@ -272,7 +272,7 @@ def _error(view: View, comparison: Comparison, verdicts: dict[str, str]) -> Comm
         )
     if unchecked:
         names = [n for n, v in verdicts.items() if v == UNCHECKED]
-        kind = Unreachable if view.voters_up >= view.quorum else NoLeader
+        kind = Unreachable if view.voters_up >= view.quorum else NoLeaderError
         return kind(
             f"not every member could be checked: {', '.join(names)}",
             "; ".join(unchecked),

@@ -5,7 +5,7 @@ from typing import Any, Final, TypeVar
 
 from raftctl.cli.command import Opt
 from raftctl.output.text import bytes_field, escape_bytes
-from raftnode.config.errors import Conflict, InternalError, UsageError
+from raftnode.config.errors import ConflictError, InternalError, UsageError
 from raftnode.wire import kv
 
 R = TypeVar("R")
@@ -106,7 +106,7 @@ def pair_record(item: kv.KeyValue) -> dict[str, Any]:
 
 
 def kv_result(data: bytes, expected: type[R], key: bytes = b"") -> R:
-    """Return the store's result. Raises Conflict or UsageError if the store refused.
+    """Return the store's result. Raises ConflictError or UsageError if the store refused.
 
     `key` is the one that was written, which the error's next step names.
     """
@@ -114,7 +114,7 @@ def kv_result(data: bytes, expected: type[R], key: bytes = b"") -> R:
     if isinstance(result, expected):
         return result
     if isinstance(result, kv.Conflict):
-        raise Conflict(result.reason, current_text(result.current), f"read it again: {get_command(key)}")
+        raise ConflictError(result.reason, current_text(result.current), f"read it again: {get_command(key)}")
     if isinstance(result, kv.BadCommand):
         raise UsageError(
             result.reason,

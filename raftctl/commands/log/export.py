@@ -13,7 +13,7 @@ from raftctl.inspect.data_dir import DATA_DIR
 from raftctl.output.formats import json_text, with_schema
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text
-from raftnode.config.errors import NotFound, Refused, UsageError
+from raftnode.config.errors import NotFound, RefusedError, UsageError
 from raftnode.wire.client import LogEntryView
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -98,7 +98,7 @@ def _check_output(ctx: CommandContext, file: str, *, force: bool) -> None:
                 "leave -o out, or give --file FILE",
             )
     elif os.path.lexists(file) and not force:
-        raise Refused(
+        raise RefusedError(
             f"{file} exists already",
             "an export is not written over another file",
             "give another name, or --force",

@@ -17,7 +17,7 @@ from raftctl.commands.member.membership import (
 from raftctl.local.contexts import split_address
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.take import as_seen_by_each, view_with_leader
-from raftnode.config.errors import Conflict, UsageError
+from raftnode.config.errors import ConflictError, UsageError
 from raftnode.wire.client import MemberAction, MemberOperation
 
 
@@ -61,7 +61,7 @@ def add(
         view = view_with_leader(cluster)
         present = existing(view, name, address)
         if observer and present is not None and present.kind != "observer":
-            raise Conflict(
+            raise ConflictError(
                 f"{name} is already a {present.kind}",
                 "a member is one thing at a time",
                 f"remove it first: raftctl member remove {name}",

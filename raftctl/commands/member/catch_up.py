@@ -10,7 +10,14 @@ from raftctl.view.cluster_view import Member, View
 from raftctl.view.take import POLL_S, as_leader_sees
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Refused, Unreachable
+from raftnode.config.errors import (
+    ConflictError,
+    NoLeaderError,
+    NotFound,
+    RefusedError,
+    UnknownOutcomeError,
+    Unreachable,
+)
 from raftnode.wire.client import GetStatus, MemberOperation
 
 STRANGER_S: Final = 1.0
@@ -22,13 +29,13 @@ ANSWER_S: Final = 0.2
 
 
 def existing(view: View, name: str, address: str) -> Member | None:
-    """Return the member with this name and address. Raises Conflict where only one of the two is in use."""
+    """Return the member with this name and address. Raises ConflictError where only one of the two is in use."""
     for member in view.members:
         if member.name == name and member.address == address:
             return member
     for member in view.members:
         if member.name == name or member.address == address:
-            raise Conflict(
+            raise ConflictError(
                 f"{name} at {address} collides with a member",
                 f"{member.name} (id {member.id}) is at {member.address}",
                 "give another name or address, or remove that member first",
@@ -37,26 +44,26 @@ def existing(view: View, name: str, address: str) -> Member | None:
 
 
 def check_stranger(view: View, address: str) -> None:
-    """Raise Refused where another cluster's, a removed or another member's node answers at a new member's address."""
+    """Raise RefusedError if a node of another cluster, a removed one or another member answers at the address."""
     answer = ask_all([address], GetStatus(0), Deadline(STRANGER_S)).answers.get(address)
     if answer is None:
         return
     there = answer.status
     listens = f"node {there.node_name} of cluster {there.cluster_name} ({there.cluster_id}) listens there"
     if there.cluster_id != view.cluster_id:
-        raise Refused(
+        raise RefusedError(
             f"another cluster answers at {address}",
             f"{listens}; this is cluster {view.name} ({view.cluster_id})",
             "give the address at which the new node will listen",
         )
     if all(m.id != there.node_id for m in view.members):
-        raise Refused(
+        raise RefusedError(
             f"a node that is no longer a member still runs at {address}",
             f"{listens}, and its id is never used again",
             "stop it and move its data directory away; then give the new node an empty one",
         )
     if any(m.id == there.node_id and m.address != address for m in view.members):
-        raise Refused(
+        raise RefusedError(
             f"a member answers at {address} already", listens, "give the address at which the new node will listen"
         )
 
@@ -75,22 +82,22 @@ def change_when_caught_up(
     """Make a change that gives the member a vote, once it has caught up. Return it, and whether this changed anything.
 
     The leader itself waits, for SLICE_S at a time: in between we look how far the member is, and whether it is one
-    still. A node of 0.1.0 refuses at once, and then this polls. Raises OutcomeUnknown, which names `again`.
+    still. A node of 0.1.0 refuses at once, and then this polls. Raises UnknownOutcomeError, which names `again`.
     """
     report = ctx.progress()
     hinted = False
-    lost: OutcomeUnknown | None = None
+    lost: UnknownOutcomeError | None = None
     while True:
         try:
             view = as_leader_sees(cluster)
-        except (NoLeader, Unreachable):
+        except (NoLeaderError, Unreachable):
             # Once a proposal was sent, it is no longer true that nothing was done.
             if lost is None:
                 raise
             raise lost from None
         member = existing(view, name, address)
         if member is None:
-            raise Conflict(
+            raise ConflictError(
                 f"{name} was removed while it was catching up",
                 "someone else changed the membership",
                 "see who is a member: raftctl member list",
@@ -107,13 +114,13 @@ def change_when_caught_up(
         if not wait.passed:
             try:
                 return member, propose(cluster, operations(member), wait_s=wait.seconds).changed
-            except OutcomeUnknown as error:
+            except UnknownOutcomeError as error:
                 lost = error
-            except (NotFound, Refused):
+            except (NotFound, RefusedError):
                 # Not caught up yet, or something that the next look shows, or that is asked again when it has.
                 pass
         if not cluster.deadline.pause(min(POLL_S, wait.remaining()) if wait.seconds else POLL_S):
-            raise OutcomeUnknown(
+            raise UnknownOutcomeError(
                 f"{name} is a learner and had not caught up within {ctx.timeout:g} s",
                 waiting,
                 f"follow it: raftctl status --watch; repeat the command to go on: {again}",

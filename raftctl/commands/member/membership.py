@@ -9,7 +9,7 @@ from raftctl.cluster import Cluster
 from raftctl.output.report import Report
 from raftctl.view.cluster_view import View
 from raftctl.view.take import POLL_S, ROUND_S, view_of, view_with_leader
-from raftnode.config.errors import CommandError, NoLeader, OutcomeUnknown, Unreachable
+from raftnode.config.errors import CommandError, NoLeaderError, UnknownOutcomeError, Unreachable
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
@@ -27,7 +27,7 @@ def propose(
 ) -> MembersChanged:
     """Put a change to the leader, who may hold it for `wait_s` seconds until a learner has caught up.
 
-    Raises CommandError; OutcomeUnknown where the answer was lost.
+    Raises CommandError; UnknownOutcomeError where the answer was lost.
     """
     return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force, round(wait_s * 1000)))
 
@@ -45,15 +45,15 @@ def change_until(
     `view` is what the leader showed last. A lost answer is no reason to give up: the membership itself says whether
     the change was made.
     """
-    lost: OutcomeUnknown | None = None
+    lost: UnknownOutcomeError | None = None
     while True:
         try:
             if holds(view if lost is None else view_with_leader(cluster)):
                 return lost is not None
             return propose(cluster, operations, force=force).changed
-        except OutcomeUnknown as error:
+        except UnknownOutcomeError as error:
             lost = error
-        except (NoLeader, Unreachable):
+        except (NoLeaderError, Unreachable):
             # Once a proposal was sent, it is no longer true that nothing was done.
             if lost is None:
                 raise
@@ -63,7 +63,7 @@ def change_until(
 
 
 def wait_everywhere(ctx: CommandContext, cluster: Cluster, holds: Callable[[NodeStatus], bool], what: str) -> View:
-    """Return the view when `holds` of every member that answers. Raises OutcomeUnknown in the end."""
+    """Return the view when `holds` of every member that answers. Raises UnknownOutcomeError in the end."""
     report = ctx.progress()
     waiting = ""
     last: CommandError | None = None
@@ -82,7 +82,7 @@ def wait_everywhere(ctx: CommandContext, cluster: Cluster, holds: Callable[[Node
             waiting = f"not yet on {', '.join(behind)}" if behind else "no node leads"
         report(f"still waiting: {what}: {waiting}")
         if not cluster.deadline.pause(POLL_S):
-            raise OutcomeUnknown(
+            raise UnknownOutcomeError(
                 f"{what} was not seen on every member within {ctx.timeout:g} s",
                 waiting,
                 "it may still come true: raftctl member list",

@@ -27,7 +27,7 @@ from raftctl.local.contexts import split_address
 from raftctl.view.cluster_view import Member, View, find_member, find_one_member
 from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import Conflict, Refused, UsageError
+from raftnode.config.errors import ConflictError, RefusedError, UsageError
 from raftnode.wire.client import MemberAction, MemberOperation
 
 
@@ -121,7 +121,7 @@ def replace(
 def _joiner(view: View, new: str, address: str) -> Member:
     member = existing(view, new, address)
     if member is None:
-        raise Conflict(
+        raise ConflictError(
             f"{new} was removed at once",
             "someone else changed the membership",
             "see who is a member: raftctl member list",
@@ -167,13 +167,13 @@ def _leaver(view: View, old: str, present: Member | None) -> Member | None:
             "give NEW another name and address",
         )
     if leaver.kind not in ("voter", "outgoing"):
-        raise Refused(
+        raise RefusedError(
             f"{leaver.name} is no voter",
             f"it is a {leaver.kind}, and replacing gives its vote to the new member",
             f"remove it, and add the other: raftctl member remove {leaver.name}",
         )
     if present is not None and present.kind == "observer":
-        raise Refused(
+        raise RefusedError(
             f"{present.name} is an observer",
             "an observer never has a vote",
             f"remove it first: raftctl member remove {present.name}",

@@ -7,7 +7,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.commands.member.membership import DRY_RUN, WAIT, emit_change, wait_everywhere
 from raftctl.view.cluster_view import find_one_member
 from raftctl.view.take import POLL_S, view_with_leader
-from raftnode.config.errors import NoLeader, OutcomeUnknown, Refused
+from raftnode.config.errors import NoLeaderError, RefusedError, UnknownOutcomeError
 from raftnode.wire.client import TransferLeadership
 
 
@@ -29,7 +29,7 @@ def transfer(
         before = view.leader
         target = find_one_member(view, member) if member is not None else None
         if target is not None and target.kind != "voter":
-            raise Refused(
+            raise RefusedError(
                 f"{target.name} is a {target.kind}",
                 "only a voter can lead",
                 f"promote it first: raftctl member promote {target.name}",
@@ -49,7 +49,7 @@ def transfer(
         request = TransferLeadership(0, target.id if target else 0, dry_run)
         try:
             answer = cluster.call_leader(request)
-        except (OutcomeUnknown, NoLeader):
+        except (UnknownOutcomeError, NoLeaderError):
             # The old leader's answer is easily lost when it steps down: what counts is which node leads now.
             cluster.deadline.pause(POLL_S)
             leader = view_with_leader(cluster).leader

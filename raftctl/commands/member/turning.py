@@ -8,7 +8,7 @@ from raftctl.commands.member.catch_up import is_kind
 from raftctl.commands.member.membership import change_until, emit_change, emit_evaluation, propose, wait_everywhere
 from raftctl.view.cluster_view import View, find_one_member
 from raftctl.view.take import as_seen_by_each, view_with_leader
-from raftnode.config.errors import Refused
+from raftnode.config.errors import RefusedError
 from raftnode.wire.client import MemberAction, MemberOperation
 
 MEMBER: Final = Arg("MEMBER", "The member's name, id or address.")
@@ -22,7 +22,7 @@ def turn(
         now = view_with_leader(cluster)
         found = find_one_member(now, which)
         if found.kind == "observer":
-            raise Refused(
+            raise RefusedError(
                 f"{found.name} is an observer",
                 "an observer never has a vote",
                 f"remove it and add it again: raftctl member remove {found.name}",

@@ -8,7 +8,7 @@ from raftctl.output.report import Column
 from raftctl.output.text import escape_text, format_bytes
 from raftctl.view.cluster_view import Member, View, find_one_member
 from raftnode.client.errors import NoNodeAnswers, failed_error
-from raftnode.config.errors import NoLeader, Unreachable
+from raftnode.config.errors import NoLeaderError, Unreachable
 from raftnode.wire.client import (
     Request,
     SnapshotInfo,
@@ -34,7 +34,7 @@ def choose(view: View, node: tuple[str, ...], *, all_: bool) -> list[Member]:
     if node:
         return [find_one_member(view, which) for which in node]
     if view.leader is None:
-        raise NoLeader(
+        raise NoLeaderError(
             "no node leads",
             "; ".join(view.reasons),
             f"name a member that answers: raftctl snapshot trigger --node {quote(answering(view))}",

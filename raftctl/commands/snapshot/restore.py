@@ -14,7 +14,7 @@ from raftctl.output.progress import ProgressDisplay
 from raftctl.output.report import Report
 from raftctl.output.text import escape_text, format_bytes
 from raftnode.config.cluster_file import ClusterFile, ClusterNode
-from raftnode.config.errors import InternalError, Refused, UsageError
+from raftnode.config.errors import InternalError, RefusedError, UsageError
 
 
 @command("snapshot restore")
@@ -55,7 +55,7 @@ def restore(
     with opened(file, None) as (stored, chunks):
         _check_cluster(ctx, cluster, stored.cluster_id)
         if os.path.lexists(path):
-            raise Refused(
+            raise RefusedError(
                 f"{path} exists already",
                 "a directory is never restored over",
                 "move it away, or give another --data-dir",
@@ -105,7 +105,7 @@ def _check_cluster(ctx: CommandContext, cluster: ClusterFile, old: str) -> None:
             "add one under [cluster], such as a new UUID",
         )
     if cluster.id == old:
-        raise Refused(
+        raise RefusedError(
             "the new cluster would have the old one's id",
             f"both are {old}: members of the old cluster could join and mix two histories",
             f"put a new id, such as a new UUID, into {cluster.path}",

@@ -19,7 +19,15 @@ from raftctl.output.text import escape_text, format_bytes
 from raftctl.view.cluster_view import View, find_one_member
 from raftctl.view.take import take_view
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import Conflict, InternalError, NoLeader, NotFound, Refused, Unreachable, UsageError
+from raftnode.config.errors import (
+    ConflictError,
+    InternalError,
+    NoLeaderError,
+    NotFound,
+    RefusedError,
+    Unreachable,
+    UsageError,
+)
 from raftnode.wire.client import (
     ListSnapshots,
     ReadSnapshot,
@@ -52,7 +60,7 @@ def save(
     Example: raftctl snapshot save backup.snap
     """
     if os.path.lexists(file) and not force:
-        raise Refused(
+        raise RefusedError(
             f"{file} exists already",
             "a backup is not written over another one",
             "give another name, or --force",
@@ -124,7 +132,7 @@ def _source(view: View, which: str | None, file: str) -> tuple[str, str]:
         member = find_one_member(view, which)
         return member.name, member.address
     if view.leader is None:
-        raise NoLeader(
+        raise NoLeaderError(
             "no node leads",
             "; ".join(view.reasons),
             f"name a member that answers: raftctl snapshot save {quote(file)} --from {quote(answering(view))}",
@@ -176,7 +184,7 @@ def _pieces(ctx: CommandContext, cluster: Cluster, address: str, request: ReadSn
         piece = _ask(ctx, cluster, address, request)
         snapshot = snapshot or piece.snapshot
         if piece.snapshot != snapshot:
-            raise Conflict(
+            raise ConflictError(
                 "the node has another snapshot of this index now", f"its file was {snapshot.file}", "repeat the command"
             )
         if piece.offset != offset or not piece.data or zlib.crc32(piece.data) != piece.checksum:
