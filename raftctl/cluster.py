@@ -102,7 +102,7 @@ def _run(coroutine: Coroutine[Any, Any, T], address: str = "") -> T:
 
 
 def command_error(error: ClientError, address: str = "") -> CommandError:
-    """Return the error that the user is told; `address` is the one node that was asked."""
+    """Return the error for the user; `address` is the one node that was asked."""
     from raftctl.client_errors import explain
 
     return explain(error, address)

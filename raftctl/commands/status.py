@@ -42,12 +42,12 @@ def status(
     - lagging: It is more than 1000 entries behind.
     - electing: It is looking for a leader.
     - full: Its disk is full.
-    - unreachable: It does not answer us, but the leader still hears from it.
+    - unreachable: It does not answer us, but the leader still has contact with it.
 
     The states of a member that does not count as up are:
 
-    - down: It does not answer, and the leader does not hear from it.
-    - isolated: It answers, but the leader does not hear from it.
+    - down: It does not answer, and the leader has no contact with it.
+    - isolated: It answers, but the leader has no contact with it.
     - rejected: The other members refuse it, because it was wiped or replaced.
     - foreign: Another cluster answers at its address.
 

@@ -102,7 +102,7 @@ def rates(snapshots: Sequence[tuple[int, str]]) -> list[Rate]:
     """Return how fast the log grew from each snapshot to the next; `snapshots` are (last entry, RFC 3339 time).
 
     Entries have no times: snapshots do. One that was taken at the same moment as the one before it, or by a clock
-    that was set back, tells nothing.
+    that was set back, gives no rate.
     """
     found = []
     for (first, begun), (last, ended) in pairwise(sorted(snapshots)):

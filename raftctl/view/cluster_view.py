@@ -20,7 +20,7 @@ FOREIGN: Final = "foreign"
 
 _EXPLAINED: Final = {
     REJECTED: "the others refuse it, because it was wiped or replaced; remove it, then run raftnode join",
-    "isolated": "it runs, but the leader does not hear from it",
+    "isolated": "it runs, but the leader has no contact with it",
 }
 """What a state means, where the word alone does not say it."""
 

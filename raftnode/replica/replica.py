@@ -1,4 +1,4 @@
-"""One node's whole behavior, without sockets and without a clock of its own.
+"""One node's whole behavior, without sockets and with the clock passed in.
 
 What arrives is queued (`receive_peer`, `receive_client`); one `turn()` handles it all in this order:
 

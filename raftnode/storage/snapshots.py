@@ -140,7 +140,7 @@ class SnapshotStore:
         return stored
 
     def _create_part(self, path: str) -> File:
-        # Own and received snapshots of one index may be in the making at once: each has a file of its own.
+        # Our own and a received snapshot of one index may be written at the same time: each has its own file.
         self._parts += 1
         return self._fs.create(f"{path}.{self._parts}{PART_SUFFIX}")
 

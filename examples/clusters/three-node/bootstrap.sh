@@ -15,7 +15,7 @@
 #   PREFIX/cluster.toml   a copy of the cluster file that the node was formatted with
 #   PREFIX/data/NAME      the node's data directory: its identity, its settings (node.toml), log and snapshots
 #
-# Running it again is safe: the programs are installed anew, which is how to upgrade them, and a data directory
+# Running it again is safe: the programs are installed again, which is how to upgrade them, and a data directory
 # that is there already is left as it is. It starts nothing; its last lines say how to.
 set -euo pipefail
 

@@ -154,7 +154,7 @@ def _open(address: str, guard: ClusterGuard, *, sessions: bool) -> tuple[Connect
 
 @contextlib.contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what the client library raises into the error that the user is told."""
+    """Turn the client library's errors into those that the user sees."""
     try:
         yield
     except ClientError as error:
