@@ -179,7 +179,7 @@ def expect(data: bytes, expected: type[R]) -> R:
         raise OutcomeUnknown(str(error), ErrorCode.INTERNAL) from error
     if isinstance(result, expected):
         return result
-    if isinstance(result, kv.Conflict):
+    if isinstance(result, kv.ConflictResult):
         raise Conflict(result.reason, result.current)
     if isinstance(result, kv.BadCommand):
         raise Refused(result.reason, ErrorCode.BAD_REQUEST)

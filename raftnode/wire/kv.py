@@ -127,7 +127,7 @@ class IncrementResult(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
     value: int
 
 
-class Conflict(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
+class ConflictResult(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=4):
     """The condition did not hold; nothing changed. `current` is the key's state (None: absent)."""
 
     reason: str
@@ -179,7 +179,9 @@ class BadCommand(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=8):
     reason: str
 
 
-KvResult = PutResult | DeleteResult | IncrementResult | Conflict | GetResult | ListResult | ChangesResult | BadCommand
+KvResult = (
+    PutResult | DeleteResult | IncrementResult | ConflictResult | GetResult | ListResult | ChangesResult | BadCommand
+)
 
 _commands: msgspec.msgpack.Decoder[KvCommand] = msgspec.msgpack.Decoder(KvCommand)
 _queries: msgspec.msgpack.Decoder[KvQuery] = msgspec.msgpack.Decoder(KvQuery)

@@ -16,7 +16,7 @@ from raftnode.wire.kv import (
     Changes,
     ChangesResult,
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     Get,
@@ -67,7 +67,7 @@ def test_a_put_of_an_existing_key_holds_to_its_expected_revision(expected: int |
         assert result == PutResult(6, 5)
         return
     current = KeyValue(b"k", b"one", 5, 5, 1)
-    assert result == Conflict(f"the key's revision is 5; {expected} was expected", current)
+    assert result == ConflictResult(f"the key's revision is 5; {expected} was expected", current)
     assert machine.revision == 5
 
 
@@ -75,18 +75,18 @@ def test_expected_revision_zero_creates_and_another_one_does_not() -> None:
     """Revision 0 is an absent key's."""
     machine = KvMachine()
     conflict = apply(machine, 1, Put(b"k", b"v", 1))
-    assert conflict == Conflict("the key does not exist; revision 1 was expected", None)
+    assert conflict == ConflictResult("the key does not exist; revision 1 was expected", None)
     assert apply(machine, 2, Put(b"k", b"v", 0)) == PutResult(2, 0)
 
 
 def test_compare_and_set_compares_the_value_and_none_is_absent() -> None:
     """The write happens only where the present value is the expected one."""
     machine = KvMachine()
-    assert apply(machine, 1, CompareAndSet(b"k", b"", b"x")) == Conflict("the key does not exist", None)
+    assert apply(machine, 1, CompareAndSet(b"k", b"", b"x")) == ConflictResult("the key does not exist", None)
     assert apply(machine, 2, CompareAndSet(b"k", None, b"")) == PutResult(2, 0)
     current = KeyValue(b"k", b"", 2, 2, 1)
     conflict = apply(machine, 3, CompareAndSet(b"k", None, b"x"))
-    assert conflict == Conflict("the key has another value", current)
+    assert conflict == ConflictResult("the key has another value", current)
     assert apply(machine, 4, CompareAndSet(b"k", b"", b"x")) == PutResult(4, 2)
 
 
@@ -105,11 +105,11 @@ def test_a_delete_holds_to_its_expected_revision() -> None:
     """With `expected_revision` only that revision is deleted; 0 is true of an absent key."""
     machine = KvMachine()
     apply(machine, 1, Put(b"k", b"v"))
-    assert isinstance(apply(machine, 2, Delete(b"k", 7)), Conflict)
+    assert isinstance(apply(machine, 2, Delete(b"k", 7)), ConflictResult)
     assert apply(machine, 3, Delete(b"k", 1)) == DeleteResult(3, True)
     assert apply(machine, 4, Delete(b"k", 0)) == DeleteResult(3, False)
     conflict = apply(machine, 5, Delete(b"k", 3))
-    assert conflict == Conflict("the key does not exist; revision 3 was expected", None)
+    assert conflict == ConflictResult("the key does not exist; revision 3 was expected", None)
 
 
 def test_an_increment_counts_from_zero_and_keeps_ascii_digits() -> None:

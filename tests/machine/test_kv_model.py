@@ -12,7 +12,7 @@ from raftnode.wire.kv import (
     Changes,
     ChangesResult,
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     Get,
@@ -77,7 +77,7 @@ class KvComparison(RuleBasedStateMachine):
         if self.holds(key, expected):
             assert result == PutResult(index, self.store(index, key, value))
         else:
-            assert isinstance(result, Conflict)
+            assert isinstance(result, ConflictResult)
             assert result.current == self.model.get(key)
 
     @rule(key=KEYS, expected=st.none() | VALUES, value=VALUES)
@@ -88,7 +88,7 @@ class KvComparison(RuleBasedStateMachine):
         if expected == (None if record is None else record.value):
             assert result == PutResult(index, self.store(index, key, value))
         else:
-            assert isinstance(result, Conflict)
+            assert isinstance(result, ConflictResult)
             assert result.current == record
 
     @rule(key=KEYS, expected=REVISIONS)
@@ -96,7 +96,7 @@ class KvComparison(RuleBasedStateMachine):
         index = self.next_index()
         result = apply(self.machine, index, Delete(key, expected))
         if not self.holds(key, expected):
-            assert isinstance(result, Conflict)
+            assert isinstance(result, ConflictResult)
         elif key in self.model:
             del self.model[key]
             self.changed(Change(index, key, None))

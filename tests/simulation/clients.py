@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, Answer, Consistency, ErrorCode, Failed
-from raftnode.wire.kv import Conflict, Get, GetResult, decode_result, encode
+from raftnode.wire.kv import ConflictResult, Get, GetResult, decode_result, encode
 from tests.simulation.commands import command_of, output_of
 from tests.simulation.history import Operation, OperationName, Outcome
 
@@ -154,7 +154,7 @@ class HistoryClient:
             self._acknowledged = pending.sequence
         result = decode_result(answer.result)
         output = output_of(pending.op, result)
-        if isinstance(result, Conflict):
+        if isinstance(result, ConflictResult):
             self._seen[pending.key] = None if result.current is None else result.current.value.decode()
         self._finish("ok", output)
 

@@ -2,7 +2,7 @@
 
 from raftnode.wire.kv import (
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     GetResult,
@@ -37,7 +37,7 @@ def output_of(op: OperationName, result: KvResult) -> str | int | bool | None:
             return None
         case "cas", PutResult():
             return True
-        case "cas", Conflict():
+        case "cas", ConflictResult():
             return False
         case "delete", DeleteResult(deleted=deleted):
             return deleted

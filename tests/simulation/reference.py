@@ -15,7 +15,7 @@ from raftnode.wire.kv import (
     BadCommand,
     Change,
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     Increment,
@@ -50,8 +50,8 @@ Sessions = dict[int, tuple[int, dict[int, KvResult]]]
 def result_of(data: bytes) -> KvResult:
     """Return a result without the words in it, which are for people."""
     match decode_result(data):
-        case Conflict(current=current):
-            return Conflict("", current)
+        case ConflictResult(current=current):
+            return ConflictResult("", current)
         case BadCommand():
             return BadCommand("")
         case result:
@@ -141,7 +141,7 @@ class Reference:
                 return self._put(index, key, value)
             case CompareAndSet(key=key, expected=expected, value=value):
                 if expected != (None if record is None else record.value):
-                    return Conflict("", record)
+                    return ConflictResult("", record)
                 return self._put(index, key, value)
             case Increment(key=key, delta=delta):
                 total = int(b"0" if record is None else record.value) + delta

@@ -5,7 +5,7 @@ import pytest
 from raftnode.machine.sessions.machine import encode_open_session, encode_write
 from raftnode.wire.kv import (
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     Increment,
@@ -43,9 +43,9 @@ def test_compare_and_set_compares_values() -> None:
     """None stands for an absent key; a conflict tells the present state."""
     absent = CompareAndSet(b"a", None, b"1")
     assert applied(CompareAndSet(b"a", b"x", b"1"), absent, absent) == [
-        Conflict("", None),
+        ConflictResult("", None),
         PutResult(2, 0),
-        Conflict("", KeyValue(b"a", b"1", 2, 2, 1)),
+        ConflictResult("", KeyValue(b"a", b"1", 2, 2, 1)),
     ]
 
 

@@ -150,7 +150,7 @@ class LoadClient(threading.Thread):
     def _remember(self, step: Step, result: kv.KvResult) -> None:
         """Keep a register's value, which the next cas expects."""
         match result:
-            case kv.Conflict(current=item) | kv.GetResult(item=item):
+            case kv.ConflictResult(current=item) | kv.GetResult(item=item):
                 self._seen[step.key] = None if item is None else item.value.decode()
 
 

@@ -16,7 +16,10 @@ from raftnode.core.types import EntryKind
 from raftnode.wire.client import Consistency, ErrorCode, MemberAction
 
 KEPT = json.loads((Path(__file__).parent / "data" / "structs_0_1_0.json").read_text())
-RENAMED = {"raftnode.core.types.SnapshotMeta": "raftnode.core.types.SnapshotPoint"}
+RENAMED = {
+    "raftnode.core.types.SnapshotMeta": "raftnode.core.types.SnapshotPoint",
+    "raftnode.wire.kv.Conflict": "raftnode.wire.kv.ConflictResult",
+}
 ENUMS = (ChangeKind, EntryKind, Consistency, MemberAction, ErrorCode)
 
 

@@ -113,7 +113,7 @@ def kv_result(data: bytes, expected: type[R], key: bytes = b"") -> R:
     result = kv.decode_result(data)
     if isinstance(result, expected):
         return result
-    if isinstance(result, kv.Conflict):
+    if isinstance(result, kv.ConflictResult):
         raise ConflictError(result.reason, current_text(result.current), f"read it again: {get_command(key)}")
     if isinstance(result, kv.BadCommand):
         raise UsageError(

@@ -25,7 +25,7 @@ from raftnode.wire.kv import (
     Changes,
     ChangesResult,
     CompareAndSet,
-    Conflict,
+    ConflictResult,
     Delete,
     DeleteResult,
     Get,
@@ -181,7 +181,7 @@ class KvMachine:
         record = self._records.get(command.key)
         if command.expected != (None if record is None else record.value):
             reason = "the key does not exist" if record is None else "the key has another value"
-            return Conflict(reason, record)
+            return ConflictResult(reason, record)
         return self._store(index, command.key, command.value, record, commit)
 
     def _increment(self, index: int, command: Increment, commit: bool) -> KvResult:
@@ -292,10 +292,10 @@ def _key_over_limit(key: bytes) -> str:
     return ""
 
 
-def _revision_conflict(record: KeyValue | None, expected: int) -> Conflict | None:
+def _revision_conflict(record: KeyValue | None, expected: int) -> ConflictResult | None:
     actual = 0 if record is None else record.mod_revision
     if actual == expected:
         return None
     if record is None:
-        return Conflict(f"the key does not exist; revision {expected} was expected", None)
-    return Conflict(f"the key's revision is {actual}; {expected} was expected", record)
+        return ConflictResult(f"the key does not exist; revision {expected} was expected", None)
+    return ConflictResult(f"the key's revision is {actual}; {expected} was expected", record)
