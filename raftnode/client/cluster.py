@@ -23,7 +23,6 @@ from raftnode.client.errors import (
 )
 from raftnode.client.fanout import HEAD_START_S, Answers, Round
 from raftnode.client.requests import Repeat, is_for_leader, node_wait_s, repeat_of
-from raftnode.client.session import WriteSession
 from raftnode.client.transport import PAUSE_S, Deadline
 from raftnode.wire.client import (
     UNKNOWN,
@@ -56,6 +55,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     from raftnode.client.network import Network
+    from raftnode.client.session import WriteSession
 
     StatusAnswers = Answers[StatusResult]
 
@@ -343,6 +343,9 @@ class Dispatcher:
             session.end(write)
 
     async def _open_session(self, deadline: Deadline) -> WriteSession:
+        # Commands that only read do not load it.
+        from raftnode.client.session import WriteSession
+
         async with self._session_lock:
             if self._session is None or self._session.is_full:
                 opened = await self.call_leader(OpenSession(0), deadline)
