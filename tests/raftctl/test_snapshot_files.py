@@ -309,7 +309,7 @@ def test_restore_takes_a_snapshot_that_does_not_name_its_cluster(tmp_path: Path,
     file = make_snapshot(tmp_path / "old", log_entries(9), cluster_id="").path
     got = cli(f"snapshot restore {file} -f {cluster_file} --name m1")
     assert got.code == 0
-    assert "does not say which cluster" in got.err
+    assert "does not name its cluster" in got.err
 
 
 def test_restore_leaves_the_settings_that_format_leaves(
