@@ -71,7 +71,7 @@ def _own(*names: str) -> frozenset[str]:
 
 # The longest prefix that fits a module decides.
 RULES = (
-    Rule("raftnode", _own("core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
+    Rule("raftnode", _own("core", "storage", "wire"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     Rule("raftnode.core", _own("core"), forbidden=OUTSIDE_WORLD | CLOCK_AND_DICE),
     # A clock and a generator are given to the core: these name their types and defaults.
     Rule("raftnode.core.config", _own("core"), forbidden=OUTSIDE_WORLD),

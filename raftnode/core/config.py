@@ -11,15 +11,50 @@ from raftnode.core.types import NodeId
 
 @dataclass(frozen=True)
 class RaftConfig:
-    """What a `RaftNode` is told at its start. Raises ValueError where it cannot work, TypeError for a wrong type.
+    """The settings of a `RaftNode`. Raises ValueError where it cannot work, TypeError for a wrong type.
 
     `peers`, `learners` and `observers` are the first configuration without this node. A node that has a log or
-    a snapshot takes its members from there instead.
+    a snapshot takes its members from there instead. All times are seconds on the node's clock.
 
-    `commit_broadcast_delay`: a new commit index that no entry has carried to the followers after this many seconds
-    is sent by itself. 0 sends it at once; a few milliseconds save two messages a write where entries follow each
-    other. `lease_reads` answers reads from the leader's lease
-    without a message round, and trusts clocks to drift by less than `clock_drift_max` (a fraction) (thesis 6.4.1).
+    Attributes:
+        node_id: This node's id: a positive integer, unique in its group, and never reused after a removal.
+        group_id: The Raft group, where a process hosts several. Messages of other groups are refused.
+        peers: The other voters.
+        learners: The other learners: they receive entries and do not count.
+        observers: The other observers: permanent read-only copies.
+        starts_as_learner: This node is a learner until the log promotes it: for a node that joins.
+        starts_as_observer: This node is an observer. Excludes `starts_as_learner`.
+        joined: This node joined a running cluster: the members given here are those of that moment, and not those
+            at the beginning of the log. It learns these from the log or a snapshot, and takes no snapshot before.
+        election_timeout_min: The least time without a leader before this node campaigns (§5.2). Above
+            `heartbeat_interval`; ten times that is usual.
+        election_timeout_max: The longest such time: each timeout is drawn at random between the two.
+        heartbeat_interval: How often a leader sends to each member where it has nothing else to send.
+        pre_vote: Ask whether an election could be won before starting one, so that a node that was cut off does not
+            depose a leader on its return (thesis 9.6).
+        check_quorum: A leader that hears from no majority for an election timeout steps down, and voters refuse to
+            depose a leader that they hear from (thesis 4.2.3, 6.2).
+        contexts: Opaque bytes for members of the first configuration, such as addresses: see `ConfChange`.
+        append_entries_max: The most entries in one AppendEntries.
+        append_bytes_max: The most bytes of data in one AppendEntries; one entry may be longer.
+        inflight_messages_max: The most unacknowledged AppendEntries to one voter or learner.
+        inflight_bytes_max: The most unacknowledged bytes of data to one voter or learner.
+        observer_inflight_messages_max: `inflight_messages_max` for an observer.
+        observer_inflight_bytes_max: `inflight_bytes_max` for an observer.
+        ready_bytes_max: The most bytes of committed data in one Ready; one entry may be longer.
+        log_cache_bytes_max: How many bytes of the newest applied entries stay in memory. Older ones are read from the
+            storage.
+        commit_broadcast_delay: How long a new commit index may wait for an entry to carry it to the followers before
+            it is sent by itself. 0: at once. A few milliseconds save two messages a write under load.
+        priority: How readily this node campaigns, in (0, 1]: its election timeouts are divided by it. 0: it never
+            leads.
+        catch_up_timeout: `promote_when_caught_up()` gives up when the learner has made no progress for this long.
+        learners_grant_votes: A learner votes for a candidate whose log makes it a voter, though it has not received
+            that entry itself (thesis 4.1). Without this a cluster can lose its majority between a promotion and its
+            arrival. False: a learner never votes.
+        lease_reads: `read_index()` answers without a round of messages while the leader holds a lease (thesis
+            6.4.1). Stale reads are possible if clocks drift by more than `clock_drift_max`. Needs `check_quorum`.
+        clock_drift_max: The part of an election timeout by which clocks may drift apart within it, in [0, 1).
     """
 
     node_id: NodeId
@@ -30,35 +65,24 @@ class RaftConfig:
     starts_as_learner: bool = False
     starts_as_observer: bool = False
     joined: bool = False
-    """This node was taken into a running cluster: the members given here are those of that moment, and not those
-    with which the log begins. It learns these from the log or a snapshot, and takes no snapshot before."""
     election_timeout_min: float = 1.0
     election_timeout_max: float = 2.0
     heartbeat_interval: float = 0.1
     pre_vote: bool = True
     check_quorum: bool = True
     contexts: Mapping[NodeId, bytes] = field(default_factory=dict)
-    """Opaque bytes for a member: see `ConfChange`."""
     append_entries_max: int = 4096
     append_bytes_max: int = 1024 * 1024
-    """What one AppendEntries carries at most (one entry may be longer)."""
     inflight_messages_max: int = 256
     inflight_bytes_max: int = 64 * 1024 * 1024
-    """The window of unacknowledged AppendEntries to one voter or learner."""
     observer_inflight_messages_max: int = 16
     observer_inflight_bytes_max: int = 4 * 1024 * 1024
     ready_bytes_max: int = 64 * 1024 * 1024
-    """How much committed data one Ready delivers at most (one entry may be longer)."""
     log_cache_bytes_max: int = 64 * 1024 * 1024
-    """How much of the log's newest part stays in memory; older entries are read from the storage."""
     commit_broadcast_delay: float = 0.0
     priority: float = 1.0
-    """How readily this node campaigns, in (0, 1]: its election timeouts are divided by it. 0: it never leads."""
     catch_up_timeout: float = 10.0
-    """An automatic promotion is given up when the learner's match index has not grown for this many seconds."""
     learners_grant_votes: bool = True
-    """A learner votes for a candidate whose log gives it a vote that it has not heard of yet (thesis 4.1): without
-    it a cluster can lose its majority between a promotion and its arrival. False: never, to the letter."""
     lease_reads: bool = False
     clock_drift_max: float = 0.1
 

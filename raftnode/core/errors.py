@@ -8,7 +8,8 @@ class RaftError(Exception):
 class NotLeader(RaftError):
     """This node does not lead. Retry at `leader_hint`, or later where it is None.
 
-    The hint is never the node that raised the error.
+    Attributes:
+        leader_hint: The node that leads, as far as this one knows, and never itself; None: unknown.
     """
 
     def __init__(self, leader_hint: int | None = None) -> None:
@@ -18,7 +19,12 @@ class NotLeader(RaftError):
 
 
 class LogCompacted(RaftError):
-    """The requested entries were discarded after a snapshot. Read from `first_available`, or the snapshot."""
+    """The requested entries were discarded after a snapshot. Read from `first_available`, or the snapshot.
+
+    Attributes:
+        requested: The first index that was asked for.
+        first_available: The first index that the log holds.
+    """
 
     def __init__(self, requested: int, first_available: int) -> None:
         self.requested = requested
@@ -29,7 +35,9 @@ class LogCompacted(RaftError):
 class ProposalRejected(RaftError):
     """The leader refuses this proposal; nothing was appended.
 
-    `temporary`: it is only too early, and the same proposal may be taken a moment later.
+    Attributes:
+        reason: Why, for an operator.
+        temporary: It is only too early: the same proposal may be accepted a moment later.
     """
 
     def __init__(self, reason: str, *, temporary: bool = False) -> None:
@@ -47,7 +55,11 @@ class InvalidState(RaftError):
 
 
 class GroupNotFound(RaftError):
-    """A message for a Raft group that this process does not host."""
+    """A message for a Raft group that this process does not host.
+
+    Attributes:
+        group_id: That group.
+    """
 
     def __init__(self, group_id: int) -> None:
         self.group_id = group_id

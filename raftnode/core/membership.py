@@ -18,12 +18,19 @@ from raftnode.core.types import NodeId
 
 
 class Configuration(msgspec.Struct, frozen=True, array_like=True):
-    """The cluster's members. Every tuple is sorted and no node is in two of `voters`, `learners`, `observers`.
+    """The cluster's members: `make_configuration()` makes one. Every tuple is sorted, and no node is in two of
+    `voters`, `learners`, `observers`.
 
-    `learners_next` are outgoing voters that become learners when the joint configuration is left (a demotion may
-    not take away a vote that the outgoing half still counts). `contexts` maps a member to opaque bytes, in which
-    the server keeps its name and address. `highest_id` is the highest node id ever used, so that the id of a
-    removed node is not given out again.
+    Attributes:
+        voters: The nodes that count.
+        voters_outgoing: In joint consensus, the voters before the change, a majority of which must agree too (§6);
+            else empty.
+        learners: The nodes that receive entries in order to become voters.
+        learners_next: Outgoing voters that become learners when the joint configuration is left: a demotion may not
+            take away a vote that the outgoing half still counts.
+        observers: The nodes that are permanent read-only copies.
+        contexts: Opaque bytes of members, such as their addresses.
+        highest_id: The highest node id ever used, so that a removed node's id is not given out again.
     """
 
     voters: tuple[NodeId, ...] = ()
@@ -57,7 +64,10 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
 class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True):
     """What a machine's snapshot covers: the last entry in it, and the members in force there.
 
-    (0, 0) is a machine that has applied nothing. Without `configuration` the members come from the log.
+    Attributes:
+        index: The last entry's index; 0: the machine has applied nothing.
+        term: That entry's term: `RaftNode.term_at(index)`.
+        configuration: `RaftNode.configuration_at(index)`; None: the members are in the log.
     """
 
     index: int = 0
@@ -66,7 +76,16 @@ class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChangeKind(enum.Enum):
-    """What a `ConfChange` does to one node."""
+    """What a `ConfChange` does to one node: as the constructor of that name says.
+
+    Attributes:
+        ADD_VOTER: See `ConfChange.add_voter()`.
+        ADD_LEARNER: See `ConfChange.add_learner()`.
+        ADD_OBSERVER: See `ConfChange.add_observer()`.
+        PROMOTE: See `ConfChange.promote()`.
+        DEMOTE: See `ConfChange.demote()`.
+        REMOVE: See `ConfChange.remove()`.
+    """
 
     ADD_VOTER = "add_voter"
     ADD_LEARNER = "add_learner"
@@ -77,7 +96,14 @@ class ChangeKind(enum.Enum):
 
 
 class ConfChange(msgspec.Struct, frozen=True, array_like=True):
-    """One member's change. Use the constructors; `context` is kept for the member and never read by the core."""
+    """One member's change, for `RaftNode.propose_conf_change()`. Use the constructors.
+
+    Attributes:
+        kind: What is done.
+        peer: The node that it is done to.
+        context: Opaque bytes to keep for the member in `Configuration.contexts`, such as its address; None: keep
+            those that are there.
+    """
 
     kind: ChangeKind
     peer: NodeId

@@ -20,6 +20,16 @@ class AppendEntriesRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fals
 
     `round` counts the leader's broadcasts in its term. The answer repeats it, which tells the leader that the
     follower still followed it after the broadcast left (thesis 6.4).
+
+    Attributes:
+        term: The sender's current term (§5.1).
+        leader_id: The sender.
+        prev_log_index: The index of the entry before `entries`; 0: they begin the log.
+        prev_log_term: That entry's term: the receiver refuses unless its own entry there has it (§5.3).
+        entries: The entries, without a gap.
+        leader_commit: The sender's commit index.
+        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        round: The sender's count of broadcasts in its term; 0: it does not count.
     """
 
     term: int
@@ -33,11 +43,19 @@ class AppendEntriesRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fals
 
 
 class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
-    """The answer. On success `last_log_index` is `prev_log_index + len(entries)`: what this request proved.
+    """The answer to AppendEntriesRequest. The last three numbers are the fast way back over a conflict (§5.3).
 
-    On a refusal `last_log_index` is where the follower's log ends, `rejected_index` is the `prev_log_index` that
-    did not match, and (`conflict_index`, `conflict_term`) is the last entry of the follower at or before it whose
-    term is at most the request's `prev_log_term`: the fast way back over a conflicting tail (§5.3).
+    Attributes:
+        term: The sender's current term (§5.1).
+        success: Whether the entries follow this node's log, and are in it now.
+        last_log_index: On success `prev_log_index + len(entries)`: what this request proved. On a refusal, the index
+            of the follower's last entry.
+        round: The request's round.
+        rejected_index: On a refusal, the request's `prev_log_index`; else 0.
+        conflict_index: On a refusal, the follower's last entry at or before `rejected_index` whose term is at most
+            the request's `prev_log_term`; else 0.
+        conflict_term: That entry's term.
+        group_id: The Raft group of the request.
     """
 
     term: int
@@ -56,10 +74,18 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
 
 
 class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=12):
-    """Candidate to voters. `leadership_transfer` passes the rule that protects a live leader (thesis 4.2.3).
+    """Candidate to voters: vote for me in `term` (§5.2).
 
-    `to_voter`: the candidate's log holds a configuration that gives the receiver a vote. A learner that has not
-    heard of its promotion votes on the strength of it; otherwise no leader could come to tell it.
+    Attributes:
+        term: The term of the election.
+        candidate_id: The sender.
+        last_log_index: The index of the candidate's last entry: an older log gets no vote (§5.4.1).
+        last_log_term: That entry's term.
+        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        leadership_transfer: The leader asked for this election: voters that still hear from it may vote (thesis
+            4.2.3).
+        to_voter: The candidate's log makes the receiver a voter. A learner that has not received the entry of its
+            promotion votes because of this; otherwise no leader could be elected to send it (thesis 4.1).
     """
 
     term: int
@@ -72,7 +98,14 @@ class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False,
 
 
 class RequestVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=13):
-    """A vote for the candidate in `term`, or a refusal, with its reason for the operator."""
+    """The answer to RequestVoteRequest.
+
+    Attributes:
+        term: The sender's current term (§5.1).
+        vote_granted: Whether the candidate has this node's vote in that term.
+        group_id: The Raft group of the request.
+        reason: Why the vote was refused, for an operator; empty if it was granted.
+    """
 
     term: int
     vote_granted: bool
@@ -86,7 +119,16 @@ class RequestVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False
 
 
 class PreVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=14):
-    """Would you vote for me in `term`, which is one above my current term? Changes nothing (thesis 9.6)."""
+    """Pre-candidate to voters: would you vote for me in `term`? Changes nothing (thesis 9.6).
+
+    Attributes:
+        term: The term of the election that may follow: one above the sender's current term.
+        candidate_id: The sender.
+        last_log_index: The index of the sender's last entry.
+        last_log_term: That entry's term.
+        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        to_voter: As in RequestVoteRequest.
+    """
 
     term: int
     candidate_id: NodeId
@@ -97,7 +139,15 @@ class PreVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
 
 
 class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=15):
-    """`term` is the answering node's current term, whatever the answer; `requested_term` repeats the request's."""
+    """The answer to PreVoteRequest.
+
+    Attributes:
+        term: The sender's current term, whatever the answer (§5.1).
+        vote_granted: Whether this node would vote for the sender of the request.
+        group_id: The Raft group of the request.
+        requested_term: The request's term.
+        reason: Why the vote would be refused, for an operator; empty if it would be granted.
+    """
 
     term: int
     vote_granted: bool
@@ -112,10 +162,22 @@ class PreVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, ta
 
 
 class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=16):
-    """One chunk of a snapshot at byte `offset` (figure 13). `configuration` is the one the snapshot committed.
+    """Leader to a member whose next entry was discarded: one chunk of a snapshot (figure 13).
 
-    `checksum` stands for all of the snapshot's bytes; 0: not told. Snapshots with the same index, term and checksum
-    are the same, whichever leader sends them.
+    Snapshots with the same index, term and checksum are the same, whichever leader sends them.
+
+    Attributes:
+        term: The sender's current term (§5.1).
+        leader_id: The sender.
+        last_included_index: The index of the last entry that the snapshot covers.
+        last_included_term: That entry's term.
+        offset: Where in the snapshot this chunk begins, in bytes.
+        data: The chunk.
+        done: Whether this is the last chunk.
+        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        configuration: The members in force at `last_included_index`, in the last chunk at least.
+        round: As in AppendEntriesRequest; 0 where the caller makes the request.
+        checksum: A CRC-32 of the whole snapshot; 0: not given, and only one leader's chunks fit together.
     """
 
     term: int
@@ -138,7 +200,16 @@ class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fa
 
 
 class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=17):
-    """`next_offset` is the byte to send next (resume there); `installed` says that the snapshot is in force."""
+    """The answer to InstallSnapshotRequest.
+
+    Attributes:
+        term: The sender's current term (§5.1).
+        last_included_index: The snapshot that the answer is about; 0: the sender of the request does not lead.
+        next_offset: Where to go on, in bytes.
+        installed: Whether this request put the snapshot in force: exactly then the caller loads its machine from it.
+        group_id: The Raft group of the request.
+        round: The request's round.
+    """
 
     term: int
     last_included_index: int = 0
@@ -154,7 +225,13 @@ class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=F
 
 
 class TimeoutNowRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=18):
-    """The leader asks this voter to campaign at once (thesis 3.10)."""
+    """Leader to the voter that is to lead next: campaign at once (thesis 3.10).
+
+    Attributes:
+        term: The sender's current term (§5.1).
+        leader_id: The sender.
+        group_id: The Raft group; `GroupNotFound` at a node of another one.
+    """
 
     term: int
     leader_id: NodeId

@@ -1,13 +1,4 @@
-"""`RaftNode`: one Raft node as a value that is driven from outside. No threads, timers, sockets or files.
-
-A turn of the caller: hand over what arrived (`handle_*`, `propose`), call `tick()`, then `take_ready()` and act on
-it as `Ready` says. Responses that handlers return, like vote requests, leave only after the hard state and the log
-are durable; `on_storage_progress()` then tells the node so.
-
-Before `restore()` every call raises InvalidState. After a StorageError, an InvariantError, or any other exception
-that a storage or a clock raises in the middle of a change, the node has stopped: every further call raises
-ShutdownError. A node belongs to one thread, and calls it makes to its storage may not call it back.
-"""
+"""`RaftNode`: one Raft node as a value that is driven from outside. No threads, timers, sockets or files."""
 
 import functools
 import random
@@ -124,7 +115,20 @@ def _check_kind(message: object, kind: type[Message]) -> None:
 class RaftNode:
     """A Raft node (Ongaro and Ousterhout 2014; thesis 2014). Deterministic for a given clock and rng.
 
-    `clock` gives seconds that never go back; `rng` draws the election timeouts. `restore()` comes first.
+    `restore()` comes first; before it every call raises InvalidState. Then the caller's loop, forever:
+
+    1. wait for a message, a request, or `next_deadline()`;
+    2. hand over what has arrived, with `step()`, `propose()`, `read_index()` and the like, and keep the responses that
+       `step()` returns; call `tick()`;
+    3. until a Ready is empty: `take_ready()`, and do what `Ready` lists, in its order.
+
+    Errors: NotLeader, ProposalRejected, InvalidRequest, GroupNotFound, ValueError and TypeError refuse one call, and
+    nothing has changed. After a StorageError, an InvariantError, or any other exception that a storage, a clock or an
+    rng raises in the middle of a change, the node has stopped: every further call raises ShutdownError. Start again
+    with a new RaftNode on what is durable.
+
+    Threads: a node has no lock. One thread calls it at a time; in asyncio, one task, without an `await` between
+    `take_ready()` and the end of its duties. Re-entrance: `storage`, `clock` and `rng` may not call the node back.
     """
 
     def __init__(
@@ -135,6 +139,11 @@ class RaftNode:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
+        """Make a node, without touching the storage yet: `restore()` does.
+
+        `clock` returns seconds that never go back; `rng` draws the election timeouts, a new one by default. Raises
+        ValueError or TypeError for a configuration that cannot work.
+        """
         config.validate()
         self._state = RaftState(config, storage, clock, rng if rng is not None else random.Random())
         self._storage = storage

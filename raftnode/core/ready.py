@@ -15,7 +15,13 @@ from raftnode.core.types import HardState, LogEntry, NodeId
 
 @dataclass(frozen=True, slots=True)
 class TransferOutcome:
-    """How a leadership transfer ended. `reason` says why the target does not lead, where it does not."""
+    """How a leadership transfer ended.
+
+    Attributes:
+        target: The voter that was to lead.
+        done: Whether it leads now.
+        reason: Why it does not; empty if it does.
+    """
 
     target: NodeId
     done: bool
@@ -24,7 +30,13 @@ class TransferOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PromotionOutcome:
-    """How an automatic promotion ended. `reason` says why the learner has no vote, where it has none."""
+    """How a promotion that `promote_when_caught_up()` began has ended.
+
+    Attributes:
+        peer: The learner that was to become a voter.
+        done: Whether it is a voter now.
+        reason: Why it is not; empty if it is.
+    """
 
     peer: NodeId
     done: bool
@@ -32,27 +44,57 @@ class PromotionOutcome:
 
 
 class Outgoing(NamedTuple):
-    """Everything that one Ready sends, as (peer, message), by the moment at which it may leave."""
+    """Everything that one Ready sends, as lists of (peer, message), by when it may leave.
+
+    Attributes:
+        at_once: May leave before this Ready is saved: a leader's disk and its followers' work at the same time
+            (thesis 10.2.1).
+        after_save: Promises what is in the hard state and the log: must not leave before they are durable.
+    """
 
     at_once: list[tuple[NodeId, Message]]
-    """May leave before this Ready is saved: a leader writes to its disk while its followers do (thesis 10.2.1)."""
     after_save: list[tuple[NodeId, Message]]
-    """Rests on the hard state and the log of this Ready: it leaves when they are durable."""
 
 
 @dataclass(slots=True)
 class Ready:
-    """What the node wants since the last `take_ready()`.
+    """What the node wants done since the last `take_ready()`. The caller's duties, in this order:
 
-    In this order the caller:
+    1. Send `outgoing().at_once`.
+       Left out: entries and heartbeats do not arrive, and the followers depose this leader. Sending it with step 3
+       is safe too, only slower.
+    2. Save `hard_state`, if any, and make it and the log durable: one write, one fsync.
+       Left out: after a crash this node votes twice in one term, or lacks entries that it acknowledged. Two leaders
+       are elected, or a committed write is lost.
+    3. Send `outgoing().after_save`, and the responses that `step()` returned.
+       Left out: nobody is elected and nothing is committed. Sent before step 2: the same as without step 2.
+    4. Apply `committed_entries`, in order, and call `advance_applied()`.
+       Left out: the state machine differs from the others'. Without `advance_applied()` the log is never compacted.
+    5. Act on the rest: serve `reads`, send a snapshot to `snapshots_needed`, report what has ended.
+       Left out: readers wait forever, and a member whose entries were discarded never catches up.
 
-    1. may send `messages` before its own fsync, where `hard_state` is None and every earlier one is durable
-       (thesis 10.2.1);
-    2. saves `hard_state` and makes it and the log durable, in one write and one fsync;
-    3. sends everything else, and the responses that the handlers returned;
-    4. applies `committed_entries`, and calls `advance_applied()`.
+    Take the next Ready until one is empty: a save lets a leader commit. All duties of one Ready come before the next
+    `take_ready()`, except where the caller saves in the background; then whatever waits for a save waits for that one
+    and for all before it, `at_once` included.
 
-    `outgoing()` gives all that is to be sent in these two groups.
+    Attributes:
+        hard_state: The term and the vote, where they have changed since the last Ready; else None.
+        messages: AppendEntries to send, heartbeats included; part of `outgoing()`.
+        vote_requests: RequestVotes to send; part of `outgoing()`.
+        pre_vote_requests: PreVotes to send; part of `outgoing()`. With `pre_vote`, no election begins without
+            them.
+        timeout_now: Requests to campaign at once, for a leadership transfer; part of `outgoing()`.
+        committed_entries: Each committed entry exactly once and in order, of every kind: apply those with
+            `is_command`.
+        snapshots_needed: Members whose next entry was discarded, and which therefore need a snapshot. Named again
+            from time to time until one is acknowledged: ignore a member that is being sent one.
+        reads: (read id, index) of reads that were confirmed: serve them once the machine has applied `index`
+            (thesis 6.4).
+        reads_aborted: Ids of reads that will not be confirmed, because this node stopped leading or hears from no
+            majority. Ask again, or ask another node.
+        transfers: Leadership transfers that have ended. Each one begun here ends here once.
+        promotions: Automatic promotions that have ended. Each one begun here ends here once.
+        removed: This node was removed from the cluster. Set once, when the change is committed: it may be shut down.
     """
 
     hard_state: HardState | None = None
@@ -61,21 +103,12 @@ class Ready:
     pre_vote_requests: list[tuple[NodeId, PreVoteRequest]] = field(default_factory=list)
     timeout_now: list[tuple[NodeId, TimeoutNowRequest]] = field(default_factory=list)
     committed_entries: list[LogEntry] = field(default_factory=list)
-    """Each committed entry exactly once and in order, whatever its kind."""
     snapshots_needed: list[NodeId] = field(default_factory=list)
-    """Members whose next entry was discarded. Named again from time to time until a snapshot is acknowledged:
-    a caller that is still sending one to that member ignores it."""
     reads: list[tuple[int, int]] = field(default_factory=list)
-    """(read id, index): the read may be served once the machine has applied `index` (thesis 6.4)."""
     reads_aborted: list[int] = field(default_factory=list)
-    """Reads that no quorum confirms: this node stopped leading, or hears from no majority. Ask again, or elsewhere."""
     transfers: list[TransferOutcome] = field(default_factory=list)
-    """Leadership transfers that ended: each one that was begun here ends here once."""
     promotions: list[PromotionOutcome] = field(default_factory=list)
-    """Automatic promotions that ended: each one that was begun here ends here once."""
     removed: bool = False
-    """This node was removed: said once, when the change is committed. It may be shut down, and its id is never used
-    again."""
 
     def outgoing(self) -> Outgoing:
         """Return all that is to be sent: what may leave at once, and what must wait for this Ready's save.

@@ -10,7 +10,19 @@ from raftnode.core.types import NodeId, NodeRole
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """A leader's view of one other member. `last_contact` is seconds ago; None: never in this term."""
+    """A leader's view of one other member.
+
+    Attributes:
+        peer: The member.
+        progress: "probe": where its log matches is not known yet. "replicate": entries are sent without waiting for
+            answers. "snapshot": it needs a snapshot first.
+        match_index: The highest index up to which its log is known to match.
+        next_index: The next entry to send.
+        inflight_messages: How many AppendEntries it has not answered.
+        inflight_bytes: How many bytes of data are in them.
+        last_contact: How many seconds ago it answered last; None: never in this term.
+        promotable: It is a learner that caught up in less than an election timeout, and still answers.
+    """
 
     peer: NodeId
     progress: str
@@ -20,12 +32,37 @@ class PeerStatus:
     inflight_bytes: int
     last_contact: float | None
     promotable: bool
-    """A learner that caught up in a round shorter than an election timeout, and still answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class RaftStatus:
-    """One node's state at one moment."""
+    """One node's state at one moment.
+
+    Attributes:
+        node_id: This node.
+        group_id: The Raft group that it belongs to.
+        role: What it does now.
+        leader_id: The leader of the current term; None: unknown.
+        current_term: The latest term that it has seen.
+        voted_for: Who has its vote in that term; None: nobody.
+        commit_index: The highest index that it knows to be committed.
+        applied_index: The highest index that the caller has applied.
+        last_log_index: The index of its last entry.
+        stable_index: The last index that its storage says is durable.
+        first_log_index: The first index that its log holds.
+        snapshot_index: The last discarded entry's index; 0: nothing was discarded.
+        snapshot_term: That entry's term.
+        configuration_index: The entry that put the members in force; 0: none did.
+        configuration: The members in force: the latest in the log, committed or not.
+        configuration_committed: Whether that entry is committed.
+        transfer_target: Whom this leader is handing over to; None: nobody.
+        pending_reads: How many reads wait for their round of messages.
+        peers: A leader's view of each other member; empty elsewhere.
+        votes_granted: Who granted its last campaign.
+        votes_refused: Who refused it, and why.
+        no_leader_reason: Why it knows no leader, in a sentence; empty if it knows one.
+        removed: A committed change removed this node: it may be shut down, and its id is never used again.
+    """
 
     node_id: NodeId
     group_id: int
@@ -48,11 +85,8 @@ class RaftStatus:
     peers: tuple[PeerStatus, ...]
     votes_granted: tuple[NodeId, ...]
     votes_refused: tuple[tuple[NodeId, str], ...]
-    """Who refused this node's last campaign, and why."""
     no_leader_reason: str
-    """Why this node knows no leader, in a sentence; empty where it knows one."""
     removed: bool = False
-    """A committed change took this node out: it may be shut down, and its id is never used again."""
 
 
 def status_of(state: RaftState) -> RaftStatus:

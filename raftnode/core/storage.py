@@ -65,10 +65,11 @@ class ConfigurationStorage(LogStorage, Protocol):
         """Return what the last `compact()` was given; None where it was given nothing, or nothing was discarded."""
 
 
-class MemStorage:
+class MemStorage(ConfigurationStorage):
     """A ConfigurationStorage in memory. Everything is durable at once, for as long as the object lives."""
 
     def __init__(self) -> None:
+        """An empty log, and the hard state of a new node."""
         self._entries: list[LogEntry] = []
         self._snapshot = (0, 0)
         self._configuration: Configuration | None = None

@@ -12,32 +12,49 @@ Index = int
 
 
 class EntryKind(enum.IntEnum):
-    """What a log entry carries."""
+    """What a log entry carries.
+
+    Attributes:
+        COMMAND: Bytes for the state machine.
+        NOOP: Nothing: the entry with which a new leader opens its term (§8).
+        CONFIGURATION: An encoded `Configuration`: the cluster's members from this entry on (thesis 4.1).
+    """
 
     COMMAND = 0
-    """Bytes for the state machine."""
     NOOP = 1
-    """Nothing: the entry with which a new leader opens its term (§8)."""
     CONFIGURATION = 2
-    """An encoded `Configuration`: the cluster's members from this entry on (thesis 4.1)."""
 
 
 class NodeRole(enum.Enum):
-    """What a node does at the moment."""
+    """What a node does at the moment.
+
+    Attributes:
+        FOLLOWER: It follows a leader, or waits for one.
+        PRE_CANDIDATE: It asks whether it could win an election (thesis 9.6).
+        CANDIDATE: It asks for votes (§5.2).
+        LEADER: It takes proposals.
+        LEARNER: It receives entries in order to become a voter, and never campaigns. It votes only for a candidate
+            whose log makes it a voter already: see `RaftNode.handle_request_vote()`.
+        OBSERVER: It is a permanent read-only copy, and never votes, campaigns, counts, or becomes a voter.
+    """
 
     FOLLOWER = "follower"
     PRE_CANDIDATE = "pre_candidate"
     CANDIDATE = "candidate"
     LEADER = "leader"
     LEARNER = "learner"
-    """Receives entries in order to become a voter; never campaigns. It votes only for a candidate whose log gives it
-    a vote that it has not heard of yet: see `RaftNode.handle_request_vote()`."""
     OBSERVER = "observer"
-    """A permanent read-only copy; never votes, campaigns, counts, or becomes a voter."""
 
 
 class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One entry of the replicated log. `index` starts at 1; `data` is opaque to the core."""
+    """One entry of the replicated log.
+
+    Attributes:
+        term: The term of the leader that appended it.
+        index: Its place in the log; the first entry has 1.
+        data: A command, opaque to the core; what it holds for other kinds, `EntryKind` says.
+        kind: What the entry is for. Only commands are for the state machine: see `is_command`.
+    """
 
     term: int
     index: int
@@ -51,7 +68,12 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The term and the vote, which are durable in one record before a vote or response leaves (figure 2)."""
+    """The term and the vote, which are durable in one record before a vote or response leaves (figure 2).
+
+    Attributes:
+        current_term: The latest term that the node has seen.
+        voted_for: Who has its vote in that term; None: nobody.
+    """
 
     current_term: int = 0
     voted_for: NodeId | None = None

@@ -26,7 +26,7 @@ from raftnode.core.messages import (
 from raftnode.wire.client import Answer, AnyRequest, ErrorCode, Failed, decode_request
 from raftnode.wire.frame import HELLO_BYTES_MAX, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import Hello, Rejected, Welcome, decode_hello, decode_hello_answer
-from raftnode.wire.peer import PeerMessage, PeerRequest, decode_peer_message
+from raftnode.wire.peer import PeerMessage, PeerRequest, decode_message
 
 HELLO_TIMEOUT: Final = 5.0
 """Seconds within which a new connection must send its Hello."""
@@ -236,7 +236,7 @@ class Accepted(FramedConnection):
         self.flush()
 
     def _take_peer(self, peer: int, bodies: list[bytes]) -> None:
-        messages = [decode_peer_message(body) for body in bodies]
+        messages = [decode_message(body) for body in bodies]
         for message in messages:
             if type(message) not in _TO_FOLLOWER:
                 raise FrameError(f"{type(message).__name__} on a connection for requests")
@@ -327,7 +327,7 @@ class Dialed(FramedConnection):
             self.handler.dialed_answered(self, decode_hello_answer(bodies.pop(0)))
         if not bodies or not self.is_open:
             return
-        messages = [decode_peer_message(body) for body in bodies]
+        messages = [decode_message(body) for body in bodies]
         for message in messages:
             if type(message) not in _FROM_FOLLOWER:
                 raise FrameError(f"{type(message).__name__} on a connection for responses")

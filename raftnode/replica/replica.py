@@ -145,7 +145,7 @@ class Replica:
         if newest is None:
             self.node.restore(SnapshotMeta())
         else:
-            self.node.restore(SnapshotMeta(newest.index, newest.term, newest.configuration))
+            self.node.restore(newest.meta)
             self._load_machine(newest)
         self._members_changed()
         self.events.emit(

@@ -23,7 +23,7 @@ from typing import Final
 import msgspec
 
 from raftnode.core.errors import SerializationError, StorageError
-from raftnode.core.membership import Configuration, decode_configuration
+from raftnode.core.membership import Configuration, SnapshotMeta, decode_configuration
 from raftnode.storage.filesystem import Filesystem
 
 FORMAT_VERSION: Final = 1
@@ -53,7 +53,19 @@ class SnapshotDamaged(StorageError):
 
 
 class StoredSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot that is whole on the disk. `index` and `term` are of the last entry it covers."""
+    """A snapshot that is whole on the disk.
+
+    Attributes:
+        index: The last entry that it covers.
+        term: That entry's term.
+        configuration: The members in force there.
+        size_bytes: The file's size.
+        created_at: When it was taken, as RFC 3339 in UTC.
+        path: The file.
+        checksum: A CRC-32 of everything but `created_at`: two nodes' files with the same one differ only in that.
+        cluster_id: The cluster whose state it is; empty if the node that took it did not record it.
+        format_version: The version of the file's format.
+    """
 
     index: int
     term: int
@@ -62,10 +74,13 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
     created_at: str
     path: str
     checksum: int
-    """Equal where all but `created_at` is: two nodes' files with one checksum differ in their trailers only."""
     cluster_id: str = ""
-    """The cluster whose state it is; empty if the node that took it did not record it."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def meta(self) -> SnapshotMeta:
+        """What it covers, for `RaftNode.restore()`."""
+        return SnapshotMeta(self.index, self.term, self.configuration)
 
 
 class SnapshotHead(msgspec.Struct, frozen=True, array_like=True):

@@ -42,7 +42,20 @@ class SnapshotRejected(InvalidRequest):
 
 
 class SnapshotStore:
-    """The snapshots in one directory. `keep` is how many stay; a pinned one stays beyond that."""
+    """The snapshots in one directory. A file is whole and durable, or it is not listed.
+
+    To take a snapshot of what the machine has applied, and then discard the log that it covers:
+
+        index = node.last_applied
+        writer = store.writer(index, node.term_at(index), node.configuration_at(index))
+        writer.write(b"the machine's state")      # any number of times
+        stored = writer.finish()                  # durable from here on
+        node.compact(index)
+
+    To start: `latest()`, its `meta` for `RaftNode.restore()`, its `chunks()` for the machine. To send one: `read_raw()`
+    in chunks, each in an InstallSnapshotRequest. To receive one: `receiver()`, `write()` each chunk that
+    `RaftNode.wants_chunk()`, and `finish()` before the node is handed the chunk that is `done`.
+    """
 
     def __init__(
         self,
@@ -56,8 +69,9 @@ class SnapshotStore:
     ) -> None:
         """Open the directory, making it where it is missing, and remove what was never finished.
 
-        `cluster_id` is put into the snapshots that are taken here. With `read_only` nothing is changed: for a
-        look at another process's snapshots.
+        `fs` is for tests: the operating system's files by default. `keep` is how many snapshots stay; a pinned one
+        stays beyond that. `cluster_id` is put into the snapshots that are taken here. With `read_only` nothing is
+        changed: for a look at another process's snapshots.
         """
         if keep < 1:
             raise ValueError(f"keep is {keep}: at least one snapshot must stay")

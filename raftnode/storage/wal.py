@@ -18,7 +18,7 @@ from os import fspath
 from typing import Final
 
 from raftnode.core.errors import LogCompacted, StorageError
-from raftnode.core.storage import count_within
+from raftnode.core.storage import LogStorage, count_within
 from raftnode.core.types import HardState, LogEntry, SnapshotPoint
 from raftnode.storage.entry_index import EntryIndex
 from raftnode.storage.filesystem import PART_SUFFIX, File, Filesystem, NoSpaceError, RealFilesystem, StrPath
@@ -44,10 +44,22 @@ class LogFullError(NoSpaceError):
     """The disk has no room for what is staged. Nothing was written; `sync()` may be tried again later."""
 
 
-class Wal:
-    """The durable log and hard state of one node. Open it with `Wal.open`."""
+class Wal(LogStorage):
+    """The durable log and hard state of one node, in a directory. Open it with `Wal.open(path)`.
+
+    What `RaftNode` appends and what the caller saves is staged: readable at once, and durable after `sync()`, which
+    step 2 of `Ready` calls. `stable_index` moves then.
+
+    A Wal does not keep the members at the snapshot point: start with `RaftNode.restore(snapshot.meta)`, where
+    `snapshot` is `SnapshotStore.latest()`, or with `restore()` if there is none yet. One process at a time may have
+    it open; nothing here checks that.
+
+    Attributes:
+        recovery: What `open()` found.
+    """
 
     def __init__(self, path: str, fs: Filesystem, segment_bytes: int, *, read_only: bool) -> None:
+        """Use `Wal.open()`, which also reads the log."""
         self._path = path
         self._fs = fs
         self._segment_bytes = segment_bytes
@@ -81,6 +93,7 @@ class Wal:
     ) -> "Wal":
         """Read the log in a directory, or begin one if the directory is missing or empty.
 
+        `fs` is for tests: the operating system's files by default. A new file is begun every `segment_bytes`.
         A torn tail is cut, and `recovery.cut` says what was. With `read_only` nothing at all is changed: for
         a look at another process's log. Raises WalDamaged for any other damage.
         """

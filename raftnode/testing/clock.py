@@ -6,7 +6,12 @@ from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
-    """Something that will happen."""
+    """Something that will happen.
+
+    Attributes:
+        action: What is called.
+        arguments: What it is called with.
+    """
 
     action: Callable[..., object]
     arguments: tuple[Any, ...]
@@ -21,9 +26,13 @@ class Clock:
 
     What is asked for with `at()` and `after()` happens in the order of its time, and at the same time in the order
     in which it was asked for.
+
+    Attributes:
+        now: The time, in seconds. A test may set it, which lets nothing happen by itself.
     """
 
     def __init__(self, now: float = 100.0) -> None:
+        """A clock at which it is `now`, in seconds."""
         self.now = now
         self._events: list[tuple[float, int, Event]] = []
         self._count = 0

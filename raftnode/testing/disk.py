@@ -15,13 +15,15 @@ class Disk(MemStorage):
 
     The node reads what it wrote. A crash keeps what was synced and any number of the first writes after that:
     writes reach the disk in the order of the calls. `stable_index` moves at a sync only.
+
+    Attributes:
+        durable: What would be left if everything were lost that was not synced.
     """
 
     def __init__(self, on_durable: Callable[[int, Sequence[LogEntry]], None] | None = None) -> None:
         """`on_durable(term of the entry before, entries)` is called with the entries that become durable."""
         super().__init__()
         self.durable = MemStorage()
-        """What is left when everything is lost that was not synced."""
         self._unsynced: list[_Write] = []
         self._stable = 0
         self._on_durable = on_durable

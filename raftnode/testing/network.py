@@ -16,18 +16,28 @@ DELAYED_SECONDS = 0.05
 
 @dataclass
 class Packet:
-    """Something on its way from one node to another."""
+    """Something on its way from one node to another.
+
+    Attributes:
+        source: The node that sent it.
+        target: The node that it is sent to.
+        number: Its number among all packets of the network, from 1; a copy has the same one.
+        sent_at: When it was sent, in seconds of the network's clock.
+    """
 
     source: NodeId
     target: NodeId
     number: int = field(default=0, kw_only=True)
-    """The how manieth packet of the network it is; a copy has the same number."""
     sent_at: float = field(default=0.0, kw_only=True)
 
 
 @dataclass
 class Letter(Packet):
-    """One message between bare nodes."""
+    """One message between bare nodes.
+
+    Attributes:
+        message: The message.
+    """
 
     message: Message
 
@@ -36,7 +46,21 @@ P = TypeVar("P", bound=Packet)
 
 
 class Network(Generic[P]):
-    """Carries packets between nodes: each arrives once, in order, after `delay` seconds, unless told otherwise."""
+    """Carries packets between nodes: each arrives once, in order, after `delay` seconds, unless a test sets otherwise.
+
+    Attributes:
+        delay: The shortest and the longest time that a packet takes, in seconds. If they differ, packets overtake
+            each other.
+        loss: Which part of the packets is lost: 0.0 to 1.0.
+        duplication: Which part of the packets arrives twice: 0.0 to 1.0.
+        blocked: (source, target) pairs between which packets vanish.
+        drop: Called with each packet that is sent; True: it vanishes.
+        hold: Called with each packet that is sent; True: it waits in `held` until `release()`.
+        held: The packets that wait.
+        happened: How many packets were "blocked", "blocked one way", "held", "lost", "delivered". Of the delivered
+            ones, how many were "reordered" (one that left later had arrived before), "delayed" (they took longer than
+            DELAYED_SECONDS), and "duplicated" (a copy had arrived before).
+    """
 
     def __init__(
         self,
@@ -51,22 +75,13 @@ class Network(Generic[P]):
         self._deliver = deliver
         self._rng = rng if rng is not None else random.Random(0)
         self.delay = self._usual_delay = delay
-        """The least and the longest time that a packet takes. Where they differ, packets overtake each other."""
         self.loss = 0.0
-        """Which part of the packets is lost: 0.0 to 1.0."""
         self.duplication = 0.0
-        """Which part of the packets arrives twice."""
         self.blocked: set[tuple[NodeId, NodeId]] = set()
-        """(source, target): packets vanish."""
         self.drop: Callable[[P], bool] = lambda packet: False
-        """Says of each packet that is sent whether it vanishes."""
         self.hold: Callable[[P], bool] = lambda packet: False
-        """Says of each packet that is sent whether it waits in `held` until `release()`."""
         self.held: deque[P] = deque()
         self.happened: Counter[str] = Counter()
-        """What became of packets: "blocked", "blocked one way", "held", "lost", "delivered". Of the delivered ones:
-        "reordered" (one that left later has arrived before), "delayed" (after DELAYED_SECONDS), "duplicated" (a copy
-        has arrived before)."""
         self._count = 0
         self._newest: dict[tuple[NodeId, NodeId], int] = {}
         self._copied: dict[int, bool] = {}

@@ -21,6 +21,16 @@ class Process:
     The machine is the list of the commands that were applied; a program with another one overrides `apply()`,
     `machine_state()` and `load_machine()`. Everything is synced at the end of the turn that wrote it, unless
     `begin_sync()` is overridden to call `synced()` later.
+
+    Attributes:
+        config: The node's configuration.
+        disk: Its disk, which survives a crash.
+        snapshot: What the newest snapshot of the machine covers; it is durable.
+        snapshot_data: That snapshot's content.
+        machine: The commands that were applied.
+        reads: Confirmed reads since the last start: the index that each may be served at, by id.
+        reads_aborted: Ids of reads since the last start that were aborted.
+        running: The node; None: it is down.
     """
 
     chunk_bytes = 1 << 20
@@ -39,11 +49,9 @@ class Process:
         self.config = config
         self.disk = disk if disk is not None else Disk()
         self.snapshot = SnapshotMeta()
-        """The newest snapshot of the machine; it is durable."""
         self.snapshot_data = b""
         self.machine: list[bytes] = []
         self.reads: dict[int, int] = {}
-        """Confirmed reads of this run, and the index that each may be served at."""
         self.reads_aborted: list[int] = []
         self.running: RaftNode | None = None
         self._clock = clock

@@ -21,6 +21,14 @@ class Stage:
     """Nodes 1 to `size`, started on empty disks, on one clock and one network.
 
     Nothing happens by itself: `settle()` delivers messages until none is under way, `run()` lets time pass.
+
+    Attributes:
+        clock: The time.
+        network: What carries the messages: cut it, lose or hold packets.
+        first: The members at the beginning.
+        options: Settings of every node's `RaftConfig`.
+        processes: Each node's program, by id.
+        delivered: Every message that has arrived, in order.
     """
 
     def __init__(self, size: int = 3, *, first: Configuration | None = None, **options: Any) -> None:
@@ -31,7 +39,6 @@ class Stage:
         self.options = options
         self.processes: dict[NodeId, Process] = {}
         self.delivered: list[Letter] = []
-        """Every message that arrived, in order."""
         for node in self.first.members():
             self.add(node)
 

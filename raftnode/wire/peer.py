@@ -30,12 +30,26 @@ INDEX_MAX: Final = 2**63 - 1
 CHECKSUM_MAX: Final = 2**32 - 1
 
 _decoder: msgspec.msgpack.Decoder[PeerMessage] = msgspec.msgpack.Decoder(PeerMessage)
+_encoder = msgspec.msgpack.Encoder()
 
 
-def decode_peer_message(body: bytes) -> PeerMessage:
-    """Return the message in a frame's body, whose types and ranges were checked. Raises FrameError.
+def encode_message(message: PeerMessage) -> bytes:
+    """Return `message` as bytes for another node, which `decode_message()` turns back into an equal message.
 
-    The core, not this function, checks that a request's entries follow each other.
+    The bytes do not say where they end: on a stream, send their length first. `raftnode` itself sends them in frames,
+    see raftnode-protocol(7). Raises TypeError for anything that is not a message.
+    """
+    if not isinstance(message, PeerMessage):
+        raise TypeError(f"{type(message).__name__} is not a message between Raft nodes")
+    return _encoder.encode(message)
+
+
+def decode_message(body: bytes) -> PeerMessage:
+    """Return the message that `encode_message()` turned into `body`, with all types and ranges checked.
+
+    The message may be of any Raft group: `group_id` says which node of a process to hand it to. `RaftNode` checks what
+    only it can know, for example that entries follow each other. Raises SerializationError for bytes that are not a
+    message: close the connection that they came from.
     """
     message = decode_as(_decoder, body, "a peer message")
     if not 0 <= message.term <= INDEX_MAX:

@@ -23,7 +23,7 @@ from raftnode.daemon.loop import new_event_loop
 from raftnode.wire.client import ErrorCode, Failed, GetStatus, ReadResult, Write, decode_answer
 from raftnode.wire.frame import FRAME_BYTES_MAX, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, Welcome, decode_hello, decode_hello_answer
-from raftnode.wire.peer import decode_peer_message
+from raftnode.wire.peer import decode_message
 from tests.replica.fakes import CLIENT_HELLO, CLUSTER, Node, Wire, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "best": new_event_loop}
@@ -332,7 +332,7 @@ def test_a_request_leaves_before_the_turn_that_made_it_ends(run: Run) -> None:
             one.replica.on_turn = send_and_look
             one.runtime._schedule_turn()
             await until(lambda: arrived)
-            assert decode_peer_message(arrived[0][4:]) == RequestVoteRequest(1, 1, 0, 0)
+            assert decode_message(arrived[0][4:]) == RequestVoteRequest(1, 1, 0, 0)
             await wire.close()
             listener.close()
 
@@ -535,7 +535,7 @@ def test_a_peers_new_connection_replaces_its_old_one(run: Run) -> None:
             assert await old.body() is None
             node.replica.on_turn = lambda: node.runtime.send_response(2, AppendEntriesResponse(1, True, 0))
             node.runtime._schedule_turn()
-            assert decode_peer_message(await new.body() or b"") == AppendEntriesResponse(1, True, 0)
+            assert decode_message(await new.body() or b"") == AppendEntriesResponse(1, True, 0)
             await old.close()
             await new.close()
 

@@ -6,7 +6,7 @@ from types import TracebackType
 from raftnode.core.errors import InvariantError
 from raftnode.wire.client import TriggerSnapshot, decode_request
 from raftnode.wire.frame import FrameError
-from raftnode.wire.peer import decode_peer_message
+from raftnode.wire.peer import decode_message
 from tests.support.replicas import Client, Cluster, SimulatedConnection, put
 
 INPUTS_MAX = 500
@@ -42,7 +42,7 @@ class LiveReplica:
     def peer_message(self, body: bytes) -> None:
         """Let a peer send a frame's body. Only what would replace committed entries may stop the node."""
         try:
-            message = decode_peer_message(body)
+            message = decode_message(body)
         except FrameError:
             return
         self._cluster.replica(self._victim).receive_peer(self._rng.choice((1, 2, 3, 7)), message)

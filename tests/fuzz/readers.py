@@ -76,7 +76,7 @@ READERS = {
     "raftnode.wire.kv:decode_query": "entries",
     "raftnode.wire.kv:decode_result": "entries",
     "raftnode.wire.peer:decode_member_context": "member contexts",
-    "raftnode.wire.peer:decode_peer_message": "peer messages",
+    "raftnode.wire.peer:decode_message": "peer messages",
     "raftnode.wire.snapshot:decode_kv_part": "a snapshot's state",
     "raftnode.wire.snapshot:decode_part": "a snapshot's state",
     "raftctl.commands.kv.values:_read_file": "a value's file",

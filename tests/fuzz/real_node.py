@@ -43,7 +43,7 @@ from raftnode.wire.client import (
 )
 from raftnode.wire.frame import HELLO_BYTES_MAX, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Welcome, decode_hello, decode_hello_answer
-from raftnode.wire.peer import decode_peer_message
+from raftnode.wire.peer import decode_message
 from tests.fuzz.corpus import body_of, corpus
 from tests.fuzz.mutation import mutate
 from tests.fuzz.run import GROWTH_BYTES_MAX, WARM_UP, Fed, FuzzFailure, resident_bytes
@@ -289,9 +289,9 @@ def refuses_request(body: bytes) -> bool:
 
 def refuses_message(body: bytes) -> bool:
     """Return whether a node must hang up on n3, if that sends this as a request."""
-    if fails(decode_peer_message, body):
+    if fails(decode_message, body):
         return True
-    match decode_peer_message(body):
+    match decode_message(body):
         case AppendEntriesRequest(leader_id=3) | InstallSnapshotRequest(leader_id=3) | TimeoutNowRequest(leader_id=3):
             return False
         case RequestVoteRequest(candidate_id=3) | PreVoteRequest(candidate_id=3):
@@ -320,7 +320,7 @@ def is_harmless_message(body: bytes) -> bool:
     """Return whether n3 may send this: it is refused, or asks for a vote, or is of a leader that is long gone."""
     if refuses_message(body):
         return True
-    message = decode_peer_message(body)
+    message = decode_message(body)
     if isinstance(message, AppendEntriesRequest | InstallSnapshotRequest):
         return message.term == 0
     return message.term <= TERM_MAX
@@ -328,9 +328,9 @@ def is_harmless_message(body: bytes) -> bool:
 
 def is_harmless_response(body: bytes) -> bool:
     """Return whether n3 may answer this: it is refused, or promises nothing."""
-    if fails(decode_peer_message, body):
+    if fails(decode_message, body):
         return True
-    message = decode_peer_message(body)
+    message = decode_message(body)
     match message:
         case AppendEntriesResponse(success=True):
             return False

@@ -8,7 +8,7 @@ from raftnode.wire.entries import decode_entry
 from raftnode.wire.frame import FRAME_BYTES_MAX, HEADER_BYTES, HELLO_BYTES_MAX, FrameDecoder, FrameError
 from raftnode.wire.hello import decode_hello, decode_hello_answer
 from raftnode.wire.kv import decode_command, decode_query, decode_result
-from raftnode.wire.peer import decode_member_context, decode_peer_message, encode_member_context
+from raftnode.wire.peer import decode_member_context, decode_message, encode_member_context
 from tests.fuzz.corpus import corpus
 from tests.fuzz.live import LiveReplica
 from tests.fuzz.target import Target, decoding
@@ -23,7 +23,7 @@ def wire_targets(live: LiveReplica) -> list[Target]:
     assert statuses
     return [
         Target("frames", stream, _frames),
-        Target("peer messages", made.peers, decoding(decode_peer_message)),
+        Target("peer messages", made.peers, decoding(decode_message)),
         Target("requests", made.requests, decoding(decode_request)),
         Target("answers", made.answers, decoding(decode_answer)),
         Target("hellos", made.hellos, decoding(decode_hello, decode_hello_answer)),

@@ -22,7 +22,7 @@ from raftnode.wire import client as wire
 from raftnode.wire.frame import FrameError, encode_frame
 from raftnode.wire.kv import Changes as ChangesQuery
 from raftnode.wire.kv import CompareAndSet, Delete, Get, Increment, List, Put, encode
-from raftnode.wire.peer import PeerMessage, decode_peer_message
+from raftnode.wire.peer import PeerMessage, decode_message
 from tests.support.replicas import Cluster, first_configuration, local_value, put, unframe
 
 BIG = 2**63 - 1
@@ -132,7 +132,7 @@ def test_no_message_makes_a_node_fail_in_another_way_than_a_broken_invariant(see
     replica = cluster.replica(victim)
     for _ in range(300):
         try:
-            message = decode_peer_message(unframe(encode_frame(any_message(rng))))
+            message = decode_message(unframe(encode_frame(any_message(rng))))
         except FrameError:
             continue
         replica.receive_peer(rng.choice([1, 2, 3, 7]), message)
@@ -174,7 +174,7 @@ def test_entries_that_cannot_be_a_log_pass_the_wire_and_are_refused_by_the_core(
     before = (replica.node.last_log_index, replica.node.current_term)
     entries = [LogEntry(term, index, b"") for index, term in enumerate(terms, first)]
     request = AppendEntriesRequest(before[1], leader, 1, 1, entries, 0)
-    replica.receive_peer(leader, decode_peer_message(unframe(encode_frame(request))))
+    replica.receive_peer(leader, decode_message(unframe(encode_frame(request))))
     cluster.nodes[victim].turn()
     assert replica.counters == {"peer_messages_refused": 1}
     assert "peer.refused" in cluster.nodes[victim].event_types()

@@ -50,7 +50,7 @@ from raftnode.wire.hello import (
     decode_hello_answer,
 )
 from raftnode.wire.kv import Get, GetResult, Increment, Put, decode_result, encode
-from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_peer_message, encode_member_context
+from raftnode.wire.peer import PeerMessage, PeerRequest, PeerResponse, decode_message, encode_member_context
 from tests.support.filesystem import SimulatedCrash, SimulatedFilesystem
 
 CLUSTER_ID = "cluster-under-test"
@@ -93,7 +93,7 @@ class Frame(Packet):
 
     @property
     def message(self) -> PeerMessage:
-        return decode_peer_message(unframe(self.data))
+        return decode_message(unframe(self.data))
 
 
 class Observer:

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+import raftnode
 from raftnode.core.membership import Configuration, make_configuration
 from raftnode.core.messages import (
     AppendEntriesRequest,
@@ -16,14 +17,15 @@ from raftnode.core.messages import (
     TimeoutNowRequest,
 )
 from raftnode.core.types import EntryKind, LogEntry
-from raftnode.wire.frame import FrameDecoder, FrameError, encode_frame
+from raftnode.wire.frame import HEADER_BYTES, FrameDecoder, FrameError, encode_frame
 from raftnode.wire.peer import (
     INDEX_MAX,
     MemberContext,
     PeerMessage,
     decode_member_context,
-    decode_peer_message,
+    decode_message,
     encode_member_context,
+    encode_message,
 )
 
 CONFIGURATION = make_configuration([1, 2, 3], learners=[4], contexts={1: b"x"})
@@ -56,13 +58,31 @@ GOOD: list[PeerMessage] = [
 
 def _decode(message: msgspec.Struct) -> PeerMessage:
     (body,) = FrameDecoder().feed(encode_frame(message))
-    return decode_peer_message(body)
+    return decode_message(body)
 
 
 @pytest.mark.parametrize("message", GOOD, ids=lambda message: type(message).__name__)
 def test_a_sound_message_passes(message: PeerMessage) -> None:
     """Every kind of message that the core sends is accepted as it is."""
     assert _decode(message) == message
+
+
+@pytest.mark.parametrize("message", GOOD, ids=lambda message: type(message).__name__)
+def test_a_message_comes_back_from_its_bytes_and_from_no_others(message: PeerMessage) -> None:
+    """Whatever its group. What is cut short, or anything else, is a SerializationError, which `raftnode` names."""
+    of_a_group = msgspec.structs.replace(message, group_id=7)
+    data = raftnode.encode_message(of_a_group)
+    assert raftnode.decode_message(data) == of_a_group
+    assert encode_frame(of_a_group)[HEADER_BYTES:] == data
+    for wrong in (b"", data[:-1], data + b"x", b"text", data[::-1]):
+        with pytest.raises(raftnode.SerializationError):
+            raftnode.decode_message(wrong)
+
+
+def test_what_is_no_message_does_not_become_bytes() -> None:
+    """An entry is inside a message, and is none."""
+    with pytest.raises(TypeError, match="LogEntry is not a message"):
+        encode_message(LogEntry(1, 1, b""))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("message", GOOD, ids=lambda message: type(message).__name__)

@@ -21,7 +21,7 @@ DECODERS: list[Callable[[bytes], object]] = [
     kv.decode_command,
     kv.decode_query,
     kv.decode_result,
-    peer.decode_peer_message,
+    peer.decode_message,
     peer.decode_member_context,
 ]
 
