@@ -14,22 +14,22 @@ def scaled(default: int, deep: int) -> int:
     return deep if DEEP else default
 
 
-SIMULATION_SEEDS = scaled(150, 4500)
+SIMULATION_SEEDS = scaled(125, 4500)
 """Whole nodes under random faults (tests/simulation): 5,000 events and a healing each."""
 
-FAULT_COUNT_MIN = scaled(300, 10_000)
+FAULT_COUNT_MIN = scaled(250, 10_000)
 """How often each kind of fault has to fire in these seeds."""
 
-EFFECT_COUNT_MIN = scaled(25, 1000)
+EFFECT_COUNT_MIN = scaled(20, 1000)
 """How often each of the rarer things that faults and clients aim at has to come about."""
 
-CORE_SIMULATION_SEEDS = scaled(150, 6250)
+CORE_SIMULATION_SEEDS = scaled(125, 6250)
 """Cores under random faults (tests/core/simulator.py): 8,000 events each."""
 
 EXPLORED_STATES = scaled(750_000, 11_000_000)
 """States of small clusters of cores, in every order of events (tests/core/exploration.py)."""
 
-FUZZ_INPUTS = scaled(200, 2000)
+FUZZ_INPUTS = scaled(120, 2000)
 """Mutated inputs for each reader of bytes (tests/fuzz)."""
 
 FUZZ_EXAMPLES = scaled(600, 6000)

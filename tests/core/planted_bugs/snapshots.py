@@ -69,7 +69,6 @@ def the_entry_after_a_snapshot_is_skipped(patch: Patch) -> None:
 
 @noticed_by(
     "found_bugs::test_a_crash_between_a_snapshot_and_the_log_restart_is_finished_at_the_next_start",
-    "simulator::test_no_sequence_of_faults_breaks_a_property_or_stops_progress",
 )
 def a_log_is_not_cut_to_a_snapshot_after_a_crash(patch: Patch) -> None:
     replace(patch, recovery._cut_log, lambda state, snapshot, members: False)
