@@ -350,3 +350,15 @@ def test_a_removed_member_that_still_runs_is_told_from_a_new_one(cluster: FakeCl
     assert [m.name for m in cluster.members] == ["n1", "n2"]
     cluster.nodes[3].close()
     assert cli(f"member add n3 --address {cluster.nodes[3].address} --no-wait").code == 0
+
+
+def test_an_observer_is_not_turned_into_a_voter(cluster: FakeCluster, cli: Cli) -> None:
+    """It is permanent: the command ends at once, instead of waiting for what never comes."""
+    cli("member add n4 --observer --address", ADDRESS)
+    changes = cluster.count(wire.ChangeMembers)
+    for flag in ("", "--learner", "--dry-run"):
+        got = cli(f"member add n4 {flag} --address", ADDRESS)
+        assert got.code == 8
+        assert "n4 is already an observer" in got.err
+        assert "raftctl member remove n4" in got.err
+    assert cluster.count(wire.ChangeMembers) == changes

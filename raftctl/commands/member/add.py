@@ -66,6 +66,12 @@ def add(
                 "a member is one thing at a time",
                 f"remove it first: raftctl member remove {name}",
             )
+        if not observer and present is not None and present.kind == "observer":
+            raise ConflictError(
+                f"{name} is already an observer",
+                "an observer is a permanent read-only copy and never has a vote",
+                f"remove it first: raftctl member remove {name}; then add a node with a new data directory",
+            )
         if present is None:
             check_stranger(view, address)
         if dry_run:
