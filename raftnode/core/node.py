@@ -535,6 +535,14 @@ class RaftNode:
         return reads.request(self._state)
 
     @_guarded
+    def probe_members(self) -> int:
+        """Ask every member for a sign of life, and return the round's number.
+
+        The members whose `PeerStatus.acked_round` reaches it have answered after this call. Raises NotLeader.
+        """
+        return reads.probe(self._state)
+
+    @_guarded
     def transfer_leadership(self, peer: NodeId) -> None:
         """Hand over to the voter `peer`, within one `election_timeout_max`; `Ready.transfers` gives the outcome.
 

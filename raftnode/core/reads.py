@@ -23,6 +23,14 @@ def request(state: RaftState) -> int:
     return state.read_count
 
 
+def probe(state: RaftState) -> int:
+    """Begin a round of messages with the next Ready and return its number. Raises NotLeader."""
+    if state.role is not NodeRole.LEADER:
+        raise NotLeader(state.leader_id)
+    state.round_wanted = True
+    return state.round + 1
+
+
 def confirm(state: RaftState) -> None:
     """Release the reads whose round a quorum has answered, once an entry of this term is committed.
 

@@ -22,6 +22,7 @@ class PeerStatus:
         inflight_bytes: How many bytes of data are in them.
         last_contact: How many seconds ago it answered last; None: never in this term.
         promotable: It is a learner that caught up in less than an election timeout, and still answers.
+        acked_round: The newest round of messages that it answered: see `RaftNode.probe_members()`.
     """
 
     peer: NodeId
@@ -32,6 +33,7 @@ class PeerStatus:
     inflight_bytes: int
     last_contact: float | None
     promotable: bool
+    acked_round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _peer_status(state: RaftState, progress: Progress, now: float) -> PeerStatus
         inflight_bytes=progress.inflight_bytes,
         last_contact=ago,
         promotable=progress.caught_up and answers and progress.peer in state.configuration.learners,
+        acked_round=progress.acked_round,
     )
 
 

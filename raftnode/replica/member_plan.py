@@ -4,7 +4,7 @@ The core decides what Raft allows. This module makes the checks of a careful ope
 still make a quorum afterwards, and that a learner has caught up before it gets a vote.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,8 +83,8 @@ class _Roster:
         return node
 
 
-def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up_within: float, *, force: bool) -> Plan:
-    """Return the effect of `operations` on a leader with `status`; a voter is up if heard from within `up_within` s.
+def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up: Set[NodeId], *, force: bool) -> Plan:
+    """Return the effect of `operations` on a leader with `status`, where the nodes in `up` answer.
 
     Raises MemberUnknown; NotCaughtUp; ChangeRefused where the cluster would lose its quorum, or a name or address is
     taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
@@ -97,7 +97,6 @@ def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up_wi
         if (change := _change(operation, configuration, status, roll, force=force)) is not None
     ]
     target = apply_changes(configuration, changes) if changes else configuration
-    up = _nodes_up(status, up_within)
     plan = Plan(changes, target, _tolerance(configuration, up), _tolerance(target, up))
     if not force and plan.after.tolerates < 0 and set(target.voters) != set(configuration.voters):
         raise ChangeRefused(f"the cluster would lose its quorum: now {plan.before}; after: {plan.after}")
@@ -237,13 +236,8 @@ def _require_caught_up(node: NodeId, configuration: Configuration, status: RaftS
     )
 
 
-def _nodes_up(status: RaftStatus, up_within: float) -> set[NodeId]:
-    up = {peer.peer for peer in status.peers if peer.last_contact is not None and peer.last_contact < up_within}
-    return up | {status.node_id}
-
-
-def _tolerance(configuration: Configuration, up: set[NodeId]) -> Tolerance:
-    return Tolerance(len(configuration.voters), len(up.intersection(configuration.voters)))
+def _tolerance(configuration: Configuration, up: Set[NodeId]) -> Tolerance:
+    return Tolerance(len(configuration.voters), len(up & set(configuration.voters)))
 
 
 def _member_status(configuration: Configuration, node: NodeId, progress: PeerStatus | None) -> MemberStatus:

@@ -94,6 +94,7 @@ class Replica:
             outcomes=self,
         )
         heard: dict[NodeId, float] = {}
+        self._connected: set[NodeId] = set()
         self._peers = Peers(
             node=node,
             durability=durability,
@@ -129,6 +130,7 @@ class Replica:
             status=self.status,
             snapshots=self.snapshots,
             snapshot_store=snapshot_store,
+            connected=self._connected,
         )
         self._peer_inbox: list[tuple[NodeId, PeerMessage]] = []
         self._client_inbox: list[tuple[Hashable, AnyRequest]] = []
@@ -203,10 +205,12 @@ class Replica:
 
     def peer_connected(self, peer: NodeId) -> None:
         """Note that the connection dialed to `peer` is open."""
+        self._connected.add(peer)
         self.events.emit("peer.connected", self.node.current_term, peer=self.directory.name_of(peer))
 
     def peer_disconnected(self, peer: NodeId) -> None:
         """Note that the connection dialed to `peer` broke: if `peer` leads, it may have died."""
+        self._connected.discard(peer)
         self.events.emit("peer.disconnected", self.node.current_term, peer=self.directory.name_of(peer))
         if self.node.leader_id == peer:
             self.node.on_leader_unreachable()

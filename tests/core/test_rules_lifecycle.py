@@ -41,6 +41,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "next_deadline": (),
     "on_leader_unreachable": (),
     "on_storage_progress": (),
+    "probe_members": (),
     "promote_learner": (4,),
     "promote_self_to_voter": (),
     "promote_when_caught_up": (4,),

@@ -10,6 +10,7 @@ import msgspec
 
 from raftnode.core.membership import Configuration
 from raftnode.core.node import RaftNode
+from raftnode.core.status import RaftStatus
 from raftnode.core.types import NodeId
 from raftnode.replica import member_plan
 from raftnode.replica.admission import Admission
@@ -112,12 +113,23 @@ def a_held_change_outlives_its_client(patch: Patch) -> None:
 
 @noticed_by("replica_members::test_a_held_promotion_is_refused_at_its_deadline")
 def a_held_change_ignores_its_deadline(patch: Patch) -> None:
-    real = MemberRequests._change
+    real = MemberRequests._take
 
-    def change(self: MemberRequests, client: Hashable, request: ChangeMembers, hold_until: float) -> None:
-        real(self, client, request, hold_until + 3600 if request.wait_ms else hold_until)
+    def take(self: MemberRequests, client: Hashable, request: ChangeMembers, wait_s: float) -> None:
+        real(self, client, request, wait_s + 3600 if wait_s else wait_s)
 
-    replace(patch, real, change)
+    replace(patch, real, take)
+
+
+@noticed_by(
+    "replica_evidence::test_a_voter_that_died_a_moment_ago_does_not_count",
+    "replica_evidence::test_a_transfer_to_a_voter_that_does_not_answer_is_refused_and_writes_go_on",
+)
+def who_was_heard_from_before_the_request_counts(patch: Patch) -> None:
+    def answering(self: MemberRequests, held: object, status: RaftStatus, awaited: object) -> set[int]:
+        return {peer.peer for peer in status.peers if (peer.last_contact or 0.0) < 2.0} | {status.node_id}
+
+    replace(patch, MemberRequests._answering, answering)
 
 
 # What clients are told.

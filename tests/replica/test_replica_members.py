@@ -6,7 +6,7 @@ import pytest
 
 from raftnode.config.settings import ReplicaSettings
 from raftnode.core.membership import ConfChange, decode_configuration
-from raftnode.core.messages import AppendEntriesRequest
+from raftnode.core.messages import AppendEntriesRequest, TimeoutNowRequest
 from raftnode.core.types import EntryKind, NodeRole
 from raftnode.wire import client as wire
 from raftnode.wire.client import NOT_DONE, UNKNOWN, ErrorCode, MemberAction, MemberOperation, MembersChanged
@@ -438,6 +438,11 @@ def test_a_transfer_is_done_when_the_target_leads() -> None:
     assert any_.leader_id != target
 
 
+def carries_entries(packet: Frame) -> bool:
+    """Whether a packet brings new entries: without those nothing commits, and everybody answers."""
+    return isinstance(packet.message, AppendEntriesRequest) and bool(packet.message.entries)
+
+
 def test_a_transfer_that_is_not_taken_up_is_told_and_leadership_stays() -> None:
     """Writes are taken again afterwards."""
     cluster = Cluster()
@@ -446,12 +451,15 @@ def test_a_transfer_that_is_not_taken_up_is_told_and_leadership_stays() -> None:
     cluster.settle()
     cluster.run_for(0.2)
     target, other = cluster.followers(leader)
-    cluster.network.cut_one_way(leader, target)
+    cluster.network.drop = lambda packet: isinstance(packet.message, TimeoutNowRequest)
     at = client.send(leader, transfer(client, target))
+    cluster.run_until(lambda: cluster.replica(leader).node.transfer_target == target, 0.1)
     busy = failed(client.ask(leader, put(client, b"k"), timeout=0.1))
     assert busy.code is ErrorCode.BUSY
     cluster.run_until(lambda: client.answer(at), 3.0)
-    assert failed(client.answer(at)).code is ErrorCode.TIMED_OUT
+    answer = failed(client.answer(at))
+    assert (answer.code, answer.outcome) == (ErrorCode.REFUSED, NOT_DONE)
+    assert answer.message == f"n{target} did not take over in time; n{leader} still leads"
     if cluster.leading() == leader:
         assert isinstance(client.ask(leader, put(client, b"k")), wire.Written)
     assert other
@@ -537,8 +545,9 @@ def test_a_snapshot_names_the_members_of_its_moment() -> None:
     client = cluster.client()
     leader = grown(cluster, client)
     cluster.settle()
-    cluster.network.cut(leader, *cluster.followers(leader))
+    cluster.network.drop = carries_entries
     client.send(leader, change(client, remove(4)))
+    cluster.run_until(lambda: 4 not in cluster.replica(leader).node.configuration.members(), 0.1)
     taken = client.ask(leader, wire.TriggerSnapshot(client.next_id()), timeout=0.1)
     assert isinstance(taken, wire.SnapshotTaken)
     assert 4 not in cluster.replica(leader).node.configuration.members()
@@ -683,6 +692,7 @@ def test_a_repeated_change_is_understood_where_its_joint_entry_is_compacted() ->
 
     cluster.network.drop = ends_the_joint_phase
     client.send(old, change(client, remove(first), remove(second)))
+    cluster.run_until(lambda: cluster.replica(old).node.configuration.joint, 0.1)
     for number in range(20):
         client.send(old, put(client, b"k%d" % number))
     stay = [cluster.replica(kept), cluster.replica(other)]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from raftnode.core.messages import AppendEntriesRequest
 from raftnode.core.types import NodeRole
 from raftnode.replica.core_config import READY_BYTES_MAX
 from raftnode.wire.client import MemberStatus, NodeStatus
@@ -72,7 +73,9 @@ def test_a_change_under_way_is_seen() -> None:
     cluster.settle()
     cluster.run_for(1.0)
     assert not status(cluster, leader).joint
-    cluster.network.cut(leader, *cluster.followers(leader))
+    cluster.network.drop = lambda packet: (
+        isinstance(packet.message, AppendEntriesRequest) and len(packet.message.entries) > 0
+    )
     client.send(leader, change(client, promote(4), promote(5), remove(cluster.followers(leader)[0]), force=True))
     cluster.run_for(0.01)
     found = status(cluster, leader)

@@ -5,7 +5,7 @@ unknown if this node can no longer tell. A change that waits for a learner to ca
 begins: as long as it is held, it has changed nothing.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from raftnode.config.settings import ReplicaSettings
 from raftnode.core.errors import ProposalRejected
 from raftnode.core.membership import Configuration
 from raftnode.core.node import RaftNode
+from raftnode.core.status import RaftStatus
 from raftnode.core.types import LogEntry, NodeId
 from raftnode.replica.directory import Directory
 from raftnode.replica.durability import Durability
@@ -23,18 +24,29 @@ from raftnode.replica.timers import Timers
 from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode
 
+HARMLESS: Final = (wire.MemberAction.ADD_LEARNER, wire.MemberAction.ADD_OBSERVER)
+
+TRANSFER_LAG_MAX: Final = 10_000
+"""How many entries a voter may lack that is to lead. Nothing is written while it gets them."""
+
 HELD_MAX: Final = 64
-"""The changes that may be held at a time, since each is looked at in every turn; further ones are refused at once."""
+"""The changes that may be held at a time, since each is looked at in every turn; further ones are answered BUSY."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """A membership change that waits for a learner to catch up; `refusal` is why it was not made when last tried."""
+    """A request that waits until it can be decided: for the voters to answer, then for a learner to catch up.
+
+    `round`: the members were asked in it for a sign of life, at `asked_at`. `refusal` is why the request was not
+    granted when it was last decided; empty: the voters may answer yet.
+    """
 
     client: Hashable
-    request: wire.ChangeMembers
+    request: wire.ChangeMembers | wire.TransferLeadership
     deadline: float
-    refusal: str
+    round: int
+    asked_at: float
+    refusal: str = ""
 
 
 @dataclass(slots=True)
@@ -79,8 +91,12 @@ class MemberRequests:
         replies: Replies,
         directory: Directory,
         timers: Timers,
+        connected: Set[NodeId],
     ) -> None:
+        """`connected`: the members to which this node has a connection now."""
         self._node = node
+        self._connected = connected
+        self._evidence_s = settings.election_timeout_min / 2
         self._durability = durability
         self._settings = settings
         self._clock = clock
@@ -116,13 +132,13 @@ class MemberRequests:
 
         With `wait_ms` it is held first while a learner that gets a vote has not caught up.
         """
-        self._change(client, request, self._clock() + min(request.wait_ms, WAIT_MS_MAX) / 1000)
+        self._take(client, request, min(request.wait_ms, WAIT_MS_MAX) / 1000)
 
     def retry(self) -> None:
         """Decide again about the held changes: only while this node leads, and before it saves the turn's log."""
         held, self._held = self._held, []
         for each in held:
-            self._change(each.client, each.request, each.deadline)
+            self._decide(each)
 
     def forget(self, client: Hashable) -> None:
         """Drop the held changes of a client that is gone: it would not learn that they were made."""
@@ -134,22 +150,63 @@ class MemberRequests:
         for each in held:
             self._replies.fail_stopping(each.client, each.request.id)
 
-    def _change(self, client: Hashable, request: wire.ChangeMembers, hold_until: float) -> None:
+    def _take(self, client: Hashable, request: wire.ChangeMembers | wire.TransferLeadership, wait_s: float) -> None:
+        """Ask the members for a sign of life, and decide about the request at once or when they have answered."""
+        if len(self._held) >= HELD_MAX:
+            message = f"{len(self._held)} requests about members wait already"
+            self._replies.fail(client, request.id, ErrorCode.BUSY, message)
+            return
+        now = self._clock()
+        self._decide(_Held(client, request, now + wait_s, self._node.probe_members(), now))
+
+    def _decide(self, held: _Held) -> None:
+        """Do what the request asks for, refuse it, or go on holding it."""
+        if isinstance(held.request, wire.ChangeMembers):
+            self._decide_change(held, held.request)
+        else:
+            self._decide_transfer(held, held.request)
+
+    def _answering(self, held: _Held, status: RaftStatus, awaited: Iterable[NodeId]) -> set[NodeId] | None:
+        """Return the nodes that have answered since the request arrived; None while more of `awaited` may.
+
+        What was heard before proves nothing: a voter that died a moment ago was heard from a moment ago. A voter
+        without a connection is not waited for.
+        """
+        now = self._clock()
+        if now - held.asked_at > 2 * self._evidence_s:
+            held.round, held.asked_at = self._node.probe_members(), now
+        answering = {peer.peer for peer in status.peers if peer.acked_round >= held.round} | {status.node_id}
+        missing = (self._connected & set(awaited)) - answering
+        if not missing or now >= held.asked_at + self._evidence_s:
+            return answering
+        self._hold(held, held.asked_at + self._evidence_s)
+        return None
+
+    def _hold(self, held: _Held, until: float) -> None:
+        self._held.append(held)
+        self._alarm.set(until)
+
+    def _decide_change(self, held: _Held, request: wire.ChangeMembers) -> None:
+        client = held.client
         if self._durability.full:
             self._replies.fail_no_space(client, request.id)
             return
         node, status = self._node, self._node.status()
-        limit = self._settings.election_timeout_max
+        # Additions without a vote risk nothing; but an evaluation says how many more voters may fail.
+        risky = request.dry_run or any(operation.action not in HARMLESS for operation in request.operations)
+        answering = self._answering(held, status, status.configuration.voter_union() if risky else ())
+        if answering is None:
+            return
         try:
-            plan = plan_change(request.operations, status, limit, force=request.force)
+            plan = plan_change(request.operations, status, answering, force=request.force)
         except MemberUnknown as error:
             self._replies.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
             return
         except (ChangeRefused, ProposalRejected) as error:
-            may_wait = isinstance(error, NotCaughtUp) and not request.dry_run and len(self._held) < HELD_MAX
-            if may_wait and self._clock() < hold_until:
-                self._held.append(_Held(client, request, hold_until, str(error)))
-                self._alarm.set(hold_until)
+            may_wait = isinstance(error, NotCaughtUp) and not request.dry_run
+            if may_wait and self._clock() < held.deadline:
+                held.refusal = str(error)
+                self._hold(held, held.deadline)
                 return
             # A change is invalid to the core now: later perhaps, while the last one is in its joint phase.
             later = isinstance(error, ProposalRejected) and error.temporary
@@ -230,26 +287,46 @@ class MemberRequests:
 
     # Leadership.
 
+    def _best_of(self, status: RaftStatus, answering: set[NodeId]) -> NodeId | None:
+        """Return the voter that is the furthest along of those that answer; None if there is none."""
+        voters = answering.intersection(status.configuration.voters)
+        able = [peer for peer in status.peers if peer.peer in voters]
+        return max(able, key=lambda peer: (peer.match_index, -peer.peer)).peer if able else None
+
+    def _unfit_reason(self, status: RaftStatus, target: NodeId, answering: set[NodeId]) -> str:
+        """Return why `target` could not take over at once; empty if it can."""
+        peer = next(peer for peer in status.peers if peer.peer == target)
+        name = self._directory.name_of(target)
+        has = f"it has entry {peer.match_index} of {status.last_log_index}"
+        if target not in answering:
+            return f"{name} does not answer: not within {self._evidence_s:g} s, and {has}"
+        lag = status.last_log_index - peer.match_index
+        if peer.progress == "snapshot" or lag > TRANSFER_LAG_MAX:
+            return f"{name} is {lag} entries behind: {has}"
+        return ""
+
     def best_successor(self) -> NodeId | None:
         """Return the voter that is the furthest along and was heard from lately; None if there is none."""
-        status = self._node.status()
-        voters = set(status.configuration.voters)
-        limit = self._settings.election_timeout_max
-        up = [
-            peer
-            for peer in status.peers
-            if peer.peer in voters and peer.last_contact is not None and peer.last_contact < limit
-        ]
-        if not up:
-            return None
-        return max(up, key=lambda peer: (peer.match_index, -peer.peer)).peer
+        status, limit = self._node.status(), self._settings.election_timeout_max
+        lately = {p.peer for p in status.peers if p.last_contact is not None and p.last_contact < limit}
+        return self._best_of(status, lately.intersection(self._connected))
 
     def transfer(self, client: Hashable, request: wire.TransferLeadership) -> None:
-        """Hand the leadership over; the answer comes when another node leads, or this one still does."""
-        node = self._node
-        target = request.target or self.best_successor()
+        """Hand the leadership over; the answer comes when another node leads, or this one still does.
+
+        A target that cannot take over at once is refused before anybody's write waits for it.
+        """
+        self._take(client, request, 0.0)
+
+    def _decide_transfer(self, held: _Held, request: wire.TransferLeadership) -> None:
+        client, node, status = held.client, self._node, self._node.status()
+        awaited = [request.target] if request.target else status.configuration.voters
+        answering = self._answering(held, status, awaited)
+        if answering is None:
+            return
+        target = request.target or self._best_of(status, answering)
         if target is None:
-            self._replies.fail(client, request.id, ErrorCode.REFUSED, "no other voter was heard from lately")
+            self._replies.fail(client, request.id, ErrorCode.REFUSED, "no other voter answers")
             return
         changed = target != node.node_id
         if changed and target not in node.configuration.members():
@@ -261,6 +338,10 @@ class MemberRequests:
             self._replies.fail(
                 client, request.id, ErrorCode.REFUSED, f"node {target} is not a voter, so it cannot lead"
             )
+            return
+        reason = self._unfit_reason(status, target, answering) if changed else ""
+        if reason:
+            self._replies.fail(client, request.id, ErrorCode.REFUSED, reason)
             return
         if request.dry_run or not changed:
             self._replies.answer(client, wire.LeadershipTransferred(request.id, changed, target, node.current_term))
@@ -313,9 +394,10 @@ class MemberRequests:
 
     def _set_alarm(self) -> None:
         now = self._clock()
-        waiting: list[_Held | _Change | _Transfer] = [*self._held, *self._changes, *self._transfers]
+        ends = [change.deadline for change in self._changes] + [transfer.deadline for transfer in self._transfers]
+        ends += [held.deadline if held.refusal else held.asked_at + self._evidence_s for held in self._held]
         # A transfer that the core has not ended yet may outlive its deadline: the core's own comes then.
-        deadline = min((request.deadline for request in waiting if request.deadline > now), default=None)
+        deadline = min((end for end in ends if end > now), default=None)
         if deadline is not None:
             self._alarm.set(deadline)
 
@@ -338,19 +420,17 @@ class MemberRequests:
                     UNKNOWN,
                 )
             elif leader == node.node_id:
+                target = self._directory.name_of(transfer.target)
                 self._replies.fail(
-                    client,
-                    request_id,
-                    ErrorCode.TIMED_OUT,
-                    f"node {transfer.target} did not take over in time; {me} still leads",
+                    client, request_id, ErrorCode.REFUSED, f"{target} did not take over in time; {me} still leads"
                 )
             else:
                 self._replies.answer(client, wire.LeadershipTransferred(request_id, True, leader, node.current_term))
         self._transfers = waiting
 
     def _expire_held(self, now: float) -> None:
-        overdue = [held for held in self._held if held.deadline <= now]
-        self._held = [held for held in self._held if held.deadline > now]
+        overdue = [held for held in self._held if held.refusal and held.deadline <= now]
+        self._held = [held for held in self._held if held not in overdue]
         for held in overdue:
             self._replies.fail(held.client, held.request.id, ErrorCode.REFUSED, held.refusal)
 

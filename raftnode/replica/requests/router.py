@@ -4,13 +4,13 @@ Every request is answered exactly once, or its client is gone.
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass
 from typing import Final
 
 from raftnode.config.settings import ReplicaSettings
 from raftnode.core.node import RaftNode
-from raftnode.core.types import NodeRole
+from raftnode.core.types import NodeId, NodeRole
 from raftnode.machine.sessions.machine import SessionMachine
 from raftnode.replica.directory import Directory
 from raftnode.replica.durability import Durability
@@ -101,6 +101,7 @@ class Router:
         status: Callable[[], NodeStatus],
         snapshots: Snapshots,
         snapshot_store: SnapshotStore,
+        connected: Set[NodeId],
     ) -> None:
         self._node = node
         self._settings = settings
@@ -126,6 +127,7 @@ class Router:
             replies=replies,
             directory=directory,
             timers=timers,
+            connected=connected,
         )
         files = SnapshotFiles(snapshot_store, clock, timers)
         self.snapshots = SnapshotRequests(snapshots=snapshots, files=files, store=snapshot_store, replies=replies)

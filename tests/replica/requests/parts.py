@@ -64,6 +64,7 @@ class Parts:
         self.node.restore()
         self.machine = SessionMachine(KvMachine())
         self.timers = Timers()
+        self.connected = set(peers)
         self.desk = Desk()
         self.disk = Disk()
         contexts = {node: encode_member_context(f"n{node}", f"h{node}:1") for node in range(1, voters + 1)}
@@ -80,7 +81,12 @@ class Parts:
     def handed_in(self, *names: str) -> dict[str, Any]:
         """Return these keyword arguments for a part."""
         every = {name: getattr(self, name) for name in ("node", "machine", "settings", "replies", "timers", "events")}
-        every |= {"clock": self.clock, "directory": self.directory, "durability": cast(Durability, self.disk)}
+        every |= {
+            "connected": self.connected,
+            "clock": self.clock,
+            "directory": self.directory,
+            "durability": cast(Durability, self.disk),
+        }
         return {name: every[name] for name in names}
 
     def lead(self) -> None:

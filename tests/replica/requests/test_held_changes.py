@@ -64,7 +64,7 @@ def test_only_a_change_that_waits_is_held() -> None:
         members.change("c", wire.ChangeMembers(number, PROMOTE, wait_ms=1000))
     assert parts.desk.take() == []
     members.change("d", wire.ChangeMembers(2, PROMOTE, wait_ms=1000))
-    assert failures(parts) == [("d", ErrorCode.REFUSED, NOT_DONE)]
+    assert failures(parts) == [("d", ErrorCode.BUSY, NOT_DONE)]
 
 
 def test_the_longest_wait_is_that_of_polls() -> None:

@@ -7,7 +7,7 @@ from raftnode.wire import client as wire
 from raftnode.wire.client import UNKNOWN, ErrorCode, MemberAction, MemberOperation
 from tests.replica.requests.parts import Parts
 
-HANDED_IN = ("node", "durability", "settings", "clock", "replies", "directory", "timers")
+HANDED_IN = ("connected", "node", "durability", "settings", "clock", "replies", "directory", "timers")
 ADD = [MemberOperation(MemberAction.ADD_LEARNER, 0, "n2", "h2:1")]
 
 
