@@ -50,9 +50,9 @@ class Wal(LogStorage):
     What `RaftNode` appends and what the caller saves is staged: readable at once, and durable after `sync()`, which
     step 2 of `Ready` calls. `stable_index` moves then.
 
-    A Wal does not keep the members at the snapshot point: start with `RaftNode.restore(snapshot.meta)`, where
-    `snapshot` is `SnapshotStore.latest()`, or with `restore()` if there is none yet. One process at a time may have
-    it open; nothing here checks that.
+    A Wal does not keep the members at the snapshot point: start with `RaftNode.restore(stored.meta)`, where `stored`
+    is `SnapshotStore.latest()`, or with `restore(SnapshotMeta())` if that is None. One process at a time may have it
+    open; nothing here checks that.
 
     Attributes:
         recovery: What `open()` found.
@@ -125,6 +125,11 @@ class Wal(LogStorage):
         return wal, stopped
 
     # What the log holds
+
+    @property
+    def path(self) -> str:
+        """The directory that it is in."""
+        return self._path
 
     @property
     def first_index(self) -> int:
