@@ -70,7 +70,7 @@ class Ready:
        Left out: nobody is elected and nothing is committed. Sent before step 2: the same as without step 2.
     4. Apply `committed_entries`, in order, and call `advance_applied()`.
        Left out: the state machine differs from the others'. Without `advance_applied()` the log is never compacted.
-    5. Act on the rest: serve `reads`, send a snapshot to `snapshots_needed`, report what has ended.
+    5. Act on the rest: serve `reads`, send snapshots to `snapshots_needed`, and report what has ended.
        Left out: readers wait forever, and a member whose entries were discarded never catches up.
 
     Take the next Ready until one is empty: a save lets a leader commit. All duties of one Ready come before the next
