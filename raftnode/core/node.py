@@ -15,10 +15,10 @@ from raftnode.core import (
     recovery,
     replication,
     roles,
-    snapshot,
     status,
     transfer,
 )
+from raftnode.core import snapshot as snapshot_transfer
 from raftnode.core.arguments import (
     InvalidArgument,
     InvalidArgumentType,
@@ -475,7 +475,7 @@ class RaftNode:
     @_guarded
     def compact(self, index: int) -> None:
         """Discard the log up to `index`, after the machine's snapshot. Raises ValueError where it is not applied."""
-        snapshot.compact(self._state, check_index("index", index))
+        snapshot_transfer.compact(self._state, check_index("index", index))
 
     # A client's requests.
 
@@ -667,6 +667,19 @@ class RaftNode:
         election.handle_pre_vote_response(self._state, peer, response)
 
     @_guarded
+    def snapshot_chunk(
+        self, snapshot: SnapshotMeta, offset: int, data: bytes, done: bool, checksum: int = 0
+    ) -> InstallSnapshotRequest:
+        """Return a chunk of `snapshot` as the message to send to a member that `Ready.snapshots_needed` names.
+
+        `offset` is where `data` begins, in bytes: 0, and then what `InstallSnapshotResponse.next_offset` asks for.
+        `done`: this is the last chunk. `checksum` stands for the whole snapshot, such as `StoredSnapshot.checksum`;
+        with it another leader can go on where this one stopped. Raises NotLeader, because a node that has stopped
+        leading stops sending; ValueError for a snapshot without its members.
+        """
+        return snapshot_transfer.chunk(self._state, snapshot, offset, data, done, checksum)
+
+    @_guarded
     def wants_chunk(self, request: InstallSnapshotRequest) -> bool:
         """Return whether to store this chunk before `handle_install_snapshot()`: it is the next one in its snapshot.
 
@@ -674,7 +687,7 @@ class RaftNode:
         """
         _check_kind(request, InstallSnapshotRequest)
         self._check_group(request.group_id)
-        return snapshot.wants_chunk(self._state, request)
+        return snapshot_transfer.wants_chunk(self._state, request)
 
     @_guarded
     def handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
@@ -687,7 +700,7 @@ class RaftNode:
         """
         _check_kind(request, InstallSnapshotRequest)
         self._check_group(request.group_id)
-        return snapshot.handle_install(self._state, request)
+        return snapshot_transfer.handle_install(self._state, request)
 
     @_guarded
     def handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
@@ -698,7 +711,7 @@ class RaftNode:
         _check_kind(response, InstallSnapshotResponse)
         if self._is_stray(peer, response.group_id):
             return
-        snapshot.handle_install_response(self._state, peer, response)
+        snapshot_transfer.handle_install_response(self._state, peer, response)
 
     @_guarded
     def report_unreachable(self, peer: NodeId) -> None:

@@ -2,8 +2,8 @@
 
 from raftnode.core import commit, replication
 from raftnode.core.arguments import InvalidArgument
-from raftnode.core.errors import InvalidRequest, SerializationError
-from raftnode.core.membership import check_configuration
+from raftnode.core.errors import InvalidRequest, NotLeader, SerializationError
+from raftnode.core.membership import SnapshotMeta, check_configuration
 from raftnode.core.messages import InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.roles import become_follower
 from raftnode.core.state import RaftState
@@ -71,6 +71,28 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
         if progress.snapshot_acknowledged(response.last_included_index):
             commit.update_commit(state)
         replication.member_caught_up(state, progress, state.clock())
+
+
+def chunk(
+    state: RaftState, snapshot: SnapshotMeta, offset: int, data: bytes, done: bool, checksum: int
+) -> InstallSnapshotRequest:
+    """Return a leader's next chunk of `snapshot`. Raises NotLeader; ValueError where it lacks its members."""
+    if state.role is not NodeRole.LEADER:
+        raise NotLeader(state.leader_id)
+    if snapshot.configuration is None:
+        raise InvalidArgument(f"a snapshot of entry {snapshot.index} without its members cannot be sent")
+    return InstallSnapshotRequest(
+        state.current_term,
+        state.node_id,
+        snapshot.index,
+        snapshot.term,
+        offset,
+        data,
+        done,
+        state.config.group_id,
+        snapshot.configuration,
+        checksum=checksum,
+    )
 
 
 def compact(state: RaftState, index: int) -> None:

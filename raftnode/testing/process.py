@@ -178,19 +178,9 @@ class Process:
 
     def send_snapshot(self, peer: NodeId, offset: int = 0) -> None:
         """Send `peer` a chunk of the newest snapshot."""
-        meta, data = self.snapshot, self.snapshot_data
-        chunk = data[offset : offset + self.chunk_bytes]
-        request = InstallSnapshotRequest(
-            self.node.current_term,
-            self.id,
-            meta.index,
-            meta.term,
-            offset,
-            chunk,
-            offset + len(chunk) >= len(data),
-            configuration=meta.configuration,
-        )
-        self._send(self.id, peer, request)
+        chunk = self.snapshot_data[offset : offset + self.chunk_bytes]
+        done = offset + len(chunk) >= len(self.snapshot_data)
+        self._send(self.id, peer, self.node.snapshot_chunk(self.snapshot, offset, chunk, done))
 
     def _receive_chunk(self, node: RaftNode, request: InstallSnapshotRequest) -> Message:
         """Keep the chunk that is wanted; have the whole snapshot durable before the node learns of its end."""
@@ -209,7 +199,7 @@ class Process:
 
     def _send_next_chunk(self, node: RaftNode, peer: NodeId, response: InstallSnapshotResponse) -> None:
         wanted = response.last_included_index == self.snapshot.index and response.next_offset < len(self.snapshot_data)
-        if wanted and not response.installed and node.role is NodeRole.LEADER and response.term == node.current_term:
+        if wanted and node.role is NodeRole.LEADER and response.term == node.current_term:
             self.send_snapshot(peer, response.next_offset)
 
     def _send_all(self, messages: Sequence[tuple[NodeId, Message]]) -> None:

@@ -54,6 +54,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "remove_peer": (2,),
     "report_snapshot_failed": (2,),
     "report_unreachable": (2,),
+    "snapshot_chunk": (SnapshotMeta(1, 1, make_configuration([1])), 0, b"", True),
     "status": (),
     "take_ready": (),
     "term_at": (1,),

@@ -6,7 +6,8 @@
 import msgspec
 import pytest
 
-from raftnode.core.errors import GroupNotFound, InvalidRequest, LogCompacted
+from raftnode.core.errors import GroupNotFound, InvalidRequest, LogCompacted, NotLeader
+from raftnode.core.membership import SnapshotMeta, make_configuration
 from raftnode.core.messages import InstallSnapshotRequest
 from raftnode.core.types import NodeRole
 from raftnode.testing import Stage
@@ -128,6 +129,19 @@ def test_only_the_next_chunk_of_a_snapshot_is_stored(chunk: dict[str, int], want
     covered = request.last_included_index <= 2
     assert (answer.next_offset == request.offset + 1) is (wanted or covered)
     assert not answer.installed
+
+
+def test_only_a_leader_makes_chunks_of_a_snapshot() -> None:
+    """A node that was deposed and goes on sending would claim to lead the term of another."""
+    bench = Bench(term=1, group_id=5, peers=())
+    meta = SnapshotMeta(7, 1, make_configuration([1, 2, 3]))
+    with pytest.raises(NotLeader):
+        bench.node.snapshot_chunk(meta, 0, b"abc", False)
+    bench.lead()
+    chunk = bench.node.snapshot_chunk(meta, 3, b"d", True, 8)
+    assert chunk == InstallSnapshotRequest(2, 1, 7, 1, 3, b"d", True, 5, meta.configuration, 0, 8)
+    with pytest.raises(ValueError, match="without its members"):
+        bench.node.snapshot_chunk(SnapshotMeta(7, 1), 0, b"abc", False)
 
 
 def test_a_leader_stores_no_chunks() -> None:
