@@ -177,7 +177,7 @@ def votes_for_a_log_that_is_behind(patch: Patch) -> None:
     patch.setattr(RaftLog, "is_up_to_date", lambda self, last_index, last_term: True)
 
 
-@noticed_by(r"the vote of term \d+ changed")
+@noticed_by(r"the vote of term \d+ changed", 16)
 def two_votes_in_one_term(patch: Patch) -> None:
     real = election.handle_request_vote
 
@@ -520,7 +520,7 @@ def a_watch_that_is_never_answered(patch: Patch) -> None:
     patch.setattr(PollQueue, "add", lambda self, poll: None)
 
 
-@noticed_by(r"auditor: List\(.* at \d+ is ListResult", 44)
+@noticed_by(r"auditor: List\(.* at \d+ is ListResult", 131)
 def a_list_that_ends_too_early(patch: Patch) -> None:
     real = KvMachine._list
 

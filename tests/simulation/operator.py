@@ -136,17 +136,28 @@ class Operator:
         return self.change(MemberOperation(MemberAction.REMOVE, self.rng.choice(list(configuration.members()))))
 
     def replace(self) -> bool:
-        """Promote a learner and remove a voter in one change: through a joint configuration."""
+        """Promote a learner, remove a voter and perhaps add a learner in one change: through a joint configuration."""
         configuration = self.configuration()
         if configuration is None or not configuration.learners or self._removes_rotten():
             return False
-        asked = self.change(
+        operations = [
             MemberOperation(MemberAction.PROMOTE, self.rng.choice(configuration.learners)),
             MemberOperation(MemberAction.REMOVE, self.rng.choice(configuration.voters)),
-        )
-        # Whoever is set up now meets two sets of voters.
-        self._asks_who_is_missing()
+        ]
+        if self._may_add() and self.rng.random() < 0.5:
+            operations.append(self._new(MemberAction.ADD_LEARNER))
+        asked = self.change(*operations)
+        if asked:
+            self._ask_in_the_joint_phase(tries=2000)
         return asked
+
+    def _ask_in_the_joint_phase(self, tries: int) -> None:
+        """Ask who is missing as soon as the change is in force: whoever is set up then meets two sets of voters."""
+        configuration = self.configuration()
+        if configuration is not None and configuration.joint:
+            self._asks_who_is_missing()
+        elif tries:
+            self.world.cluster.clock.after(0.00025, self._ask_in_the_joint_phase, tries - 1)
 
     def _on_answer(self, answer: Answer) -> None:
         operations = self._changes.pop(answer.id, [])

@@ -17,7 +17,7 @@ def scaled(default: int, deep: int) -> int:
 SIMULATION_SEEDS = scaled(125, 4500)
 """Whole nodes under random faults (tests/simulation): 5,000 events and a healing each."""
 
-FAULT_COUNT_MIN = scaled(250, 10_000)
+FAULT_COUNT_MIN = scaled(150, 5_000)
 """How often each kind of fault has to fire in these seeds."""
 
 EFFECT_COUNT_MIN = scaled(20, 1000)
