@@ -27,6 +27,7 @@ class RaftLog:
         "_run_first",
         "_run_term",
         "_storage",
+        "changed",
         "last_index",
         "last_term",
         "snapshot_index",
@@ -35,6 +36,8 @@ class RaftLog:
 
     def __init__(self, storage: LogStorage, cache_bytes_max: int) -> None:
         self._storage = storage
+        self.changed = False
+        """Whether the caller is yet to be told that there is something to make durable."""
         self._cache_bytes_max = cache_bytes_max
         self._cache: list[LogEntry] = []
         self._cache_first = 1
@@ -125,11 +128,13 @@ class RaftLog:
     def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries that follow the last one; their order was checked where they came in."""
         self._storage.append(entries)
+        self.changed = True
         self._remember(entries)
 
     def truncate(self, index: int) -> None:
         """Discard the entries from `index` on, that one included: a leader's log conflicts (§5.3)."""
         self._storage.truncate(index)
+        self.changed = True
         keep = max(index - self._cache_first, 0)
         for entry in self._cache[keep:]:
             self._cache_bytes -= len(entry.data)
@@ -185,7 +190,7 @@ class RaftLog:
         return False
 
     def _compact_storage(self, index: int, term: int, configuration: Configuration | None) -> None:
-        storage = self._storage
+        storage, self.changed = self._storage, True
         if isinstance(storage, ConfigurationStorage):
             storage.compact(index, term, configuration)
         else:

@@ -425,6 +425,8 @@ class RaftNode:
             self._count_stable(state)
         if state.role is _LEADER:
             replication.collect(state, ready)
+        if state.log.changed:
+            ready.log_changed, state.log.changed = True, False
         if state.outgoing_votes:
             ready.vote_requests, state.outgoing_votes = state.outgoing_votes, []
         if state.outgoing_pre_votes:

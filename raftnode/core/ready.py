@@ -79,6 +79,8 @@ class Ready:
 
     Attributes:
         hard_state: The term and the vote, where they have changed since the last Ready; else None.
+        log_changed: The log was written to since the last Ready: there is something to make durable, even if nothing
+            is to be sent or saved.
         messages: AppendEntries to send, heartbeats included; part of `outgoing()`.
         vote_requests: RequestVotes to send; part of `outgoing()`.
         pre_vote_requests: PreVotes to send; part of `outgoing()`. With `pre_vote`, no election begins without
@@ -98,6 +100,7 @@ class Ready:
     """
 
     hard_state: HardState | None = None
+    log_changed: bool = False
     messages: list[tuple[NodeId, AppendEntriesRequest]] = field(default_factory=list)
     vote_requests: list[tuple[NodeId, RequestVoteRequest]] = field(default_factory=list)
     pre_vote_requests: list[tuple[NodeId, PreVoteRequest]] = field(default_factory=list)
@@ -126,6 +129,7 @@ class Ready:
         """Whether there is nothing to do."""
         return not (
             self.hard_state
+            or self.log_changed
             or self.messages
             or self.vote_requests
             or self.pre_vote_requests

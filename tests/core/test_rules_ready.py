@@ -2,10 +2,11 @@
 
 import pytest
 
+from raftnode import RaftConfig, RaftNode
 from raftnode.core.membership import SnapshotMeta
 from raftnode.core.ready import Ready
 from raftnode.core.types import HardState
-from raftnode.testing import Stage
+from raftnode.testing import Clock, Disk, Stage
 from tests.support.bench import Bench
 
 
@@ -124,6 +125,32 @@ def test_an_empty_ready_says_so() -> None:
     bench.clock.advance(3)
     bench.node.tick()
     assert not bench.node.take_ready().is_empty()
+
+
+def test_a_caller_that_stops_at_an_empty_ready_has_saved_everything() -> None:
+    """An only voter sends nothing for a proposal. A Ready that said so too left it unsaved, and never committed."""
+    disk, clock = Disk(), Clock()
+    node = RaftNode(RaftConfig(node_id=1), disk, clock=clock)
+    node.restore()
+
+    def turn() -> list[int]:
+        found: list[int] = []
+        while not (ready := node.take_ready()).is_empty():
+            if ready.hard_state is not None:
+                disk.save_hard_state(ready.hard_state)
+            disk.sync()
+            found += delivered(ready)
+        assert not disk.unsynced
+        return found
+
+    clock.advance(3)
+    node.tick()
+    assert turn() == [1]
+    node.propose(b"x")
+    assert turn() == [2]
+    node.advance_applied(2)
+    node.compact(2)
+    assert turn() == []
 
 
 @pytest.mark.parametrize("index", [3, 99, 0])
