@@ -23,13 +23,13 @@ FAULT_COUNT_MIN = scaled(150, 5_000)
 EFFECT_COUNT_MIN = scaled(20, 1000)
 """How often each of the rarer things that faults and clients aim at has to come about."""
 
-CORE_SIMULATION_SEEDS = scaled(125, 6250)
+CORE_SIMULATION_SEEDS = scaled(100, 6250)
 """Cores under random faults (tests/core/simulator.py): 8,000 events each."""
 
-EXPLORED_STATES = scaled(750_000, 11_000_000)
+EXPLORED_STATES = scaled(620_000, 11_000_000)
 """States of small clusters of cores, in every order of events (tests/core/exploration.py)."""
 
-FUZZ_INPUTS = scaled(120, 2000)
+FUZZ_INPUTS = scaled(80, 2000)
 """Mutated inputs for each reader of bytes (tests/fuzz)."""
 
 FUZZ_EXAMPLES = scaled(600, 6000)
@@ -41,7 +41,7 @@ WAL_SEEDS = scaled(150, 1500)
 FAULT_ROUNDS = scaled(1, 10)
 """How long or how often the tests of real programs (tests/faults, tests/fuzz) inject their faults, as a factor."""
 
-KILLS = scaled(25, 50)
+KILLS = scaled(20, 50)
 """How many times one round of tests/faults/test_kill.py kills nodes."""
 
 MUTANTS = 1000
