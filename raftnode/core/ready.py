@@ -73,9 +73,12 @@ class Ready:
     5. Act on the rest: serve `reads`, send snapshots to `snapshots_needed`, and report what has ended.
        Left out: readers wait forever, and a member whose entries were discarded never catches up.
 
-    Take the next Ready until one is empty: a save lets a leader commit. All duties of one Ready come before the next
-    `take_ready()`, except where the caller saves in the background; then whatever waits for a save waits for that one
-    and for all before it, `at_once` included.
+    Take the next Ready until one is empty: a save lets a leader commit. With an empty Ready there is nothing to save,
+    but the responses of `step()` still have to be sent: step 3 is for every turn.
+
+    All duties of one Ready come before the next `take_ready()`, except if the caller saves in the background. Then
+    what waits for a save waits for that one and for all before it; and while a hard state is not durable yet, the
+    `at_once` of later Readys waits too.
 
     Attributes:
         hard_state: The term and the vote, where they have changed since the last Ready; else None.
@@ -83,8 +86,7 @@ class Ready:
             is to be sent or saved.
         messages: AppendEntries to send, heartbeats included; part of `outgoing()`.
         vote_requests: RequestVotes to send; part of `outgoing()`.
-        pre_vote_requests: PreVotes to send; part of `outgoing()`. With `pre_vote`, no election begins without
-            them.
+        pre_vote_requests: PreVotes to send; part of `outgoing()`. With `pre_vote`, no election begins without them.
         timeout_now: Requests to campaign at once, for a leadership transfer; part of `outgoing()`.
         committed_entries: Each committed entry exactly once and in order, of every kind: apply those with
             `is_command`.

@@ -13,8 +13,10 @@ class LogStorage(Protocol):
     """The durable log and hard state of one node.
 
     `append`, `truncate`, `compact` and `save_hard_state` may be staged; what was staged becomes durable in the
-    order of the calls. Every method raises StorageError when the disk fails; after that the node is finished, and so
-    it is after any other exception. `raftnode.testing.check_log_storage()` holds a storage against all of this.
+    order of the calls. How is between the storage and the caller: a `sync()` that the caller makes in step 2 of
+    `Ready`, for example, or within each call. Every method raises StorageError when the disk fails; after that the
+    node is finished, and so it is after any other exception. `raftnode.testing.check_log_storage()` holds a storage
+    against all of this.
     """
 
     @property

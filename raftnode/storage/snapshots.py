@@ -53,8 +53,9 @@ class SnapshotStore:
         node.compact(index)
 
     To start: `latest()`, its `meta` for `RaftNode.restore()`, its `chunks()` for the machine. To send one: `read_raw()`
-    in chunks, each in an InstallSnapshotRequest. To receive one: `receiver()`, `write()` each chunk that
-    `RaftNode.wants_chunk()`, and `finish()` before the node is handed the chunk that is `done`.
+    in chunks, each in a `RaftNode.snapshot_chunk()`. To receive one: `receiver()` for the chunk at offset 0, `write()`
+    each chunk that `RaftNode.wants_chunk()`, and `finish()` before the node is handed the chunk that is `done`; after
+    an InvalidRequest from either, `RaftNode.abort_incoming_snapshot()`.
     """
 
     def __init__(
