@@ -83,11 +83,19 @@ class _Roster:
         return node
 
 
-def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up: Set[NodeId], *, force: bool) -> Plan:
+def plan_change(
+    operations: Sequence[MemberOperation],
+    status: RaftStatus,
+    up: Set[NodeId],
+    *,
+    force: bool,
+    accept_quorum_loss: bool = False,
+) -> Plan:
     """Return the effect of `operations` on a leader with `status`, where the nodes in `up` answer.
 
     Raises MemberUnknown; NotCaughtUp; ChangeRefused where the cluster would lose its quorum, or a name or address is
-    taken; ProposalRejected where the core would refuse. `force` skips the first two checks.
+    taken; ProposalRejected where the core would refuse. `force` skips the check of lag, and `accept_quorum_loss` the
+    one of the quorum.
     """
     configuration = status.configuration
     roll = _Roster.of(configuration)
@@ -98,7 +106,7 @@ def plan_change(operations: Sequence[MemberOperation], status: RaftStatus, up: S
     ]
     target = apply_changes(configuration, changes) if changes else configuration
     plan = Plan(changes, target, _tolerance(configuration, up), _tolerance(target, up))
-    if not force and plan.after.tolerates < 0 and set(target.voters) != set(configuration.voters):
+    if not accept_quorum_loss and plan.after.tolerates < 0 and set(target.voters) != set(configuration.voters):
         raise ChangeRefused(f"the cluster would lose its quorum: now {plan.before}; after: {plan.after}")
     return plan
 

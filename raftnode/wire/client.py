@@ -185,15 +185,17 @@ class MemberOperation(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class ChangeMembers(Request["MembersChanged"], frozen=True, array_like=True, gc=False, tag=40):
     """Change the members; answered when the new configuration is committed. Leader only.
 
-    `dry_run`: evaluate and answer, change nothing. `force`: skip the checks of lag and of reachability (never
-    the ones that Raft itself needs). `wait_ms`: hold the change until the learners to which it gives a vote have
-    caught up, at most this long; a node of 0.1.0 ignores it, and refuses at once.
+    `dry_run`: evaluate and answer, change nothing. `force`: skip the check of lag. `wait_ms`: hold the change until the
+    learners to which it gives a vote have caught up, at most this long; a node of 0.1.0 ignores it and refuses at once.
+    `accept_quorum_loss`: the cluster's name, which lifts the check that enough voters answer; a node of 0.1.0 ignores
+    it, and lets `force` do that.
     """
 
     operations: list[MemberOperation]
     dry_run: bool = False
     force: bool = False
     wait_ms: Number = 0
+    accept_quorum_loss: str = ""
 
 
 class TransferLeadership(Request["LeadershipTransferred"], frozen=True, array_like=True, gc=False, tag=41):

@@ -43,12 +43,12 @@ FIXED: list[tuple[Request[Any], str]] = [
     (GetEvents(7, "1:4411", "member.*", 5, 1000), "962007a6313a34343131a86d656d6265722e2a05cd03e8"),
     (
         ChangeMembers(7, [MemberOperation(MemberAction.ADD_LEARNER, 0, "n4", "h:1")], True, True),
-        "9628079194ab6164645f6c6561726e657200a26e34a3683a31c3c300",
+        "9728079194ab6164645f6c6561726e657200a26e34a3683a31c3c300a0",
     ),
-    (ChangeMembers(7, [MemberOperation(MemberAction.REMOVE, 3)]), "9628079194a672656d6f766503a0a0c2c200"),
+    (ChangeMembers(7, [MemberOperation(MemberAction.REMOVE, 3)]), "9728079194a672656d6f766503a0a0c2c200a0"),
     (
         ChangeMembers(7, [MemberOperation(MemberAction.PROMOTE, 4)], wait_ms=1000),
-        "9628079194a770726f6d6f746504a0a0c2c2cd03e8",
+        "9728079194a770726f6d6f746504a0a0c2c2cd03e8a0",
     ),
     (TransferLeadership(7), "94290700c2"),
     (TransferLeadership(7, 2, True), "94290702c3"),

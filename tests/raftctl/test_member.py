@@ -362,3 +362,38 @@ def test_an_observer_is_not_turned_into_a_voter(cluster: FakeCluster, cli: Cli) 
         assert "n4 is already an observer" in got.err
         assert "raftctl member remove n4" in got.err
     assert cluster.count(wire.ChangeMembers) == changes
+
+
+def lost_quorum(request: Any) -> Reply | None:
+    """Answer as a leader whose other voter does not answer: an evaluation shows the loss, a change is refused."""
+    if not isinstance(request, wire.ChangeMembers):
+        return None
+    if request.accept_quorum_loss == "demo":
+        return wire.MembersChanged(0, True, 9, [], 3, 2, 2, 2, 0, -1)
+    return wire.Failed(0, wire.ErrorCode.REFUSED, "the cluster would lose its quorum: now 3 voters")
+
+
+@pytest.mark.parametrize("command", ["remove n2", "demote n2", "promote n4"])
+def test_force_asks_first_and_needs_yes_without_a_terminal(cluster: FakeCluster, cli: Cli, command: str) -> None:
+    """And so does what gives up the quorum."""
+    cli("member add n4 --learner --address", ADDRESS)
+    changes = cluster.count(wire.ChangeMembers)
+    for option in ("--force", "--accept-quorum-loss demo"):
+        got = cli(f"member {command} {option}")
+        assert got.code == 2
+        assert "--yes" in got.err
+    assert cluster.count(wire.ChangeMembers) == changes
+
+
+@pytest.mark.parametrize("command", ["remove n2", "demote n2"])
+def test_a_quorum_is_given_up_by_the_clusters_name_only(cluster: FakeCluster, cli: Cli, command: str) -> None:
+    """Not by --force --yes, and a dry run calls it by its name."""
+    cluster.interfere = lambda node, request: lost_quorum(request)
+    for options in ("--yes", "--force --yes", "--force --dry-run", "--accept-quorum-loss other --yes"):
+        got = cli(f"member {command} {options}")
+        assert got.code == 6, options
+        assert "would lose its quorum" in got.err
+    got = cli(f"member {command} --accept-quorum-loss demo --dry-run")
+    assert got.code == 0
+    assert "tolerates  0 -> NO QUORUM (1 too few)" in got.out
+    assert "more failures" not in got.out

@@ -37,10 +37,10 @@ def status(configuration: Configuration, up: set[int], promotable: set[int] = fr
     return dataclasses.replace(node.status(), configuration=configuration, peers=peers, last_log_index=9)
 
 
-def planned(operations: list[MemberOperation], now: RaftStatus, *, force: bool) -> Plan:
+def planned(operations: list[MemberOperation], now: RaftStatus, *, force: bool, accept: bool = False) -> Plan:
     """Return the plan where the nodes answer that `now` shows as heard from."""
     answering = {peer.peer for peer in now.peers if (peer.last_contact or 0.0) < 2.0} | {now.node_id}
-    return plan_change(operations, now, answering, force=force)
+    return plan_change(operations, now, answering, force=force, accept_quorum_loss=accept)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_a_removal_is_allowed_where_those_up_still_make_a_quorum(
     else:
         with pytest.raises(ChangeRefused, match=r"now \d voters, \d up, quorum \d; after: \d voters"):
             planned(operations, now, force=False)
-        assert planned(operations, now, force=True).changes
+        with pytest.raises(ChangeRefused, match="lose its quorum"):
+            planned(operations, now, force=True)
+        assert planned(operations, now, force=False, accept=True).changes
 
 
 def test_a_promotion_needs_a_learner_that_caught_up() -> None:

@@ -115,6 +115,23 @@ def test_answers_are_awaited_no_longer_than_half_an_election_timeout() -> None:
     assert cluster.clock.now - begun < 0.05
 
 
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_force_does_not_take_the_quorum_away(end: End, dry_run: bool) -> None:
+    """Only the cluster's own name does, and nobody types that by mistake."""
+    _, client, leader, _, left = three(0.1, end)
+    request = change(client, remove(left), force=True, dry_run=dry_run)
+    assert failed(client.ask(leader, request, timeout=2.0)).code is ErrorCode.REFUSED
+    other = wire.ChangeMembers(client.next_id(), [remove(left)], dry_run, True, accept_quorum_loss="prod")
+    answer = failed(client.ask(leader, other, timeout=2.0))
+    assert answer.code is ErrorCode.REFUSED
+    assert answer.message == "the loss of the quorum was accepted for cluster 'prod'; this is 'demo'"
+    knowingly = wire.ChangeMembers(client.next_id(), [remove(left)], True, accept_quorum_loss="demo")
+    seen = client.ask(leader, knowingly, timeout=2.0)
+    assert isinstance(seen, MembersChanged)
+    assert (seen.tolerates_before, seen.tolerates_after) == (0, -1)
+
+
 # Transfers.
 
 

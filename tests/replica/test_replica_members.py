@@ -666,7 +666,7 @@ def test_a_removal_that_was_rolled_back_elsewhere_does_not_shut_its_node_out() -
     cluster.network.cut(old, victim)
     cluster.network.cut(other, victim)
     cluster.network.cut_one_way(other, old)
-    client.send(old, change(client, remove(victim), force=True))
+    client.send(old, wire.ChangeMembers(client.next_id(), [remove(victim)], accept_quorum_loss="demo"))
     cluster.run_until(lambda: victim not in cluster.replica(other).node.configuration.members(), 1.0)
     cluster.network.cut(old, other)
     cluster.disconnect(victim, other)

@@ -8,6 +8,7 @@ from raftctl.cluster import Cluster
 from raftctl.commands.member.catch_up import change_when_caught_up, check_stranger, existing, is_kind, progress_text
 from raftctl.commands.member.membership import (
     DRY_RUN,
+    Checks,
     change_until,
     emit_change,
     emit_evaluation,
@@ -111,7 +112,7 @@ def _evaluate(
     if present.kind == "learner" and operation.action is MemberAction.ADD_LEARNER:
         # Behind, it would be refused now; the command itself waits until it has caught up, and so asks later.
         promotion = MemberOperation(MemberAction.PROMOTE, node_id=present.id)
-        result = propose(cluster, [promotion], dry_run=True, force=not present.promotable)
+        result = propose(cluster, [promotion], dry_run=True, checks=Checks(force=not present.promotable))
         emit_evaluation(ctx, "member.add", name, result)
         if not present.promotable:
             ctx.note(f"{name} is a learner and is promoted when it has caught up: {progress_text(view, present)}")

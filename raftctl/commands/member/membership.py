@@ -1,6 +1,7 @@
 """What the member commands share: find a member, propose a change, and wait until it is true everywhere."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from raftctl.cli.command import Opt
@@ -14,7 +15,27 @@ from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged,
 
 DRY_RUN: Final = Opt("--dry-run", "Let the leader evaluate the change, and change nothing.")
 WAIT: Final = Opt("--wait", "Wait until it is true on every member that is up (the default).", negative="--no-wait")
-FORCE: Final = Opt("--force", "Skip the checks of lag and reachability; never those that Raft needs.")
+FORCE: Final = Opt("--force", "Skip the check of lag. It asks first on a terminal; without one it needs --yes.")
+ACCEPT: Final = Opt(
+    "--accept-quorum-loss",
+    "Make the change even if fewer voters than a quorum answer afterwards: nothing can be written then. NAME is the "
+    "cluster's name.",
+    "NAME",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The checks that an operator gives up: that of lag, and that of the quorum by the cluster's name."""
+
+    force: bool = False
+    accept_quorum_loss: str = ""
+
+    def __bool__(self) -> bool:
+        return self.force or bool(self.accept_quorum_loss)
+
+
+ALL_CHECKS: Final = Checks()
 
 
 def propose(
@@ -22,14 +43,16 @@ def propose(
     operations: Sequence[MemberOperation],
     *,
     dry_run: bool = False,
-    force: bool = False,
+    checks: Checks = ALL_CHECKS,
     wait_s: float = 0.0,
 ) -> MembersChanged:
     """Put a change to the leader, who may hold it for `wait_s` seconds until a learner has caught up.
 
     Raises CommandError; UnknownOutcomeError where the answer was lost.
     """
-    return cluster.call_leader(ChangeMembers(0, list(operations), dry_run, force, round(wait_s * 1000)))
+    return cluster.call_leader(
+        ChangeMembers(0, list(operations), dry_run, checks.force, round(wait_s * 1000), checks.accept_quorum_loss)
+    )
 
 
 def change_until(
@@ -38,7 +61,7 @@ def change_until(
     operations: Sequence[MemberOperation],
     holds: Callable[[View], bool],
     *,
-    force: bool = False,
+    checks: Checks = ALL_CHECKS,
 ) -> bool:
     """Propose `operations`, as one change, until it is so, and return whether this changed anything.
 
@@ -50,7 +73,7 @@ def change_until(
         try:
             if holds(view if lost is None else view_with_leader(cluster)):
                 return lost is not None
-            return propose(cluster, operations, force=force).changed
+            return propose(cluster, operations, checks=checks).changed
         except UnknownOutcomeError as error:
             lost = error
         except (NoLeaderError, Unreachable):
@@ -117,6 +140,23 @@ def emit_evaluation(ctx: CommandContext, schema: str, member: str, result: Membe
         f"changed: false  would change: {'true' if result.changed else 'false'}\n"
         f"  voters     {result.voters_before} -> {result.voters_after}\n"
         f"  quorum     {result.quorum_before} -> {result.quorum_after}\n"
-        f"  tolerates  {result.tolerates_before} -> {result.tolerates_after} more failures"
+        f"  tolerates  {tolerance_text(result)}"
     )
     ctx.output.emit(Report(schema, data, text, names=[member]))
+
+
+def effect_text(effect: MembersChanged) -> str:
+    """Return what a change does to the voters, from what the leader says of it."""
+    return (
+        f"voters {effect.voters_before} -> {effect.voters_after}, quorum {effect.quorum_before} -> "
+        f"{effect.quorum_after}, tolerates {tolerance_text(effect)}"
+    )
+
+
+def tolerance_text(effect: MembersChanged) -> str:
+    """Return how many more voters may fail before and after a change; a lost quorum is not a number of failures."""
+    before, after = (
+        str(number) if number >= 0 else f"NO QUORUM ({-number} too few)"
+        for number in (effect.tolerates_before, effect.tolerates_after)
+    )
+    return f"{before} -> {after}" + (" more failures" if effect.tolerates_after >= 0 else "")

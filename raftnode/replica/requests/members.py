@@ -198,7 +198,13 @@ class MemberRequests:
         if answering is None:
             return
         try:
-            plan = plan_change(request.operations, status, answering, force=request.force)
+            plan = plan_change(
+                request.operations,
+                status,
+                answering,
+                force=request.force,
+                accept_quorum_loss=self._accepts_quorum_loss(request),
+            )
         except MemberUnknown as error:
             self._replies.fail(client, request.id, ErrorCode.NOT_FOUND, str(error))
             return
@@ -317,6 +323,13 @@ class MemberRequests:
         A target that cannot take over at once is refused before anybody's write waits for it.
         """
         self._take(client, request, 0.0)
+
+    def _accepts_quorum_loss(self, request: wire.ChangeMembers) -> bool:
+        """Whether the operator gives up the quorum knowingly. Raises ChangeRefused for another cluster's name."""
+        given, name = request.accept_quorum_loss, self._directory.identity.cluster_name
+        if given and given != name:
+            raise ChangeRefused(f"the loss of the quorum was accepted for cluster {given!r}; this is {name!r}")
+        return bool(given)
 
     def _decide_transfer(self, held: _Held, request: wire.TransferLeadership) -> None:
         client, node, status = held.client, self._node, self._node.status()
