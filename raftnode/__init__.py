@@ -1,5 +1,9 @@
 """A Raft consensus toolkit: the deterministic core `RaftNode`, and the parts of the `raftnode` daemon around it.
 
+To embed Raft, begin with `RaftNode`, `RaftConfig` and `Ready`. `Wal` and `SnapshotStore` keep a node's log and
+snapshots on a disk; any other `LogStorage` will do. `encode_message()` and `decode_message()` are for messages on their
+way. `raftnode.testing` has simulated clocks, disks, networks and clusters.
+
 The public names are loaded on first use (PEP 562), so that `import raftnode.wire` does not load the server.
 """
 
