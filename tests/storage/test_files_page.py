@@ -108,7 +108,7 @@ class PageReader:
 
     def read_end(self, data: bytes) -> tuple[int, bytes]:
         """Return a snapshot's checksum and time from its last bytes."""
-        layout = table("So the file ends, whatever is in it, in 40 bytes:")
+        layout = table("So every file ends with these 40 bytes:")
         assert layout.size == 40
         zero, checksum, length, crc, time = layout.unpack(data[-layout.size :])
         assert (zero, length, crc) == (0, 24, zlib.crc32(data[-32:-28] + time, checksum))
@@ -268,7 +268,7 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     assert set(versions) == {1}
     text = re.sub(r"\s+", " ", page())
     for sentence in (
-        "There are five, all 1",
+        "There are five format versions, all 1",
         f"The first {segment.HEAD_BYTES} bytes",
         f"from offset {segment.HEAD_BYTES} without a gap",
         f"{segment.SECTOR_BYTES}-byte sectors",

@@ -12,6 +12,7 @@ import pytest
 import raftnode
 from raftnode.machine.kv import history
 from raftnode.machine.sessions import machine as sessions
+from raftnode.replica.requests import members, polls
 from raftnode.wire import client, frame, hello, kv
 from tests.wire.strategies import wire_structs
 
@@ -70,10 +71,13 @@ def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     for sentence in (
         f"protocol_version is {hello.PROTOCOL_VERSION}",
         f"above {frame.FRAME_BYTES_MAX} (16 MiB)",
-        f"in the direction of the node, above {frame.HELLO_BYTES_MAX}.",
+        f"so is one above {frame.HELLO_BYTES_MAX} in the first frame that a node receives",
         f"Keys are 1 to {kv.KEY_BYTES_MAX} bytes, values 0 to {kv.VALUE_BYTES_MAX} (8 MiB)",
+        f"({polls.LOG_ENTRIES_MAX} at most), and at about bytes_max bytes of data ({polls.LOG_BYTES_MAX} at most)",
+        f"waits up to wait_ms for it ({polls.WAIT_MS_MAX} at most)",
+        f"or that is more than {members.TRANSFER_LAG_MAX} entries behind, is refused",
         f"(limit, {kv.LIST_ITEMS_MAX} pairs, or about {kv.ANSWER_BYTES_MAX // mebi} MiB)",
-        f"keeps the last {history.CHANGES_MAX} changes or {history.CHANGES_BYTES_MAX // mebi} MiB",
+        f"keeps the last {history.CHANGES_MAX} changes, {history.CHANGES_BYTES_MAX // mebi} MiB of them at most",
         f"It is below sequence, by {sessions.RESULTS_MAX} at most",
         f"remembers {sessions.SESSIONS_MAX} sessions, and {sessions.RESULTS_BYTES_MAX // mebi} MiB of results",
         f"of which {sessions.SESSION_BYTES_MAX // mebi} MiB in one session",
