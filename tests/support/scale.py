@@ -5,12 +5,16 @@ and adds mutants (tests/support/mutation.py).
 """
 
 import os
+from typing import TypeVar
 
 DEEP = os.environ.get("RAFT_TEST_DEEP", "") == "1"
 
 
-def scaled(default: int, deep: int) -> int:
-    """Return the number for this run."""
+T = TypeVar("T")
+
+
+def scaled(default: T, deep: T) -> T:
+    """Return what this run takes."""
     return deep if DEEP else default
 
 
@@ -43,6 +47,9 @@ FAULT_ROUNDS = scaled(1, 10)
 
 KILLS = scaled(20, 50)
 """How many times one round of tests/faults/test_kill.py kills nodes."""
+
+DEATH_SECONDS = scaled((0.5,), (0.05, 0.3, 0.5, 1.0, 1.5, 2.5, 4.0, 6.0))
+"""When after a voter's death an operator's commands are tried (tests/faults/test_evidence.py)."""
 
 MUTANTS = 1000
 """Mutants that the deep run draws from all that mutmut makes."""
