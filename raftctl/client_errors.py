@@ -67,7 +67,8 @@ def _no_leader(error: client.NoLeader) -> NoLeaderError:
 
     not_listening = {a for a, f in error.failures.items() if f.refused}
     foreign = {a: f.reason for a, f in error.failures.items() if f.foreign}
-    view = build_view(error.statuses, not_listening, foreign)
+    failures = {address: failure.reason for address, failure in error.failures.items()}
+    view = build_view(error.statuses, not_listening, foreign, failures)
     said = [error.said] if error.said else []
     late = [] if view.leader is None else [f"{view.leader.node_name} leads now, but time ran out"]
     return NoLeaderError(

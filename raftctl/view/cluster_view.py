@@ -1,6 +1,7 @@
 """The cluster as its nodes' answers show it: pure, from `NodeStatus` values to what an operator reads."""
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from raftctl.output.report import Column, Report
@@ -17,6 +18,8 @@ LAG_ENTRIES: Final = 1000
 HEALTHY: Final = "healthy"
 REJECTED: Final = "rejected"
 FOREIGN: Final = "foreign"
+
+_NODE: Final = re.compile(r"\bnode (\d+)\b")
 
 _EXPLAINED: Final = {
     REJECTED: "the others refuse it, because it was wiped or replaced; remove it, then run raftnode join",
@@ -119,17 +122,22 @@ class Silent(NamedTuple):
 
     refused: Collection[str] = ()
     foreign: Mapping[str, str] = {}
+    failures: Mapping[str, str] = {}
+    """Why no status came from an address."""
 
 
 def build_view(
-    statuses: Sequence[NodeStatus], refused: Collection[str] = (), foreign: Mapping[str, str] | None = None
+    statuses: Sequence[NodeStatus],
+    refused: Collection[str] = (),
+    foreign: Mapping[str, str] | None = None,
+    failures: Mapping[str, str] | None = None,
 ) -> View:
     """Return the cluster as the answering nodes show it. At least one answered.
 
     At the addresses in `refused` nobody listens: a member there is down, whatever the leader heard a moment ago.
-    At those in `foreign` another cluster answers.
+    At those in `foreign` another cluster answers. `failures` says of each address why no status came from there.
     """
-    silent = Silent(refused, foreign or {})
+    silent = Silent(refused, foreign or {}, failures or {})
     leader = find_leader(statuses)
     source = leader or max(statuses, key=lambda s: (s.configuration_index, s.term))
     own = {s.node_id: s for s in statuses}
@@ -138,7 +146,7 @@ def build_view(
     voters = [m for m in members if m.kind == "voter"]
     up = sum(m.up for m in voters)
     quorum = len(voters) // 2 + 1
-    health, reasons = _judge(leader, members, up, quorum, silent.foreign)
+    health, reasons = _judge(leader, members, up, quorum, silent)
     return View(
         source.cluster_id,
         source.cluster_name,
@@ -219,9 +227,11 @@ def _state(own: NodeStatus, lag: int, *, is_leader: bool) -> str:
 
 
 def _judge(
-    leader: NodeStatus | None, members: Sequence[Member], up: int, quorum: int, foreign: Mapping[str, str]
+    leader: NodeStatus | None, members: Sequence[Member], up: int, quorum: int, silent: Silent
 ) -> tuple[str, tuple[str, ...]]:
-    reasons = tuple(_reason(m, foreign) for m in members if m.state != HEALTHY)
+    reasons = tuple(_reason(m, silent) for m in members if m.state != HEALTHY)
+    if leader is None:
+        reasons += tuple(_election_reasons(members, silent.failures))
     if up < quorum:
         return "no-quorum", (f"{count_up(up)} and {quorum} are needed", *reasons)
     if leader is None:
@@ -229,11 +239,29 @@ def _judge(
     return ("degraded", reasons) if reasons else (HEALTHY, ())
 
 
-def _reason(member: Member, foreign: Mapping[str, str]) -> str:
+def _reason(member: Member, silent: Silent) -> str:
     if member.state == FOREIGN:
-        return f"{member.name} is not at {member.address}: {foreign[member.address]}"
+        return f"{member.name} is not at {member.address}: {silent.foreign[member.address]}"
     explained = _EXPLAINED.get(member.state)
     return f"{member.name} is {member.state}" + (f": {explained}" if explained else "")
+
+
+def _election_reasons(members: Sequence[Member], failures: Mapping[str, str]) -> Iterator[str]:
+    """Give why nobody leads: how nodes are silent, what the others say of it, and which voter has the longest log."""
+    for member in members:
+        if member.status is None and member.address in failures:
+            yield f"{member.name} at {member.address}: {failures[member.address]}"
+    names = {str(member.id): member.name for member in members}
+    answering = [(member, member.status) for member in members if member.status is not None]
+    for member, status in answering:
+        if status.no_leader_reason:
+            text = _NODE.sub(lambda found: names.get(found[1], found[0]), status.no_leader_reason)
+            yield f"{member.name}: {text.replace('this node', 'it')}"
+    logs = {member.name: status.last_log_index for member, status in answering if member.kind == "voter"}
+    if len(logs) > 1 and len(set(logs.values())) > 1:
+        longest = max(logs, key=lambda name: logs[name])
+        others = ", ".join(f"{name} {end}" for name, end in logs.items() if name != longest)
+        yield f"{longest} has the longest log: it ends at entry {logs[longest]} ({others})"
 
 
 def count_up(voters: int) -> str:

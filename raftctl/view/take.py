@@ -22,7 +22,8 @@ def take_view(cluster: Cluster, patience: float | None = None, *, at_least: floa
 
 def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
     """Return the view that the answers, and the failures of the silent addresses, give."""
-    return build_view(statuses, answers.not_listening, answers.foreign)
+    failures = {address: failure.reason for address, failure in answers.failures.items()}
+    return build_view(statuses, answers.not_listening, answers.foreign, failures)
 
 
 def view_with_leader(cluster: Cluster) -> View:

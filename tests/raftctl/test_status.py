@@ -61,6 +61,39 @@ def test_health_follows_from_who_is_up() -> None:
     assert (alone.health, alone.voters_up, alone.quorum, alone.tolerates) == ("no-quorum", 1, 2, 0)
 
 
+def test_a_cluster_without_a_leader_says_why() -> None:
+    """Who asks for votes and who refuses them, who is silent and how, and whose log is the longest."""
+    asking = msgspec.structs.replace(
+        FOLLOWER,
+        leader_id=None,
+        role="candidate",
+        last_log_index=10486,
+        no_leader_reason=(
+            "this node asks for votes in term 12: 1 of 3 granted, 2 needed; no answer from node 3; node 1 refused: its "
+            "log ends at index 10485"
+        ),
+    )
+    refusing = msgspec.structs.replace(
+        LEADER,
+        role="follower",
+        leader_id=None,
+        no_leader_reason="no leader was heard from; this node campaigns in 0.4 s",
+    )
+    view = build_view([asking, refusing], {"10.0.0.3:1"}, failures={"10.0.0.3:1": "connection refused"})
+    assert view.health == "no-leader"
+    assert view.reasons == (
+        "no node leads",
+        "n2 is electing",
+        "n3 is down",
+        "n3 at 10.0.0.3:1: connection refused",
+        "n1: no leader was heard from; it campaigns in 0.4 s",
+        "n2: it asks for votes in term 12: 1 of 3 granted, 2 needed; no answer from n3; n1 refused: its log ends at "
+        "index 10485",
+        "n2 has the longest log: it ends at entry 10486 (n1 10485)",
+    )
+    assert not any("n1:" in reason for reason in build_view([LEADER, FOLLOWER]).reasons)
+
+
 def test_a_stale_leader_is_not_the_leader() -> None:
     """Two nodes say that they lead: the one in the highest term does."""
     new = msgspec.structs.replace(FOLLOWER, role="leader", term=13, leader_id=2)
