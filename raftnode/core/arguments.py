@@ -1,7 +1,7 @@
-"""What a caller hands in is checked here, before anything changes: a mistake costs an exception and not the node.
+"""Checks of what a caller passes in, made before anything changes, so that a mistake does not stop the node.
 
-The errors are ValueError and TypeError to the caller. They have types of their own, so that a node can tell them
-from one that a storage or a clock raises half-way through a change, which stops it.
+Callers see ValueError and TypeError. A node recognizes these subclasses: the same error from a storage or a clock, in
+the middle of a change, stops it.
 """
 
 import math
@@ -10,7 +10,7 @@ ID_MAX = 2**63 - 1
 
 
 class InvalidArgument(ValueError):
-    """An argument of the right type has a value that cannot be. Nothing was changed."""
+    """An argument of the right type has an invalid value. Nothing was changed."""
 
 
 class InvalidArgumentType(TypeError):
@@ -25,7 +25,7 @@ def check_index(name: str, value: object) -> int:
 
 
 def check_node_id(name: str, value: object) -> int:
-    """Return a node's id: an int from 1 on. Raises TypeError, ValueError."""
+    """Return a node's id: an int from 1 to ID_MAX. Raises TypeError, ValueError."""
     found = check_index(name, value)
     if not 1 <= found <= ID_MAX:
         raise InvalidArgument(f"{name} is {found}; node ids are 1 to {ID_MAX}")
@@ -37,12 +37,12 @@ def check_seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgumentType(f"{name} is {value!r}; it must be a number of seconds")
     if math.isnan(value):
-        raise InvalidArgument(f"{name} is NaN, which is no time")
+        raise InvalidArgument(f"{name} is NaN; it must be a number of seconds")
     return value
 
 
 def command_bytes(value: object) -> bytes:
-    """Return a command as bytes of its own. Raises TypeError for anything but bytes, bytearray and memoryview."""
+    """Return bytes, or a copy of a bytearray or memoryview, as bytes. Raises TypeError for anything else."""
     if type(value) is bytes:
         return value
     if isinstance(value, bytes | bytearray | memoryview):

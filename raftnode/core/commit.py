@@ -1,7 +1,7 @@
-"""The commit index, and the configurations in force: each moves the other (§5.4.2, thesis chapter 4).
+"""The commit index and the configurations in force, which depend on each other (§5.4.2, thesis chapter 4).
 
-A configuration takes effect when it is appended, which changes who is counted; when it is committed, the leader
-leaves joint consensus or its office, which appends again.
+A configuration takes effect when it is appended, which changes the quorum. When it is committed, the leader leaves
+joint consensus, by appending the next one, or steps down.
 """
 
 from raftnode.core import reads, transfer
@@ -60,7 +60,7 @@ def take_effect(state: RaftState, index: int, configuration: Configuration) -> N
 
 
 def on_truncate(state: RaftState, index: int) -> None:
-    """Take back the configurations of entries from `index` on."""
+    """Undo the configurations of the entries from `index` on, which were truncated."""
     before = state.configurations[-1]
     while len(state.configurations) > 1 and state.configurations[-1][0] >= index:
         state.configurations.pop()
@@ -69,14 +69,14 @@ def on_truncate(state: RaftState, index: int) -> None:
 
 
 def on_compact(state: RaftState, index: int) -> None:
-    """Forget the configurations that no truncation can bring back, save the one in force at `index`."""
+    """Drop the configurations before the one in force at `index`: no truncation can bring them back."""
     at = max(i for i, (since, _) in enumerate(state.configurations) if since <= index or i == 0)
     state.base_known = state.base_known or at > 0
     del state.configurations[:at]
 
 
 def on_changed(state: RaftState) -> None:
-    """Fit role, progress and commit to the members now in force."""
+    """Update the role, the progress and the commit index to the members now in force."""
     if state.role is NodeRole.LEADER:
         sync_progress(state)
         update_commit(state)
@@ -85,7 +85,7 @@ def on_changed(state: RaftState) -> None:
 
 
 def on_configuration_committed(state: RaftState) -> None:
-    """Go on when the commit index reached the latest configuration: leave joint consensus, or leave office."""
+    """Leave joint consensus, or step down without a vote, once the latest configuration is committed."""
     index, configuration = state.configurations[-1]
     if index > state.commit_index or state.role is not NodeRole.LEADER:
         return

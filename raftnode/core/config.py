@@ -11,29 +11,29 @@ from raftnode.core.types import NodeId
 
 @dataclass(frozen=True)
 class RaftConfig:
-    """The settings of a `RaftNode`. Raises ValueError where it cannot work, TypeError for a wrong type.
+    """The settings of a `RaftNode`. Raises ValueError for values that cannot work, TypeError for a wrong type.
 
     `peers`, `learners` and `observers` are the first configuration without this node. A node that has a log or
     a snapshot takes its members from there instead. All times are seconds on the node's clock.
 
     Attributes:
         node_id: This node's id: a positive integer, unique in its group, and never reused after a removal.
-        group_id: The Raft group, where a process hosts several. Messages of other groups are refused.
+        group_id: The Raft group, if a process hosts several. Messages of other groups are refused.
         peers: The other voters.
-        learners: The other learners: they receive entries and do not count.
+        learners: The other learners: they receive entries, and do not count toward a quorum.
         observers: The other observers: permanent read-only copies.
-        starts_as_learner: This node is a learner until the log promotes it: for a node that joins.
+        starts_as_learner: This node is a learner until the log promotes it. For a node that joins.
         starts_as_observer: This node is an observer. Excludes `starts_as_learner`.
-        joined: This node joined a running cluster: the members given here are those of that moment, and not those
-            at the beginning of the log. It learns these from the log or a snapshot, and takes no snapshot before.
-        election_timeout_min: The least time without a leader before this node campaigns (§5.2). Above
+        joined: This node joined a running cluster, so the members given here are those at that time, not those at the
+            beginning of the log. It gets these from the log or a snapshot, and takes no snapshot before that.
+        election_timeout_min: The shortest time without a leader before this node campaigns (§5.2). Above
             `heartbeat_interval`; ten times that is usual.
         election_timeout_max: The longest such time: each timeout is drawn at random between the two.
-        heartbeat_interval: How often a leader sends to each member where it has nothing else to send.
+        heartbeat_interval: How often a leader contacts each member, with or without entries to send.
         pre_vote: Ask whether an election could be won before starting one, so that a node that was cut off does not
             depose a leader on its return (thesis 9.6).
-        check_quorum: A leader that hears from no majority for an election timeout steps down, and voters refuse to
-            depose a leader that they hear from (thesis 4.2.3, 6.2).
+        check_quorum: A leader without answers from a majority for an election timeout steps down, and voters refuse to
+            depose a leader that is in contact with them (thesis 4.2.3, 6.2).
         contexts: Opaque bytes for members of the first configuration, such as addresses: see `ConfChange`.
         append_entries_max: The most entries in one AppendEntries.
         append_bytes_max: The most bytes of data in one AppendEntries; one entry may be longer.
@@ -42,7 +42,7 @@ class RaftConfig:
         observer_inflight_messages_max: `inflight_messages_max` for an observer.
         observer_inflight_bytes_max: `inflight_bytes_max` for an observer.
         ready_bytes_max: The most bytes of committed data in one Ready; one entry may be longer.
-        log_cache_bytes_max: How many bytes of the newest applied entries stay in memory. Older ones are read from the
+        log_cache_bytes_max: How many bytes of the newest entries stay in memory. Older applied ones are read from the
             storage.
         commit_broadcast_delay: How long a new commit index may wait for an entry to carry it to the followers before
             it is sent by itself. 0: at once. A few milliseconds save two messages a write under load.
@@ -54,7 +54,7 @@ class RaftConfig:
             arrival. False: a learner never votes.
         lease_reads: `read_index()` answers without a round of messages while the leader holds a lease (thesis
             6.4.1). Stale reads are possible if clocks drift by more than `clock_drift_max`. Needs `check_quorum`.
-        clock_drift_max: The part of an election timeout by which clocks may drift apart within it, in [0, 1).
+        clock_drift_max: How far clocks may drift apart in an election timeout, as a fraction of it, in [0, 1).
     """
 
     node_id: NodeId
@@ -91,7 +91,7 @@ class RaftConfig:
 
     @property
     def cluster_size(self) -> int:
-        """The number of voters, this node included where it is one."""
+        """The number of voters, including this node if it is one."""
         return len(self.peers) + (0 if self.starts_as_learner or self.starts_as_observer else 1)
 
     @property
@@ -100,7 +100,7 @@ class RaftConfig:
         return self.cluster_size // 2 + 1
 
     def validate(self) -> None:
-        """Raise ValueError, naming the field, where this configuration cannot work."""
+        """Raise ValueError, naming the field, if this configuration cannot work."""
         check_node_id("node_id", self.node_id)
         for name in ("peers", "learners", "observers"):
             for peer in getattr(self, name):
@@ -156,20 +156,23 @@ class RaftConfig:
             self.commit_broadcast_delay >= 0,
             f"commit_broadcast_delay is {self.commit_broadcast_delay}; it may not be negative",
         )
-        _require(0 <= self.priority <= 1, f"priority is {self.priority}; it lies between 0 (never leads) and 1")
+        _require(0 <= self.priority <= 1, f"priority is {self.priority}; it must be between 0 (never leads) and 1")
         _require(
             self.catch_up_timeout > self.heartbeat_interval,
             f"catch_up_timeout is {self.catch_up_timeout}; it must be above heartbeat_interval "
             f"{self.heartbeat_interval}",
         )
-        _require(0 <= self.clock_drift_max < 1, f"clock_drift_max is {self.clock_drift_max}; it is a fraction of 1")
+        _require(
+            0 <= self.clock_drift_max < 1,
+            f"clock_drift_max is {self.clock_drift_max}; it must be at least 0 and below 1",
+        )
         _require(
             self.check_quorum or not self.lease_reads,
-            "lease_reads needs check_quorum: a lease rests on voters that do not desert a live leader",
+            "lease_reads needs check_quorum: a lease relies on voters that refuse to depose a live leader",
         )
 
     def first_configuration(self) -> Configuration:
-        """Return the members at format: this node and those it was told of."""
+        """Return the first configuration: this node and the members given in this one."""
         voters, learners, observers = list(self.peers), list(self.learners), list(self.observers)
         if self.starts_as_learner:
             learners.append(self.node_id)

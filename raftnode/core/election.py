@@ -23,7 +23,7 @@ _A = {NodeRole.LEARNER: "a learner", NodeRole.OBSERVER: "an observer"}
 
 
 def tick(state: RaftState, now: float) -> None:
-    """Start a campaign when the election timeout passed; ask again the voters that stay silent in one."""
+    """Start a campaign when the election timeout has passed; during one, ask the silent voters again."""
     if now >= state.election_deadline:
         if state.may_campaign:
             campaign(state)
@@ -46,7 +46,7 @@ def campaign(state: RaftState, *, transfer: bool = False) -> None:
 
 
 def handle_request_vote(state: RaftState, request: RequestVoteRequest) -> RequestVoteResponse:
-    """Vote, or say why not (figure 2, RequestVote)."""
+    """Vote, or refuse with the reason (figure 2, RequestVote)."""
     if request.term < state.current_term:
         return _refuse(state, f"term {request.term} is past")
     if request.term > state.current_term:
@@ -86,8 +86,8 @@ def handle_pre_vote(state: RaftState, request: PreVoteRequest) -> PreVoteRespons
     if request.term <= state.current_term:
         reason = f"term {request.term} is not above {state.current_term}"
     elif state.config.check_quorum and _follows_live_leader(state):
-        # Without check-quorum a leader that lost its majority never steps down, and whoever still follows it may be
-        # the one whose pre-vote the others need.
+        # Without check-quorum a leader that lost its majority never steps down, and a voter that still follows it
+        # may be the one whose pre-vote the others need.
         reason = f"node {state.leader_id} leads and is alive"
     elif not _may_vote(state, request):
         reason = f"this node is {_A[state.role]}"
@@ -119,14 +119,14 @@ def handle_timeout_now(state: RaftState, request: TimeoutNowRequest) -> None:
 
 
 def count_again(state: RaftState) -> None:
-    """Ask and count anew in a campaign whose voters changed."""
+    """Ask and count again if the voters changed during a campaign."""
     if state.role in (NodeRole.CANDIDATE, NodeRole.PRE_CANDIDATE):
         _ask(state)
         _count_ballot(state)
 
 
 def _may_vote(state: RaftState, request: RequestVoteRequest | PreVoteRequest) -> bool:
-    """Whether this node's capacity lets it grant: see `RaftNode.handle_request_vote()`."""
+    """Whether a node of this kind may grant a vote: see `RaftNode.handle_request_vote()`."""
     if state.role is NodeRole.LEARNER:
         return request.to_voter and state.config.learners_grant_votes
     return state.role is not NodeRole.OBSERVER
@@ -168,7 +168,7 @@ def request_pre_votes(state: RaftState) -> None:
 
 
 def _members_changed(state: RaftState) -> bool:
-    """Whether the members in force differ from those of the start, which a voter may not have heard of yet."""
+    """Whether the members in force differ from those of the start, which a voter may not know of yet."""
     return state.configurations[-1][0] > 0 or state.members_replaced
 
 
@@ -179,7 +179,7 @@ def _unanswered(state: RaftState) -> list[NodeId]:
 def _count(state: RaftState, peer: NodeId, granted: bool, reason: str) -> None:
     if peer not in state.configuration.voter_union():
         return
-    # A voter's first answer stands, so that no order of duplicates can make a majority of a minority.
+    # A voter's first answer counts: duplicated messages, in any order, must not turn a minority into a majority.
     state.ballot.setdefault(peer, granted)
     if not granted:
         state.refusals[peer] = reason
@@ -201,14 +201,14 @@ def _count_ballot(state: RaftState) -> None:
 
 
 def _lead(state: RaftState) -> None:
-    """Open the term with an entry of its own: nothing older commits before it does (§5.4.2, §8)."""
+    """Begin the term with an empty entry: older entries are committed only together with it (§5.4.2, §8)."""
     become_leader(state)
     state.log.append([LogEntry(state.current_term, state.log.last_index + 1, b"", EntryKind.NOOP)])
     commit.update_commit(state)
 
 
 def _follows_live_leader(state: RaftState) -> bool:
-    """Whether this node leads, or heard from its leader less than the least election timeout ago."""
+    """Whether this node leads, or had contact with its leader within the last `election_timeout_min`."""
     if state.role is NodeRole.LEADER:
         return True
     if state.leader_contact is None:

@@ -6,7 +6,7 @@ class RaftError(Exception):
 
 
 class NotLeader(RaftError):
-    """This node does not lead. Retry at `leader_hint`, or later where it is None.
+    """This node does not lead. Retry at `leader_hint`, or later if it is None.
 
     Attributes:
         leader_hint: The node that leads, as far as this one knows, and never itself; None: unknown.
@@ -37,7 +37,7 @@ class ProposalRejected(RaftError):
 
     Attributes:
         reason: Why, for an operator.
-        temporary: It is only too early: the same proposal may be accepted a moment later.
+        temporary: Whether the same proposal may be accepted a moment later.
     """
 
     def __init__(self, reason: str, *, temporary: bool = False) -> None:

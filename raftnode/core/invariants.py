@@ -1,4 +1,4 @@
-"""What must hold of a node at every moment, and from one moment to the next (in LogCabin's manner).
+"""Invariants of one node: of each of its states, and from one state to the next (modeled on LogCabin's).
 
 The simulator runs `check()` after every event; an embedder may do so in its tests.
 """
@@ -29,7 +29,7 @@ class Observation:
 
 
 def observe(node: RaftNode) -> Observation:
-    """Return what is to be compared of `node` now."""
+    """Return what `check()` compares, of `node` as it is now."""
     role = node.role
     match: tuple[tuple[NodeId, int], ...] = ()
     missing: set[NodeId] = set()
@@ -54,7 +54,7 @@ def observe(node: RaftNode) -> Observation:
 
 
 def check(previous: Observation | None, current: Observation) -> None:
-    """Raise InvariantError where `current` is impossible, or cannot follow `previous` without a restart."""
+    """Raise InvariantError if `current` is impossible, or cannot follow `previous` without a restart."""
     now = current
     _require(
         now.snapshot_index <= now.applied_index <= now.commit_index <= now.last_log_index,
@@ -62,10 +62,12 @@ def check(previous: Observation | None, current: Observation) -> None:
         "snapshot <= applied <= commit <= last does not hold",
     )
     _require(now.last_log_term <= now.term, now, "the log is ahead of the term")
-    _require(now.leader_id != now.node_id or now.role is NodeRole.LEADER, now, "it names itself leader and is not")
-    _require(now.role is not NodeRole.LEADER or now.leader_id == now.node_id, now, "it leads and names another")
+    _require(
+        now.leader_id != now.node_id or now.role is NodeRole.LEADER, now, "it names itself as leader but does not lead"
+    )
+    _require(now.role is not NodeRole.LEADER or now.leader_id == now.node_id, now, "it leads but names another leader")
     _require(now.role is not NodeRole.CANDIDATE or now.voted_for == now.node_id, now, "a candidate votes for itself")
-    _require(all(index <= now.last_log_index for _, index in now.match), now, "a match is beyond its log")
+    _require(all(index <= now.last_log_index for _, index in now.match), now, "a match index is beyond its log")
     _require(not now.members_without_progress, now, "a member has no progress")
     if previous is None:
         return

@@ -37,7 +37,7 @@ class RaftLog:
     def __init__(self, storage: LogStorage, cache_bytes_max: int) -> None:
         self._storage = storage
         self.changed = False
-        """Whether the caller is yet to be told that there is something to make durable."""
+        """Whether there is something to make durable that no Ready has reported yet."""
         self._cache_bytes_max = cache_bytes_max
         self._cache: list[LogEntry] = []
         self._cache_first = 1
@@ -54,13 +54,13 @@ class RaftLog:
 
     @property
     def first_index(self) -> int:
-        """The first entry that was not discarded (or will be the first, in an empty log)."""
+        """The index of the first entry that was not discarded; in an empty log, of the next entry."""
         return self.snapshot_index + 1
 
     def load(self) -> list[LogEntry]:
         """Read the storage from the snapshot point on. Return the CONFIGURATION entries, in order.
 
-        Raises StorageError; InvariantError for entries that no node could have written one after the other.
+        Raises StorageError; InvariantError for entries with a gap, or whose terms fall.
         """
         self._reset(*self._storage.snapshot_metadata())
         term = self.snapshot_term
@@ -94,7 +94,7 @@ class RaftLog:
     def last_index_with_term_at_most(self, index: int, term: int) -> tuple[int, int]:
         """Return (index, term) of the last entry at or before `index` whose term is at most `term`.
 
-        The way back over a conflicting tail in one step (§5.3): ends at the snapshot point at the latest.
+        Goes back over a conflicting tail in one step (§5.3), to the snapshot point at most.
         """
         index = min(index, self.last_index)
         while index > self.snapshot_index:
@@ -126,13 +126,13 @@ class RaftLog:
         return found[: count_within(found, bytes_max)]
 
     def append(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries that follow the last one; their order was checked where they came in."""
+        """Add entries that follow the last one; the caller has checked their order."""
         self._storage.append(entries)
         self.changed = True
         self._remember(entries)
 
     def truncate(self, index: int) -> None:
-        """Discard the entries from `index` on, that one included: a leader's log conflicts (§5.3)."""
+        """Discard the entries from `index` on, that one included: they conflict with the leader's log (§5.3)."""
         self._storage.truncate(index)
         self.changed = True
         keep = max(index - self._cache_first, 0)
@@ -147,7 +147,7 @@ class RaftLog:
 
     @property
     def snapshot_configuration(self) -> Configuration | None:
-        """The members at the snapshot point, where the storage keeps them."""
+        """The members at the snapshot point, if the storage keeps them."""
         storage = self._storage
         return storage.snapshot_configuration() if isinstance(storage, ConfigurationStorage) else None
 
@@ -178,7 +178,7 @@ class RaftLog:
     def install(self, index: int, term: int, configuration: Configuration | None = None) -> bool:
         """Make (`index`, `term`) of a received snapshot the snapshot point (figure 13, steps 6 and 7).
 
-        Return whether the entries after it were kept: only where the entry at `index` has that term.
+        Return whether the entries after it were kept: only if the entry at `index` has that term.
         """
         if self.term_at(index) == term:
             self.compact(index, configuration)
@@ -197,7 +197,7 @@ class RaftLog:
             storage.compact(index, term)
 
     def evict(self, applied_index: int) -> None:
-        """Drop applied entries from memory where the cache is over its budget; they stay in the storage."""
+        """Drop applied entries from memory if the cache is over its budget; they stay in the storage."""
         if self._cache_bytes > self._cache_bytes_max:
             self._evict(min(applied_index, self.stable_index))
 

@@ -1,7 +1,7 @@
-"""Who belongs to the cluster and in which capacity (thesis chapter 4).
+"""The cluster's members: voters, learners and observers (thesis chapter 4).
 
-A `Configuration` is a value; `apply_changes()` and `leave_joint()` give the next one. Nothing here knows a log
-or a node: when a configuration takes effect is decided where it is appended.
+A `Configuration` is a value; `apply_changes()` and `leave_joint()` return the next one. Nothing here depends on a log
+or a node: `commit.py` decides when a configuration takes effect.
 
 Joint consensus (§6): while `voters_outgoing` is not empty the cluster is between two voter sets, and every
 decision needs a majority of both.
@@ -22,15 +22,15 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
     `voters`, `learners`, `observers`.
 
     Attributes:
-        voters: The nodes that count.
+        voters: The nodes that vote, and count toward a quorum.
         voters_outgoing: In joint consensus, the voters before the change, a majority of which must agree too (§6);
             else empty.
-        learners: The nodes that receive entries in order to become voters.
+        learners: The nodes that receive entries, usually to become voters.
         learners_next: Outgoing voters that become learners when the joint configuration is left: a demotion may not
             take away a vote that the outgoing half still counts.
         observers: The nodes that are permanent read-only copies.
         contexts: Opaque bytes of members, such as their addresses.
-        highest_id: The highest node id ever used, so that a removed node's id is not given out again.
+        highest_id: The highest node id ever used, so that a removed node's id is not reused.
     """
 
     voters: tuple[NodeId, ...] = ()
@@ -76,7 +76,7 @@ class SnapshotMeta(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ChangeKind(enum.Enum):
-    """What a `ConfChange` does to one node: as the constructor of that name says.
+    """What a `ConfChange` does to one node.
 
     Attributes:
         ADD_VOTER: See `ConfChange.add_voter()`.
@@ -99,10 +99,10 @@ class ConfChange(msgspec.Struct, frozen=True, array_like=True):
     """One member's change, for `RaftNode.propose_conf_change()`. Use the constructors.
 
     Attributes:
-        kind: What is done.
-        peer: The node that it is done to.
+        kind: What to do.
+        peer: The node to do it to.
         context: Opaque bytes to keep for the member in `Configuration.contexts`, such as its address; None: keep
-            those that are there.
+            the present ones.
     """
 
     kind: ChangeKind
@@ -136,12 +136,12 @@ class ConfChange(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def remove(cls, peer: NodeId, context: bytes | None = None) -> "ConfChange":
-        """Remove `peer` in whichever capacity it is a member."""
+        """Remove `peer`, whatever kind of member it is."""
         return cls(ChangeKind.REMOVE, peer, context)
 
 
 def check_change(change: object) -> None:
-    """Raise TypeError for what is no change."""
+    """Raise TypeError for anything but a ConfChange."""
     if not isinstance(change, ConfChange) or not isinstance(change.kind, ChangeKind):
         raise InvalidArgumentType(f"a membership change is a ConfChange, not {change!r}")
     check_index("the change's peer", change.peer)
@@ -155,7 +155,7 @@ def make_configuration(
     observers: Iterable[NodeId] = (),
     contexts: dict[NodeId, bytes] | None = None,
 ) -> Configuration:
-    """Return a configuration that is not joint. Raises ValueError where a node has two capacities."""
+    """Return a configuration that is not joint. Raises ValueError if a node is listed twice."""
     v, le, o = sorted(voters), sorted(learners), sorted(observers)
     everyone = [*v, *le, *o]
     if len(set(everyone)) != len(everyone):
@@ -180,7 +180,7 @@ def decode_configuration(data: bytes) -> Configuration:
 
 
 def check_configuration(configuration: Configuration) -> None:
-    """Raise SerializationError where a configuration that came from elsewhere cannot be."""
+    """Raise SerializationError if a configuration that came from elsewhere is invalid."""
     for half in (
         configuration.voters,
         configuration.voters_outgoing,
@@ -194,23 +194,23 @@ def check_configuration(configuration: Configuration) -> None:
         raise SerializationError("a configuration has no voter")
     everyone = [*configuration.voters, *configuration.learners, *configuration.observers]
     if len(set(everyone)) != len(everyone):
-        raise SerializationError(f"a configuration lists a node in two capacities: {sorted(everyone)}")
+        raise SerializationError(f"a configuration lists a node as two kinds of member: {sorted(everyone)}")
     if min(configuration.members()) < 1:
-        raise SerializationError(f"a configuration has the impossible node {min(configuration.members())}")
+        raise SerializationError(f"a configuration has the invalid node id {min(configuration.members())}")
 
 
 def apply_change(configuration: Configuration, change: ConfChange) -> Configuration:
     """Return `configuration` after one change that does not need joint consensus.
 
-    Raises ProposalRejected where the change is invalid: the reason is for an operator.
+    Raises ProposalRejected if the change is invalid, with the reason for an operator.
     """
     return _apply(configuration, change)
 
 
 def apply_changes(configuration: Configuration, changes: Sequence[ConfChange]) -> Configuration:
-    """Return the configuration to propose for `changes`: joint where more than one vote changes (§6).
+    """Return the configuration to propose for `changes`: joint if more than one vote changes (§6).
 
-    Raises ProposalRejected where a change is invalid, where a node is named twice, or while
+    Raises ProposalRejected if a change is invalid, if a node is named twice, or while
     `configuration` itself is joint.
     """
     if configuration.joint:

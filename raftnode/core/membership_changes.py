@@ -1,4 +1,4 @@
-"""Membership changes as they are proposed: which one may be appended now (thesis chapter 4)."""
+"""Membership changes: when one may be proposed, and how it is appended (thesis chapter 4)."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from raftnode.core.types import NodeRole
 
 
 def propose(state: RaftState, changes: Sequence[ConfChange]) -> int:
-    """Append the configuration that `changes` lead to and return its index. It is in force at once.
+    """Append the configuration after `changes` and return its index. It is in force at once.
 
     Raises NotLeader; ProposalRejected while another change is uncommitted, or before an entry of this term is
-    committed (Ongaro 2015: without it two majorities could pass each other), or where a change is invalid.
+    committed (Ongaro 2015: otherwise two majorities need not overlap), or if a change is invalid.
     """
     check_proposable(state)
     return commit.append_configuration(state, apply_changes(state.configuration, changes))
 
 
 def check_proposable(state: RaftState) -> None:
-    """Raise where no membership change may be proposed now."""
+    """Raise NotLeader or ProposalRejected if no membership change may be proposed now."""
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if state.transfer_target is not None:
@@ -38,7 +38,7 @@ def check_proposable(state: RaftState) -> None:
 
 
 def replace(state: RaftState, configuration: Configuration) -> None:
-    """Put `configuration` in this node's view in the place of the one in force (the primitives' way)."""
+    """Replace the configuration in force in this node's view alone, as the membership primitives do."""
     state.configurations[-1] = (state.configurations[-1][0], configuration)
     state.members_replaced = True
     commit.on_changed(state)

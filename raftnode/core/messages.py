@@ -18,18 +18,18 @@ SnapshotIdentity: TypeAlias = tuple[int, int, int, int]
 class AppendEntriesRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=10):
     """Leader to everyone: these entries follow the one at `prev_log_index` (figure 2). Empty: a heartbeat.
 
-    `round` counts the leader's broadcasts in its term. The answer repeats it, which tells the leader that the
-    follower still followed it after the broadcast left (thesis 6.4).
+    `round` counts the leader's broadcasts in its term. The response repeats it, which proves that the
+    follower still followed this leader after the broadcast was sent (thesis 6.4).
 
     Attributes:
         term: The sender's current term (§5.1).
         leader_id: The sender.
-        prev_log_index: The index of the entry before `entries`; 0: they begin the log.
+        prev_log_index: The index of the entry before `entries`; 0: they are the first of the log.
         prev_log_term: That entry's term: the receiver refuses unless its own entry there has it (§5.3).
         entries: The entries, without a gap.
         leader_commit: The sender's commit index.
-        group_id: The Raft group; `GroupNotFound` at a node of another one.
-        round: The sender's count of broadcasts in its term; 0: it does not count.
+        group_id: The Raft group. A node of another one raises `GroupNotFound`.
+        round: The sender's count of broadcasts in its term; 0: none yet.
     """
 
     term: int
@@ -43,13 +43,14 @@ class AppendEntriesRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fals
 
 
 class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=11):
-    """The answer to AppendEntriesRequest. The last three numbers are the fast way back over a conflict (§5.3).
+    """The answer to AppendEntriesRequest. `conflict_index` lets the leader skip a conflicting tail at once (§5.3).
 
     Attributes:
         term: The sender's current term (§5.1).
-        success: Whether the entries follow this node's log, and are in it now.
-        last_log_index: On success `prev_log_index + len(entries)`: what this request proved. On a refusal, the index
-            of the follower's last entry.
+        success: Whether the entries fit this node's log, and are in it now.
+        last_log_index: On success, the index up to which the logs are known to match: `prev_log_index + len(entries)`,
+            or the follower's commit index if that is higher and `prev_log_index` lies before its snapshot point. On a
+            refusal, the index of the follower's last entry.
         round: The request's round.
         rejected_index: On a refusal, the request's `prev_log_index`; else 0.
         conflict_index: On a refusal, the follower's last entry at or before `rejected_index` whose term is at most
@@ -69,7 +70,7 @@ class AppendEntriesResponse(msgspec.Struct, frozen=True, array_like=True, gc=Fal
 
     @property
     def promised_index(self) -> int | None:
-        """The entry up to which this node's log must be durable before this leaves; None: all that is staged."""
+        """How far this node's log must be durable before this message is sent; None: all that is staged."""
         return self.last_log_index if self.success else 0
 
 
@@ -81,9 +82,9 @@ class RequestVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False,
         candidate_id: The sender.
         last_log_index: The index of the candidate's last entry: an older log gets no vote (§5.4.1).
         last_log_term: That entry's term.
-        group_id: The Raft group; `GroupNotFound` at a node of another one.
-        leadership_transfer: The leader asked for this election: voters that still hear from it may vote (thesis
-            4.2.3).
+        group_id: The Raft group. A node of another one raises `GroupNotFound`.
+        leadership_transfer: The leader asked for this election, so voters that are in contact with it may vote
+            (thesis 4.2.3).
         to_voter: The candidate's log makes the receiver a voter. A learner that has not received the entry of its
             promotion votes because of this; otherwise no leader could be elected to send it (thesis 4.1).
     """
@@ -114,7 +115,7 @@ class RequestVoteResponse(msgspec.Struct, frozen=True, array_like=True, gc=False
 
     @property
     def promised_index(self) -> int | None:
-        """None: a vote is given on the strength of the whole log."""
+        """None: a granted vote relies on the whole log."""
         return None
 
 
@@ -126,7 +127,7 @@ class PreVoteRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, tag
         candidate_id: The sender.
         last_log_index: The index of the sender's last entry.
         last_log_term: That entry's term.
-        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        group_id: The Raft group. A node of another one raises `GroupNotFound`.
         to_voter: As in RequestVoteRequest.
     """
 
@@ -174,9 +175,9 @@ class InstallSnapshotRequest(msgspec.Struct, frozen=True, array_like=True, gc=Fa
         offset: Where in the snapshot this chunk begins, in bytes.
         data: The chunk.
         done: Whether this is the last chunk.
-        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        group_id: The Raft group. A node of another one raises `GroupNotFound`.
         configuration: The members in force at `last_included_index`, in the last chunk at least.
-        round: As in AppendEntriesRequest; 0 where the caller makes the request.
+        round: As in AppendEntriesRequest; 0 in the requests that `RaftNode.snapshot_chunk()` makes.
         checksum: A CRC-32 of the whole snapshot; 0: not given, and only one leader's chunks fit together.
     """
 
@@ -206,7 +207,7 @@ class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=F
         term: The sender's current term (§5.1).
         last_included_index: The snapshot that the answer is about; 0: the sender of the request does not lead.
         next_offset: Where to go on, in bytes.
-        installed: Whether this request put the snapshot in force: exactly then the caller loads its machine from it.
+        installed: Whether this request put the snapshot in force: if so, the caller loads its machine from it.
         group_id: The Raft group of the request.
         round: The request's round.
     """
@@ -220,7 +221,7 @@ class InstallSnapshotResponse(msgspec.Struct, frozen=True, array_like=True, gc=F
 
     @property
     def promised_index(self) -> int | None:
-        """None where the snapshot is in force: the log is cut durably first."""
+        """None if this request put the snapshot in force: the log is cut durably first."""
         return None if self.installed else 0
 
 
@@ -230,7 +231,7 @@ class TimeoutNowRequest(msgspec.Struct, frozen=True, array_like=True, gc=False, 
     Attributes:
         term: The sender's current term (§5.1).
         leader_id: The sender.
-        group_id: The Raft group; `GroupNotFound` at a node of another one.
+        group_id: The Raft group. A node of another one raises `GroupNotFound`.
     """
 
     term: int

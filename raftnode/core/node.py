@@ -1,4 +1,4 @@
-"""`RaftNode`: one Raft node as a value that is driven from outside. No threads, timers, sockets or files."""
+"""`RaftNode`: one Raft node, driven by its caller. No threads, timers, sockets or files."""
 
 import functools
 import random
@@ -68,11 +68,11 @@ _LEADER = NodeRole.LEADER
 def _guarded(
     method: Callable[Concatenate["RaftNode", P], R],
 ) -> Callable[Concatenate["RaftNode", P], R]:
-    """Refuse `method` before `restore()`; stop the node where it ends in the middle of a change.
+    """Refuse `method` before `restore()`, and stop the node if it fails in the middle of a change.
 
     A refusal (a RaftError, or an argument that was checked beforehand) has changed nothing. A failed disk and a
-    broken invariant stop the node, and so does whatever else a storage, a clock or a generator raises: nobody knows
-    how far the change came.
+    broken invariant stop the node, and so does any other exception of a storage, a clock or an rng: how much of the
+    change was made is unknown.
     """
 
     @functools.wraps(method)
@@ -96,7 +96,7 @@ def _guarded(
 def _after_restore(
     method: Callable[Concatenate["RaftNode", P], R],
 ) -> Callable[Concatenate["RaftNode", P], R]:
-    """Refuse to look at a node before `restore()`: it would show what is not so. One that stopped may be looked at."""
+    """Refuse `method` before `restore()`, when its result would be wrong. After the node has stopped it still works."""
 
     @functools.wraps(method)
     def checked(self: "RaftNode", /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -118,17 +118,17 @@ class RaftNode:
     `restore()` comes first; before it every call raises InvalidState. Then the caller's loop, forever:
 
     1. wait for a message, a request, or `next_deadline()`;
-    2. hand over what has arrived, with `step()`, `propose()`, `read_index()` and the like, and keep the responses that
+    2. pass in what has arrived, with `step()`, `propose()`, `read_index()` and the like, and keep the responses that
        `step()` returns; call `tick()`;
     3. until a Ready is empty: `take_ready()`, and do what `Ready` lists, in its order.
 
     Errors: NotLeader, ProposalRejected, InvalidRequest, GroupNotFound, ValueError and TypeError refuse one call, and
     nothing has changed. After a StorageError, an InvariantError, or any other exception that a storage, a clock or an
-    rng raises in the middle of a change, the node has stopped: every further call raises ShutdownError. Start again
-    with a new RaftNode on what is durable.
+    rng raises in the middle of a change, the node has stopped: further calls raise ShutdownError, except those that
+    only look at its state in memory, such as `status()`. Start again with a new RaftNode on what is durable.
 
     Threads: a node has no lock. One thread calls it at a time; in asyncio, one task, without an `await` between
-    `take_ready()` and the end of its duties. Re-entrance: `storage`, `clock` and `rng` may not call the node back.
+    `take_ready()` and the last of its duties. Reentrancy: `storage`, `clock` and `rng` must not call the node.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class RaftNode:
         clock: Callable[[], float] = time.monotonic,
         rng: random.Random | None = None,
     ) -> None:
-        """Make a node, without touching the storage yet: `restore()` does.
+        """Create a node. The storage is not used before `restore()`.
 
         `clock` returns seconds that never go back; `rng` draws the election timeouts, a new one by default. Raises
         ValueError or TypeError for a configuration that cannot work.
@@ -153,7 +153,7 @@ class RaftNode:
         )
         roles.settle_passive_role(self._state)
 
-    # What a caller may look at.
+    # The node's state.
 
     @property
     def node_id(self) -> NodeId:
@@ -172,7 +172,7 @@ class RaftNode:
 
     @property
     def role(self) -> NodeRole:
-        """What this node does now."""
+        """The current role of this node."""
         return self._state.role
 
     @property
@@ -222,17 +222,17 @@ class RaftNode:
 
     @property
     def term_start_index(self) -> int:
-        """On a leader, the entry with which it opened its term."""
+        """On a leader, the index of the entry with which it began its term."""
         return self._state.term_start_index
 
     @property
     def transfer_target(self) -> NodeId | None:
-        """Whom this leader is handing over to."""
+        """The voter that this leader is handing over to; None: no transfer is under way."""
         return self._state.transfer_target
 
     @property
     def peers(self) -> tuple[NodeId, ...]:
-        """The voters in force without this node, in either half of a joint configuration."""
+        """The voters in force except this node, in either half of a joint configuration."""
         return self._without_self(self._state.configuration.voter_union())
 
     @property
@@ -242,12 +242,12 @@ class RaftNode:
 
     @property
     def learners(self) -> tuple[NodeId, ...]:
-        """The learners in force without this node."""
+        """The learners in force except this node."""
         return self._without_self(self._state.configuration.learners)
 
     @property
     def observers(self) -> tuple[NodeId, ...]:
-        """The observers in force without this node."""
+        """The observers in force except this node."""
         return self._without_self(self._state.configuration.observers)
 
     @property
@@ -293,14 +293,14 @@ class RaftNode:
 
     @_after_restore
     def status(self) -> status.RaftStatus:
-        """Return everything an operator may ask, as one value."""
+        """Return everything that an operator may ask, as one value."""
         return status.status_of(self._state)
 
     @_after_restore
     def log_entries_range(self, lo: int, hi: int) -> list[LogEntry]:
         """Return the committed entries `lo`..`hi`, both included; `hi` is clamped to the commit index.
 
-        Raises LogCompacted where `lo` was discarded, ValueError where `lo` is below 1.
+        Raises LogCompacted if `lo` was discarded, ValueError if `lo` is below 1.
         """
         if check_index("lo", lo) < 1:
             raise InvalidArgument(f"log entries begin at index 1, not {lo}")
@@ -313,7 +313,7 @@ class RaftNode:
     def log_entries_within(self, lo: int, hi: int, bytes_max: int) -> list[LogEntry]:
         """Return the committed entries from `lo` on, at most to `hi`: at least one, about `bytes_max` bytes.
 
-        Raises LogCompacted where `lo` was discarded.
+        Raises LogCompacted if `lo` was discarded.
         """
         return self._read_range(lo, min(hi, self._state.commit_index), bytes_max)
 
@@ -325,20 +325,20 @@ class RaftNode:
             found = found + log.entries(found[-1].index + 1, hi)
         return found
 
-    # Life.
+    # Start and stop, and time.
 
     def restore(self, snapshot: SnapshotMeta | None = None) -> None:
         """Load hard state, log and snapshot metadata. Required before the first `tick()`.
 
         `snapshot` is the durable snapshot from which the caller has loaded, or will load, its machine;
-        `SnapshotMeta()` is a machine that has applied nothing. The log may begin before it. A log that ends before
-        it, or conflicts with it, starts again there: a crash came between the snapshot and the log (figure 13).
+        `SnapshotMeta()` stands for a machine that has applied nothing. The log may begin before it. A log that ends
+        before it, or conflicts with it, starts again there: a crash came between the snapshot and the log (figure 13).
         Without `snapshot` the log's snapshot point counts as applied. The first later commit delivers every
         committed entry after that.
 
         The members come from the log, else from the snapshot or the storage's snapshot point, else from the
-        configuration. Raises StorageError, also where entries are missing between the snapshot and the log;
-        InvariantError; ValueError where the members at the snapshot point are known to nobody; InvalidState for a
+        configuration. Raises StorageError, also if entries are missing between the snapshot and the log;
+        InvariantError; ValueError if the members at the snapshot point are not stored anywhere; InvalidState for a
         second call.
         """
         if self._restored:
@@ -360,7 +360,7 @@ class RaftNode:
         recovery.restore(self._state, self._storage, snapshot)
 
     def _stop(self, error: BaseException) -> None:
-        """Refuse every further call: how far a change came is not known."""
+        """Refuse every further call: how much of a change was made is unknown."""
 
         def stopped(call: str) -> RaftError:
             refusal = ShutdownError(f"node {self.node_id} has stopped: {type(error).__name__}: {error}")
@@ -371,9 +371,9 @@ class RaftNode:
 
     @_guarded
     def tick(self) -> None:
-        """Drive the election timeout and the heartbeats from the clock. Call it often, and as late as you like.
+        """Drive the election timeout and the heartbeats from the clock.
 
-        Learners and observers never campaign.
+        Calling it late, or more often than needed, is safe. Learners and observers never campaign.
         """
         state = self._state
         if state.role is _LEADER:
@@ -386,10 +386,10 @@ class RaftNode:
 
     @_guarded
     def on_leader_unreachable(self) -> None:
-        """Learn that the leader's process seems to be gone: its connection broke. Campaign soon, not at once.
+        """Note that the connection to the leader broke, so its process may be gone, and campaign soon.
 
-        Only a pre-vote follows from it, which voters that still hear from the leader refuse. Without pre-vote,
-        or where leases rest on this node's patience, nothing happens.
+        This starts with a pre-vote, which voters that are in contact with the leader refuse. It has no effect without
+        `pre_vote`, nor with `lease_reads`, because a lease relies on voters that do not campaign early.
         """
         state = self._state
         config = state.config
@@ -403,7 +403,7 @@ class RaftNode:
 
     @_after_restore
     def next_deadline(self) -> float:
-        """Return the clock's time at which `tick()` has something to do at the latest."""
+        """Return the time of the clock by which `tick()` has to be called."""
         state = self._state
         if state.role is _LEADER:
             news = state.commit_broadcast_deadline
@@ -414,7 +414,7 @@ class RaftNode:
 
     @_guarded
     def election_deadline_override(self, t: float) -> None:
-        """Set the time of the clock at which this node campaigns if no leader is heard from. Raises ValueError: NaN."""
+        """Set the time of the clock at which this node campaigns without a leader. Raises ValueError for NaN."""
         self._state.election_deadline = check_seconds("the election deadline", t)
 
     @_guarded
@@ -446,8 +446,8 @@ class RaftNode:
             state.last_hard_state = ready.hard_state = HardState(state.current_term, state.voted_for)
         if state.delivered_index < state.commit_index:
             self._deliver(ready)
-        if state.was_member and state.removed is not state.removal_told:
-            ready.removed = state.removal_told = state.removed
+        if state.was_member and state.removed is not state.removal_reported:
+            ready.removed = state.removal_reported = state.removed
         return ready
 
     @_guarded
@@ -460,7 +460,7 @@ class RaftNode:
         check_index("index", index)
         if not state.applied_index <= index <= state.commit_index:
             raise InvalidArgument(
-                f"applied index {index}: it lies between what is applied ({state.applied_index}) and committed "
+                f"applied index {index}: it must be between what is applied ({state.applied_index}) and committed "
                 f"({state.commit_index})"
             )
         state.applied_index = index
@@ -468,15 +468,15 @@ class RaftNode:
 
     @_guarded
     def on_storage_progress(self) -> None:
-        """Learn that more of the log is durable: a leader counts itself up to there.
+        """Note that more of the log is durable, which may let a leader commit.
 
-        A hint that saves time: `take_ready()` and `tick()` ask the storage themselves.
+        Optional, and saves time: `take_ready()` and `tick()` ask the storage themselves.
         """
         commit.update_commit(self._state)
 
     @_guarded
     def compact(self, index: int) -> None:
-        """Discard the log up to `index`, after the machine's snapshot. Raises ValueError where it is not applied."""
+        """Discard the log up to `index`, after the machine's snapshot. Raises ValueError if it is not applied."""
         snapshot_transfer.compact(self._state, check_index("index", index))
 
     # A client's requests.
@@ -485,7 +485,7 @@ class RaftNode:
     def propose(self, data: bytes | bytearray | memoryview, kind: EntryKind = EntryKind.COMMAND) -> int:
         """Append a command and return its log index. It is committed when a Ready delivers that index in this term.
 
-        `data`: bytes, bytearray or memoryview; the node keeps bytes of its own. Raises TypeError for anything else;
+        `data`: bytes, bytearray or memoryview; the last two are copied. Raises TypeError for anything else;
         NotLeader, whose hint is never this node; ProposalRejected during a leadership transfer.
         """
         state, data = self._state, command_bytes(data)
@@ -493,7 +493,7 @@ class RaftNode:
             raise InvalidArgumentType(f"kind is {kind!r}; it must be an EntryKind")
         self._check_leader(state)
         if kind is EntryKind.CONFIGURATION:
-            raise ProposalRejected("members change through propose_conf_change()")
+            raise ProposalRejected("members are changed with propose_conf_change()")
         index = state.log.last_index + 1
         replication.append(state, [LogEntry(state.current_term, index, data, kind)])
         return index
@@ -502,8 +502,8 @@ class RaftNode:
     def propose_batch(self, batch: Sequence[bytes | bytearray | memoryview]) -> int:
         """Append several commands at once, all or none, and return the first one's index.
 
-        Raises as `propose()` does; TypeError where one of them is not bytes, or the batch is itself; ValueError for
-        an empty batch, which has no first index.
+        Raises as `propose()` does; TypeError if the batch is not a sequence of commands; ValueError if it is empty,
+        because then there is no first index.
         """
         if isinstance(batch, bytes | bytearray | memoryview | str) or not isinstance(batch, Sequence):
             raise InvalidArgumentType(f"a batch is a sequence of commands, not {type(batch).__name__}")
@@ -517,11 +517,11 @@ class RaftNode:
 
     @_guarded
     def propose_conf_change(self, change: ConfChange | Sequence[ConfChange]) -> int:
-        """Append the configuration that one or several changes lead to and return its index.
+        """Append the configuration after one or several changes and return its index.
 
-        In force on append, taken back on truncation, one at a time. Where more than one vote changes it is a
-        joint configuration (§6), which the leader leaves by itself when it is committed. Raises NotLeader;
-        ProposalRejected with the reason; TypeError for what is no change.
+        It is in force once appended, until it is truncated; only one may be uncommitted at a time. If more than one
+        vote changes it is a joint configuration (§6), which the leader leaves by itself when it is committed. Raises
+        NotLeader; ProposalRejected with the reason; TypeError for anything but a ConfChange.
         """
         changes = list(change) if isinstance(change, Sequence) else [change]
         for one in changes:
@@ -538,7 +538,7 @@ class RaftNode:
 
     @_guarded
     def probe_members(self) -> int:
-        """Ask every member for a sign of life, and return the round's number.
+        """Begin a round of messages to every member, and return its number.
 
         The members whose `PeerStatus.acked_round` reaches it have answered after this call. Raises NotLeader.
         """
@@ -554,7 +554,7 @@ class RaftNode:
 
     @_guarded
     def cancel_transfer(self) -> bool:
-        """Give up the transfer under way and take proposals again. Return whether there was one.
+        """Cancel the transfer under way and accept proposals again. Return whether there was one.
 
         A target that was asked to campaign already may still win its election. `Ready.transfers` gives the outcome.
         """
@@ -571,10 +571,10 @@ class RaftNode:
     # Messages from peers.
 
     def step(self, peer: NodeId, message: Message) -> Response | None:
-        """Hand over any message of `peer`; return the response to it, or None where there is nothing to answer.
+        """Handle any message from `peer`; return the response to it, or None if there is none.
 
-        The response leaves when what this node has saved until then, with the next Ready, is durable. Raises as the
-        handler of the message does; TypeError for anything that is not a message.
+        Send the response once what the next Ready asks to save is durable. Raises as the handler of the message does;
+        TypeError for anything that is not a message.
         """
         match message:
             case AppendEntriesRequest():
@@ -601,10 +601,10 @@ class RaftNode:
 
     @_guarded
     def handle_append_entries(self, request: AppendEntriesRequest) -> AppendEntriesResponse:
-        """Take a leader's entries (§5.3). On success `last_log_index` is `prev_log_index + len(entries)`.
+        """Accept or refuse a leader's entries (§5.3).
 
-        Raises GroupNotFound; InvalidRequest for a malformed request, which changes nothing; InvariantError where
-        a committed entry would be replaced.
+        Raises GroupNotFound; InvalidRequest for a malformed request, which changes nothing; InvariantError if a
+        committed entry would be replaced.
         """
         _check_kind(request, AppendEntriesRequest)
         self._check_group(request.group_id)
@@ -612,9 +612,9 @@ class RaftNode:
 
     @_guarded
     def handle_append_entries_response(self, peer: NodeId, response: AppendEntriesResponse) -> None:
-        """Learn from a member's answer. Voters move the commit index, learners and observers only their progress.
+        """Record a member's answer. Only that of a voter may advance the commit index.
 
-        An answer of another group, of no member, or of another term has no effect.
+        An answer from another group, a node that is not a member, or an older term has no effect.
         """
         _check_kind(response, AppendEntriesResponse)
         if self._is_stray(peer, response.group_id):
@@ -625,8 +625,8 @@ class RaftNode:
     def handle_request_vote(self, request: RequestVoteRequest) -> RequestVoteResponse:
         """Vote or refuse (§5.2, §5.4.1). Raises GroupNotFound, InvalidRequest.
 
-        An observer never grants. A learner grants only where the request says that the candidate's log gives it a
-        vote (`to_voter`): it was promoted, and only this candidate can bring it the news. A configuration is in force
+        An observer never grants. A learner grants only if the request says that the candidate's log gives it a vote
+        (`to_voter`): it was promoted, and only this candidate can send it that entry. A configuration is in force
         from the moment it is in a log (thesis 4.1), and its majority may need this vote. That departs from "learners
         never vote"; `RaftConfig.learners_grant_votes=False` is the literal rule.
         """
@@ -639,7 +639,7 @@ class RaftNode:
     def handle_request_vote_response(self, peer: NodeId, response: RequestVoteResponse) -> None:
         """Count a vote of the current term, once for each voter.
 
-        An answer of another group, of no member, or of another term has no effect.
+        An answer from another group, a node that is not a member, or an older term has no effect.
         """
         _check_kind(response, RequestVoteResponse)
         if self._is_stray(peer, response.group_id):
@@ -650,7 +650,7 @@ class RaftNode:
     def handle_pre_vote(self, request: PreVoteRequest) -> PreVoteResponse:
         """Say whether a vote would be granted; changes nothing (thesis 9.6). Raises GroupNotFound, InvalidRequest.
 
-        Observers and learners answer as they would to the vote itself: see `handle_request_vote()`.
+        Observers and learners answer as they would to a vote: see `handle_request_vote()`.
         """
         _check_kind(request, PreVoteRequest)
         self._check_group(request.group_id)
@@ -661,7 +661,7 @@ class RaftNode:
     def handle_pre_vote_response(self, peer: NodeId, response: PreVoteResponse) -> None:
         """Count a pre-vote; a majority starts the election.
 
-        An answer of another group, of no member, or to another term's question has no effect.
+        An answer from another group, a node that is not a member, or to the question of another term has no effect.
         """
         _check_kind(response, PreVoteResponse)
         if self._is_stray(peer, response.group_id):
@@ -677,7 +677,7 @@ class RaftNode:
         `offset` is where `data` begins, in bytes: 0, and then what `InstallSnapshotResponse.next_offset` asks for.
         `done`: this is the last chunk. `checksum` stands for the whole snapshot, such as `StoredSnapshot.checksum`;
         with it another leader can go on where this one stopped. Raises NotLeader, because a node that has stopped
-        leading stops sending; ValueError for a snapshot without its members.
+        leading must stop sending; ValueError for a snapshot without its members.
         """
         return snapshot_transfer.chunk(self._state, snapshot, offset, data, done, checksum)
 
@@ -695,10 +695,10 @@ class RaftNode:
     def handle_install_snapshot(self, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
         """Follow a snapshot's chunks and put it in force with the last one (figure 13).
 
-        The caller stores each chunk that `wants_chunk()` before this call, and has the whole snapshot durable before
-        it hands over the chunk that is `done`. It loads its machine from the snapshot exactly where the response says
-        `installed`. Raises GroupNotFound; InvalidRequest, also where the snapshot does not carry its members and this
-        node knows only those of an earlier entry.
+        The caller stores each chunk that `wants_chunk()` accepts before this call, and makes the whole snapshot durable
+        before it passes in the chunk that is `done`. It loads its machine from the snapshot if and only if the
+        response says `installed`. Raises GroupNotFound; InvalidRequest, also if the snapshot does not carry its
+        members and this node knows only those of an earlier entry.
         """
         _check_kind(request, InstallSnapshotRequest)
         self._check_group(request.group_id)
@@ -706,9 +706,9 @@ class RaftNode:
 
     @_guarded
     def handle_install_snapshot_response(self, peer: NodeId, response: InstallSnapshotResponse) -> None:
-        """Learn from a member's answer to a snapshot chunk.
+        """Record a member's answer to a snapshot chunk.
 
-        An answer of another group, of no member, or of another term has no effect.
+        An answer from another group, a node that is not a member, or an older term has no effect.
         """
         _check_kind(response, InstallSnapshotResponse)
         if self._is_stray(peer, response.group_id):
@@ -717,9 +717,9 @@ class RaftNode:
 
     @_guarded
     def report_unreachable(self, peer: NodeId) -> None:
-        """Learn that the connection to `peer` broke: what is under way to it may be lost.
+        """Note that the connection to `peer` broke, so what is in flight to it may be lost.
 
-        A leader sends it one request at a time until it answers. A hint: without it the heartbeats find out.
+        A leader then sends it one request at a time until it answers. Optional: otherwise the heartbeats find out.
         """
         progress = self._state.progress.get(check_node_id("peer", peer))
         if progress is not None:
@@ -727,7 +727,7 @@ class RaftNode:
 
     @_guarded
     def report_snapshot_failed(self, peer: NodeId) -> None:
-        """Learn that the snapshot for `peer` was not delivered: it is asked for again after a heartbeat interval."""
+        """Note that the snapshot for `peer` was not delivered. `Ready` names it again after a heartbeat interval."""
         state = self._state
         progress = state.progress.get(check_node_id("peer", peer))
         if progress is not None:
@@ -735,69 +735,69 @@ class RaftNode:
 
     @property
     def snapshot_arriving(self) -> bool:
-        """Whether the first chunks of a snapshot have arrived, and the rest is still wanted."""
+        """Whether a part of a snapshot has arrived, and the rest is still needed."""
         return self._state.incoming_snapshot is not None
 
     @_after_restore
     def abort_incoming_snapshot(self) -> None:
-        """Forget the chunks that arrived: the caller lost them, so the transfer begins again at offset 0."""
+        """Forget the chunks that arrived, because the caller lost them. The transfer begins again at offset 0."""
         self._state.incoming_snapshot = None
 
     @_guarded
     def handle_timeout_now(self, request: TimeoutNowRequest) -> None:
-        """Campaign at once, for the leader asks so (thesis 3.10). Raises GroupNotFound."""
+        """Campaign at once, because the leader asks for it (thesis 3.10). Raises GroupNotFound, InvalidRequest."""
         _check_kind(request, TimeoutNowRequest)
         self._check_group(request.group_id)
         election.handle_timeout_now(self._state, request)
 
-    # The primitives of membership: they change this node's view at once, and are not replicated. Where a change
-    # is invalid nothing happens. Commit is evaluated again after each.
+    # The membership primitives: they change this node's view at once, and are not replicated. An invalid change has
+    # no effect. The commit index is evaluated again after each.
 
     @_guarded
     def add_peer(self, peer: NodeId) -> None:
-        """Count `peer` as a voter. Nothing happens for a member, a learner included."""
+        """Add `peer` as a voter. No effect if it is a member already, even as a learner."""
         check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_voter(peer))
 
     @_guarded
     def remove_peer(self, peer: NodeId) -> None:
-        """Forget the voter `peer`. Nothing happens for this node itself and for anyone who is no voter."""
+        """Remove the voter `peer`. No effect on this node itself, or on a node that is not a voter."""
         check_node_id("peer", peer)
         if peer in self.peers:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def add_learner(self, peer: NodeId) -> None:
-        """Send entries to `peer`, which does not count. Nothing happens for a member."""
+        """Add `peer` as a learner. No effect if it is a member already."""
         check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_learner(peer))
 
     @_guarded
     def remove_learner(self, peer: NodeId) -> None:
-        """Forget the learner `peer`. Nothing happens for anyone else."""
+        """Remove the learner `peer`. No effect on any other node."""
         check_node_id("peer", peer)
         if peer in self.learners:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def add_observer(self, peer: NodeId) -> None:
-        """Send `peer` a permanent read-only copy. Nothing happens for a member."""
+        """Add `peer` as an observer. No effect if it is a member already."""
         check_node_id("peer", peer)
         if peer not in self._state.configuration.members():
             self._change(ConfChange.add_observer(peer))
 
     @_guarded
     def remove_observer(self, peer: NodeId) -> None:
-        """Forget the observer `peer`. Nothing happens for anyone else."""
+        """Remove the observer `peer`. No effect on any other node."""
         check_node_id("peer", peer)
         if peer in self.observers:
             self._change(ConfChange.remove(peer))
 
     @_guarded
     def promote_learner(self, peer: NodeId) -> bool:
-        """Count the learner `peer` as a voter from now on. Return whether it was a learner."""
+        """Make the learner `peer` a voter. Return whether it was a learner."""
         check_node_id("peer", peer)
         if peer not in self.learners:
             return False
@@ -806,7 +806,7 @@ class RaftNode:
 
     @_guarded
     def promote_self_to_voter(self) -> None:
-        """Take this node, a learner until now, for a voter. Nothing happens where it is no learner."""
+        """Make this node a voter. No effect unless it is a learner."""
         if self.node_id in self._state.configuration.learners:
             self._change(ConfChange.promote(self.node_id))
 
@@ -835,7 +835,7 @@ class RaftNode:
             raise GroupNotFound(group_id)
 
     def _is_stray(self, peer: NodeId, group_id: int) -> bool:
-        """Whether a response is of another group or of no member. Raises InvalidRequest where it is of this node."""
+        """Whether a response is from another group or no member. Raises InvalidRequest if from this node itself."""
         state = self._state
         if peer == state.node_id:
             raise InvalidRequest(f"a response that claims to come from this node ({peer}) itself")
@@ -844,7 +844,7 @@ class RaftNode:
         )
 
     def _count_stable(self, state: RaftState) -> None:
-        """Commit what became durable since the last look, whether or not the caller said so."""
+        """Commit what became durable since the last check, even if the caller did not report it."""
         if state.log.stable_index != state.stable_counted:
             commit.update_commit(state)
 

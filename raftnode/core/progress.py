@@ -1,10 +1,10 @@
-"""What a leader knows of one other member's log, and how much it has under way to it.
+"""What a leader knows of one other member's log, and what is in flight to it.
 
     match_index      next_index           last
          |               |                  |
     .....m  in flight... n  not sent yet....l
 
-- PROBE: where the logs match is not known; one request at a time, without hurry.
+- PROBE: where the logs match is not known; one request at a time.
 - REPLICATE: requests follow each other without waiting, inside a window of messages and of bytes.
 - SNAPSHOT: the entries it needs were compacted; nothing but heartbeats until the snapshot is acknowledged.
 """
@@ -57,16 +57,16 @@ class Progress:
         self.match_index = 0
         self.next_index = next_index
         self.last_contact: float | None = None
-        """When it last answered in this term; None for not yet."""
+        """When it last answered in this term; before that, when this leader began to send to it."""
         self.acked_round = 0
         """The newest broadcast round that it answered."""
         self.must_send = True
         """Send a request even if it is empty: a heartbeat, a read's round, a commit index."""
         self.sent_commit = 0
         self.probe: tuple[int, int] | None = None
-        """In PROBE: (last index, bytes) of the one request that is under way."""
+        """In PROBE: (last index, bytes) of the one request in flight."""
         self.unanswered = False
-        """A probe left, and nothing has been heard since: the next one carries no entries."""
+        """A probe was sent and not answered yet: the next one carries no entries."""
         self.inflight: deque[tuple[int, int]] = deque()
         """(last index, bytes) of each unacknowledged request in REPLICATE."""
         self.inflight_bytes = 0
@@ -82,7 +82,7 @@ class Progress:
         self.caught_up = False
 
     def window_is_open(self) -> bool:
-        """Whether another request with entries may leave now."""
+        """Whether another request with entries may be sent now."""
         if self.state is ProgressState.REPLICATE:
             return len(self.inflight) < self.inflight_messages_max and self.inflight_bytes < self.inflight_bytes_max
         return self.state is ProgressState.PROBE and self.probe is None
@@ -92,7 +92,7 @@ class Progress:
         return bool(self.acked_round) and self.last_contact is not None and now - self.last_contact < within
 
     def sent(self, last_index: int, size_bytes: int) -> None:
-        """Record that a request with entries up to `last_index` leaves."""
+        """Record that a request with entries up to `last_index` is sent."""
         if self.state is ProgressState.REPLICATE:
             self.next_index = last_index + 1
             self.inflight.append((last_index, size_bytes))
@@ -102,7 +102,7 @@ class Progress:
             self.unanswered = True
 
     def acknowledged(self, index: int) -> bool:
-        """Record that its log matches up to `index`. Return whether that is news. Match only grows."""
+        """Record that its log matches up to `index`. Return whether `match_index` grew; it never falls."""
         inflight = self.inflight
         while inflight and inflight[0][0] <= index:
             self.inflight_bytes -= inflight.popleft()[1]
@@ -121,10 +121,9 @@ class Progress:
         return grows
 
     def rejected(self, rejected_index: int, next_hint: int) -> bool:
-        """Record a refusal of the request after `rejected_index` (0: not told). Return whether it was news.
+        """Record a refusal of the request after `rejected_index` (0: not given). Return whether it changed anything.
 
-        A refusal that is older than what is known by now changes nothing, so that however many arrive, one
-        probe is under way.
+        An outdated refusal changes nothing, so that only one probe is in flight however many arrive.
         """
         if self.state is ProgressState.SNAPSHOT:
             return False
@@ -142,14 +141,14 @@ class Progress:
         return True
 
     def become_probe(self) -> None:
-        """Ask again where the logs match."""
+        """Find out again where the logs match."""
         self._clear_window()
         self.state = ProgressState.PROBE
         self.next_index = self.match_index + 1
         self.probe = None
 
     def become_replicate(self) -> None:
-        """Send without waiting, from after the match, or after the entries of a probe that is still under way."""
+        """Send without waiting, from after the match, or after the entries of a probe in flight."""
         self._clear_window()
         self.state = ProgressState.REPLICATE
         self.next_index = self.match_index + 1
@@ -167,13 +166,13 @@ class Progress:
         self.snapshot_index = snapshot_index
 
     def unreachable(self) -> None:
-        """Take what is under way for lost: send one request at a time, and no entries, until it answers."""
+        """Assume that what is in flight is lost: send one request at a time, without entries, until it answers."""
         if self.state is ProgressState.REPLICATE:
             self.become_probe()
             self.unanswered = True
 
     def snapshot_failed(self, due: float) -> None:
-        """Let the snapshot that it waits for be asked for again at `due`."""
+        """Allow the snapshot that it waits for to be requested again at `due`."""
         if self.state is ProgressState.SNAPSHOT:
             self.snapshot_due = due
 

@@ -1,4 +1,4 @@
-"""Automatic promotion: give a learner its vote as soon as it has caught up, or say why not (thesis 4.2.1)."""
+"""Automatic promotion: give a learner its vote once it has caught up, or report why not (thesis 4.2.1)."""
 
 from raftnode.core import membership_changes
 from raftnode.core.errors import NotLeader, ProposalRejected
@@ -15,14 +15,14 @@ def begin(state: RaftState, peer: NodeId) -> None:
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if peer == state.node_id:
-        raise ProposalRejected(f"node {peer} leads: it does not catch up with itself")
+        raise ProposalRejected(f"node {peer} is the leader, not a learner")
     if peer not in state.configuration.learners:
         raise ProposalRejected(f"node {peer} is not a learner")
     state.promotions.setdefault(peer, Promotion(state.progress[peer].match_index, state.clock()))
 
 
 def tick(state: RaftState, now: float) -> None:
-    """Promote who has caught up; give up on who makes no progress."""
+    """Promote the learners that have caught up; give up on those that make no progress."""
     for peer, promotion in list(state.promotions.items()):
         configuration = state.configuration
         if peer in configuration.voters:

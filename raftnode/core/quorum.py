@@ -1,4 +1,4 @@
-"""Counting: pure functions over voter sets. A joint configuration asks each half and combines the answers (§6)."""
+"""Counting votes and acknowledgements: pure functions over voter sets. In joint consensus both halves count (§6)."""
 
 import enum
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +18,7 @@ class VoteResult(enum.Enum):
 def quorum_value(of: Callable[[NodeId], float], configuration: Configuration) -> float:
     """Return the greatest value that a majority of every half has reached, where voter v has reached `of(v)`.
 
-    Serves indexes, broadcast rounds and times of last contact alike. `configuration` has a voter.
+    Serves indexes, broadcast rounds and times of last contact alike. `configuration` must have a voter.
     """
     value = _majority_value(of, configuration.voters)
     if configuration.voters_outgoing:
@@ -39,7 +39,7 @@ def vote_result(votes: Mapping[NodeId, bool], voters: Collection[NodeId]) -> Vot
 
 
 def joint_vote_result(votes: Mapping[NodeId, bool], configuration: Configuration) -> VoteResult:
-    """Return the ballot's outcome: won where both halves are won, lost where one is lost (§6)."""
+    """Return the ballot's outcome: won if both halves are won, lost if one is lost (§6)."""
     halves = {
         vote_result(votes, configuration.voters),
         vote_result(votes, configuration.voters_outgoing),

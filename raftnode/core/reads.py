@@ -47,7 +47,7 @@ def confirm(state: RaftState) -> None:
 
 
 def abort(state: RaftState) -> None:
-    """Give up the reads that wait: no quorum will confirm them, or not before long."""
+    """Abort the waiting reads: no quorum will confirm them, or not soon."""
     state.reads_aborted.extend(read_id for read_id, _ in state.reads)
     state.reads.clear()
 
@@ -66,7 +66,7 @@ def _confirmed_round(state: RaftState) -> int:
 def _lease_is_valid(state: RaftState) -> bool:
     """Whether no other leader can have been elected: a quorum answered a round that was sent recently enough.
 
-    Counted from when the round was sent, not from when the answers came: they may have waited somewhere.
+    Counted from when the round was sent, not from when the answers came: those may have been delayed.
     """
     config = state.config
     if not config.lease_reads or state.lease_blocked or state.commit_index < state.term_start_index:

@@ -1,4 +1,4 @@
-"""What a node wants done: the one value that the caller acts on each turn."""
+"""What a node wants done: the value that the caller acts on in each turn."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class TransferOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PromotionOutcome:
-    """How a promotion that `promote_when_caught_up()` began has ended.
+    """How a promotion begun by `promote_when_caught_up()` ended.
 
     Attributes:
         peer: The learner that was to become a voter.
@@ -81,7 +81,7 @@ class Ready:
     `at_once` of later Readys waits too.
 
     Attributes:
-        hard_state: The term and the vote, where they have changed since the last Ready; else None.
+        hard_state: The term and the vote, if they have changed since the last Ready; else None.
         log_changed: The log was written to since the last Ready: there is something to make durable, even if nothing
             is to be sent or saved.
         messages: AppendEntries to send, heartbeats included; part of `outgoing()`.
@@ -94,8 +94,8 @@ class Ready:
             from time to time until one is acknowledged: ignore a member that is being sent one.
         reads: (read id, index) of reads that were confirmed: serve them once the machine has applied `index`
             (thesis 6.4).
-        reads_aborted: Ids of reads that will not be confirmed, because this node stopped leading or hears from no
-            majority. Ask again, or ask another node.
+        reads_aborted: Ids of reads that will not be confirmed, because this node stopped leading or gets no
+            answers from a majority. Ask again, or ask another node.
         transfers: Leadership transfers that have ended. Each one begun here ends here once.
         promotions: Automatic promotions that have ended. Each one begun here ends here once.
         removed: This node was removed from the cluster. Set once, when the change is committed: it may be shut down.
@@ -119,7 +119,7 @@ class Ready:
         """Return all that is to be sent: what may leave at once, and what must wait for this Ready's save.
 
         Responses that the handlers returned wait for the save, too. `at_once` assumes that the hard states of
-        earlier Readys are durable; where one of them is still on its way to the disk, everything waits for it.
+        earlier Readys are durable; while one of them is not, everything waits for it.
         """
         at_once: list[tuple[NodeId, Message]] = list(self.messages)
         after_save: list[tuple[NodeId, Message]] = [*self.vote_requests, *self.pre_vote_requests, *self.timeout_now]

@@ -1,11 +1,11 @@
-"""What a node does at its start with what the disk holds: the one path of crash recovery.
+"""Crash recovery: every start of a node takes this path, with what the disk holds.
 
 A snapshot becomes durable first, and only then is the log cut to it (figure 13). A crash between the two leaves
 
     log behind the snapshot      snapshot 4 of term 3    log 1 1              starts again after entry 4
     log in conflict with it      snapshot 4 of term 3    log 1 1 1 1 2 2      starts again after entry 4
     log that holds its entry     snapshot 4 of term 1    log 1 1 1 1 2 2      is kept as it is
-    log that begins after it     snapshot 4              log - - - - - 2 2    is refused: entry 5 is nowhere
+    log that begins after it     snapshot 4              log - - - - - 2 2    is refused: entry 5 is missing
 """
 
 from raftnode.core.arguments import InvalidArgument
@@ -18,11 +18,11 @@ from raftnode.core.types import HardState, LogEntry
 
 
 def restore(state: RaftState, storage: LogStorage, snapshot: SnapshotMeta | None) -> None:
-    """Load the log, the hard state and the members, and follow nobody yet.
+    """Load the log, the hard state and the members; no leader is known yet.
 
     `snapshot` is what the caller's machine holds; None: whatever the log has discarded. What this changes in the
     storage is staged like everything else, and safe to repeat after another crash. Raises StorageError; ValueError,
-    before anything changes, where the members at the snapshot point are nowhere.
+    before anything changes, if the members at the snapshot point are not stored.
     """
     configurations = state.log.load()
     if snapshot is None:
@@ -43,7 +43,7 @@ def restore(state: RaftState, storage: LogStorage, snapshot: SnapshotMeta | None
 def _members_at(state: RaftState, snapshot: SnapshotMeta) -> Configuration | None:
     """Return the members that are kept with the snapshot; None: they are in the log, or in the configuration.
 
-    Raises ValueError where the log that had them was discarded: no guess may take their place.
+    Raises ValueError if the log that had them was discarded: they must not be guessed.
     """
     log = state.log
     if snapshot.configuration is not None:
@@ -56,18 +56,18 @@ def _members_at(state: RaftState, snapshot: SnapshotMeta) -> Configuration | Non
     if log.snapshot_index > 0 and not log.keeps_configuration:
         raise InvalidArgument(
             f"restore() of a log that begins after entry {log.snapshot_index}, in a storage that does not keep the "
-            "members in force there: hand over SnapshotMeta(index, term, configuration)"
+            "members in force there: pass SnapshotMeta(index, term, configuration)"
         )
     return log.snapshot_configuration
 
 
 def _check_fit(state: RaftState, snapshot: SnapshotMeta) -> None:
-    """Raise StorageError where the snapshot and the log cannot be of one node."""
+    """Raise StorageError if the snapshot and the log cannot belong to the same node."""
     log = state.log
     if snapshot.index < log.snapshot_index:
         raise StorageError(
             f"the log begins after entry {log.snapshot_index}, and the newest snapshot covers only entry "
-            f"{snapshot.index}: the snapshot that stood between is missing. Remove this node from the "
+            f"{snapshot.index}: the snapshot in between is missing. Remove this node from the "
             "cluster and add it again with a new data directory"
         )
     if snapshot.index == log.snapshot_index and snapshot.term != log.snapshot_term:
@@ -89,7 +89,7 @@ def _load_hard_state(state: RaftState, hard_state: HardState) -> None:
     state.last_hard_state = hard_state
     state.current_term, state.voted_for = hard_state.current_term, hard_state.voted_for
     if state.log.last_term > state.current_term:
-        # Entries of a term became durable and the term itself did not: nothing was answered in it.
+        # Entries of a term became durable but the term itself did not: no response was sent in it.
         state.current_term, state.voted_for = state.log.last_term, None
 
 

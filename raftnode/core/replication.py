@@ -25,7 +25,7 @@ def tick(state: RaftState, now: float) -> None:
     if state.promotions:
         promotion.tick(state, now)
     if now - _quorum_contact(state, now) >= state.config.election_timeout_max:
-        # Cut off from a majority: whoever asks here would wait for nothing (thesis 6.2).
+        # Cut off from a majority: requests to this leader would wait in vain (thesis 6.2).
         if state.config.check_quorum:
             become_follower(state, state.current_term, None)
             return
@@ -40,7 +40,7 @@ def tick(state: RaftState, now: float) -> None:
 
 
 def collect(state: RaftState, ready: Ready) -> None:
-    """Put into `ready` what every member may be sent now."""
+    """Put into `ready` what may be sent to each member now."""
     now = state.clock()
     if state.round_wanted:
         _begin_round(state, now)
@@ -54,7 +54,7 @@ def collect(state: RaftState, ready: Ready) -> None:
 
 
 def append(state: RaftState, entries: list[LogEntry]) -> None:
-    """Append a leader's own entries, and commit at once where this node alone is a quorum."""
+    """Append a leader's own entries, and commit at once if this node alone is a quorum."""
     state.log.append(entries)
     if state.configuration.voters == (state.node_id,):
         commit.update_commit(state)
@@ -69,13 +69,13 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
     if request.leader_id == state.node_id:
         raise InvalidRequest(f"AppendEntries of term {request.term} from this node itself")
     if state.role is NodeRole.LEADER and request.term == state.current_term:
-        # Two leaders in one term cannot be: never obey.
+        # A term has at most one leader: never follow a second one.
         return _refusal(state, request)
     follow(state, request.term, request.leader_id)
 
     prev = request.prev_log_index
     if prev < log.snapshot_index:
-        # The snapshot covers the place: everything up to the commit index is known to match (§7).
+        # The snapshot covers that index: everything up to the commit index is known to match (§7).
         fresh = [entry for entry in request.entries if entry.index > log.snapshot_index]
         proven = max(prev + len(request.entries), state.commit_index)
     else:
@@ -90,7 +90,7 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
 
 
 def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
-    """Learn from a member's answer. Answers of another term, and of strangers, count for nothing."""
+    """Handle a member's answer. Those of an older term, and of nodes that are not members, are ignored."""
     progress = state.progress.get(peer)
     if progress is None and peer not in state.configuration.members():
         return
@@ -115,14 +115,14 @@ def handle_append_entries_response(state: RaftState, peer: NodeId, response: App
 
 
 def member_caught_up(state: RaftState, progress: Progress, now: float) -> None:
-    """Act on a member's match index: a learner's catch-up round, a transfer that waits for its target."""
+    """Act on a member's match index: measure a learner's catch-up, go on with a transfer to this member."""
     if progress.peer in state.configuration.learners:
         progress.measure_catch_up(state.log.last_index, now, state.config.election_timeout_min)
     transfer.proceed(state)
 
 
 def heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
-    """Record a member's answer of the current term, to whichever request: it proves the round that it names."""
+    """Record a member's answer of the current term, to any request. It confirms the round that it names."""
     progress.last_contact = now
     progress.unanswered = False
     if state.round >= round_ > progress.acked_round:
@@ -132,7 +132,7 @@ def heard_from(state: RaftState, progress: Progress, round_: int, now: float) ->
 
 
 def follow(state: RaftState, term: int, leader_id: NodeId) -> None:
-    """Accept the leader of `term`, which is at least the current one: a campaign ends, the timeout restarts."""
+    """Accept the leader of `term`, which is at least the current one: end a campaign, restart the timeout."""
     if (
         term > state.current_term
         or state.leader_id != leader_id
@@ -219,7 +219,7 @@ def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready)
             _ask_for_snapshot(state, progress, now, ready)
             return
         probing = progress.state is ProgressState.PROBE
-        # Who does not answer is not sent the same entries again with every heartbeat.
+        # A silent member is not sent the same entries again with every heartbeat.
         waiting = progress.next_index <= log.last_index and not (probing and progress.unanswered)
         if not (waiting or progress.must_send):
             return
@@ -235,15 +235,15 @@ def _collect_for(state: RaftState, progress: Progress, now: float, ready: Ready)
         if probing or not entries:
             return
     if progress.must_send:
-        # The window is full: an empty request at its end, so that a refusal tells of entries that got lost. While
-        # a probe is under way: no more than that this node still leads.
+        # The window is full: an empty request at its end, whose refusal shows that entries were lost. With a probe
+        # in flight: an empty request at the match, which only shows that this node still leads.
         prev = progress.next_index - 1 if progress.state is ProgressState.REPLICATE else progress.match_index
         _send(state, progress, prev, log.term_at(prev), [], ready)
 
 
 def _ask_for_snapshot(state: RaftState, progress: Progress, now: float, ready: Ready) -> None:
-    """Ask for a snapshot, and not again before some time has passed: however often a member turns out to need one,
-    the same turn after turn would be a loop without end."""
+    """Request a snapshot for a member, at most once per election timeout: with a request in every Ready, the caller
+    would never see an empty one."""
     if now >= progress.snapshot_due:
         progress.snapshot_due = now + state.config.election_timeout_max
         ready.snapshots_needed.append(progress.peer)
@@ -254,7 +254,7 @@ def _send(
 ) -> None:
     progress.must_send = False
     if prev_term is None:
-        # The match was discarded since: the snapshot point is the nearest place that has a term.
+        # The match was discarded since: the snapshot point is the nearest index whose term is known.
         prev, prev_term = state.log.snapshot_index, state.log.snapshot_term
     progress.sent_commit = state.commit_index
     ready.messages.append(
@@ -303,7 +303,7 @@ def _refusal(state: RaftState, request: AppendEntriesRequest) -> AppendEntriesRe
 def _next_hint(state: RaftState, response: AppendEntriesResponse) -> int:
     """Return where to probe next: after this leader's last entry of a term at most the follower's hint.
 
-    A hint at index 0 is a good one: nothing of the follower's log can be used.
+    Index 0 is a valid hint: nothing in the follower's log can be used.
     """
     if not response.rejected_index:
         return min(response.last_log_index, state.log.last_index) + 1
@@ -323,7 +323,7 @@ def _begin_round(state: RaftState, now: float) -> None:
 
 
 def _quorum_contact(state: RaftState, now: float) -> float:
-    """Return the latest time at which a majority had been heard from."""
+    """Return the latest time since which a majority of the voters has answered."""
     node, progress = state.node_id, state.progress
 
     def contact(voter: NodeId) -> float:
@@ -335,7 +335,7 @@ def _quorum_contact(state: RaftState, now: float) -> float:
 
 
 def _storage_is_stuck(state: RaftState, now: float) -> bool:
-    """Whether entries wait for the disk longer than an election timeout: another voter would do better."""
+    """Whether entries have waited for the disk for an election timeout: another voter should lead."""
     if state.configuration.voter_union() == (state.node_id,):
         return False
     stable = state.log.stable_index

@@ -10,7 +10,7 @@ from raftnode.core.types import NodeId, NodeRole
 def become_follower(state: RaftState, term: int, leader_id: NodeId | None) -> None:
     """Follow `leader_id` (None: not known yet) in `term`, which is at least the current one.
 
-    The vote is forgotten only where the term grows: within a term a node votes once (§5.2). A node without a
+    The vote is cleared only if the term grows: within a term a node votes once (§5.2). A node without a
     vote becomes the learner or observer that the configuration makes it.
     """
     now = state.clock()
@@ -26,7 +26,7 @@ def become_follower(state: RaftState, term: int, leader_id: NodeId | None) -> No
 
 
 def become_pre_candidate(state: RaftState) -> None:
-    """Ask whether an election could be won, without disturbing anyone: the term stays (thesis 9.6)."""
+    """Ask whether an election could be won, without changing the term (thesis 9.6)."""
     _leave_role(state)
     state.role = NodeRole.PRE_CANDIDATE
     state.leader_id = None
@@ -49,7 +49,7 @@ def become_candidate(state: RaftState, *, by_transfer: bool = False) -> None:
 
 
 def become_leader(state: RaftState) -> None:
-    """Lead the current term: know nothing of the others' logs yet (figure 2)."""
+    """Lead the current term, with nothing known of the others' logs yet (figure 2)."""
     now = state.clock()
     _leave_role(state)
     state.role = NodeRole.LEADER
@@ -70,7 +70,7 @@ def become_leader(state: RaftState) -> None:
 
 
 def sync_progress(state: RaftState) -> None:
-    """Make a leader's progress table fit the members in force; what is known of those who stay is kept."""
+    """Update a leader's progress table to the members in force; members that stay keep theirs."""
     configuration = state.configuration
     members = set(configuration.members()) - {state.node_id}
     for gone in state.progress.keys() - members:
@@ -83,7 +83,7 @@ def sync_progress(state: RaftState) -> None:
         progress = state.progress.get(peer)
         if progress is None:
             progress = Progress(peer, state.log.last_index + 1, now, messages, size)
-            # As for the others at an election: a new voter is not counted as silent from its first moment.
+            # As after an election: a new voter does not count as silent from the start.
             progress.last_contact = now
             state.progress[peer] = progress
         progress.inflight_messages_max, progress.inflight_bytes_max = messages, size
@@ -92,7 +92,7 @@ def sync_progress(state: RaftState) -> None:
 
 
 def settle_passive_role(state: RaftState) -> None:
-    """Fit a node that does not lead to a changed configuration: a campaign ends where its vote is gone."""
+    """Adapt the role of a node that does not lead to a changed configuration; without a vote, a campaign ends."""
     if state.role is NodeRole.LEADER:
         return
     if state.role in (NodeRole.PRE_CANDIDATE, NodeRole.CANDIDATE):
@@ -111,7 +111,7 @@ def _start_timers(state: RaftState) -> None:
 
 
 def _leave_role(state: RaftState) -> None:
-    """Forget what belongs to the role that ends. Reads that wait for a leader's confirmation never get it."""
+    """Clear the state of the role that ends, and abort the reads that wait for confirmation."""
     state.progress = {}
     state.ballot = {}
     state.outgoing_votes = []

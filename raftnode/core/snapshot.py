@@ -1,4 +1,4 @@
-"""Snapshots between nodes (figure 13) and log compaction (§7). The bytes themselves are the caller's."""
+"""Snapshots between nodes (figure 13) and log compaction (§7). The caller keeps the bytes."""
 
 from raftnode.core import commit, replication
 from raftnode.core.arguments import InvalidArgument
@@ -26,10 +26,10 @@ def wants_chunk(state: RaftState, request: InstallSnapshotRequest) -> bool:
 def handle_install(state: RaftState, request: InstallSnapshotRequest) -> InstallSnapshotResponse:
     """Follow the transfer chunk by chunk; with the last one, put the snapshot in force (figure 13).
 
-    The caller stores each chunk that `wants_chunk()`, and has the whole snapshot durable before it hands over the
-    chunk that is `done`. The answer says `installed` exactly when this call put the snapshot in force: then the caller
-    loads its machine from it. A snapshot of entries that are committed here already takes nothing back; the leader
-    learns with its next heartbeat that this node has them.
+    The caller stores each chunk that `wants_chunk()` accepts, and makes the whole snapshot durable before it passes in
+    the chunk that is `done`. If this call put the snapshot in force, the answer says `installed`, and the caller loads
+    its machine from it. A snapshot whose entries are committed here already changes nothing; the answer to the next
+    heartbeat shows the leader that this node has them.
     """
     _check(request)
     if not _follows(state, request):
@@ -53,7 +53,7 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
 
 
 def handle_install_response(state: RaftState, peer: NodeId, response: InstallSnapshotResponse) -> None:
-    """Learn from a member's answer to a chunk. After an installed snapshot, next is its index + 1."""
+    """Handle a member's answer to a chunk. After an installed snapshot, the next entry is its index + 1."""
     if peer not in state.configuration.members():
         return
     if response.term > state.current_term:
@@ -76,7 +76,7 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
 def chunk(
     state: RaftState, snapshot: SnapshotMeta, offset: int, data: bytes, done: bool, checksum: int
 ) -> InstallSnapshotRequest:
-    """Return a leader's next chunk of `snapshot`. Raises NotLeader; ValueError where it lacks its members."""
+    """Return a leader's next chunk of `snapshot`. Raises NotLeader; ValueError if it lacks its members."""
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
     if snapshot.configuration is None:
@@ -98,7 +98,7 @@ def chunk(
 def compact(state: RaftState, index: int) -> None:
     """Discard the log up to `index`, which must be applied: a snapshot of the machine covers it.
 
-    Raises ValueError where it is not applied yet.
+    Raises ValueError if it is not applied yet.
     """
     if index > state.applied_index:
         raise InvalidArgument(f"compact at {index}: only entries up to {state.applied_index} are applied")
@@ -124,7 +124,7 @@ def _check(request: InstallSnapshotRequest) -> None:
 
 
 def _follows(state: RaftState, request: InstallSnapshotRequest) -> bool:
-    """Return whether the sender leads this node. Two leaders in one term cannot be: never obey."""
+    """Return whether the sender leads this node. A term has at most one leader: never follow a second one."""
     if request.term < state.current_term:
         return False
     if request.leader_id == state.node_id:
@@ -133,7 +133,7 @@ def _follows(state: RaftState, request: InstallSnapshotRequest) -> bool:
 
 
 def _check_members(state: RaftState, request: InstallSnapshotRequest) -> None:
-    """Refuse a snapshot without its members where this node would go on with those of an earlier entry instead."""
+    """Refuse a snapshot without its members if this node would keep those of an earlier entry instead."""
     index = request.last_included_index
     if request.configuration is not None or state.log.term_at(index) == request.last_included_term:
         return
@@ -160,7 +160,7 @@ def _install(state: RaftState, request: InstallSnapshotRequest) -> None:
 
 
 def _expected_offset(state: RaftState, request: InstallSnapshotRequest) -> int:
-    """Return the next byte of this very snapshot; another one starts at 0."""
+    """Return the next offset in this snapshot; a different one starts at 0."""
     if state.incoming_snapshot is None:
         return 0
     identity, offset = state.incoming_snapshot

@@ -54,7 +54,7 @@ class RaftState:
         "reads_aborted",
         "reads_ready",
         "refusals",
-        "removal_told",
+        "removal_reported",
         "rng",
         "role",
         "round",
@@ -85,21 +85,21 @@ class RaftState:
         self.current_term = 0
         self.voted_for: NodeId | None = None
         self.log = RaftLog(storage, config.log_cache_bytes_max)
-        # What the last Ready told the caller to persist.
+        # What the last Ready asked the caller to save.
         self.last_hard_state = HardState()
 
-        # Derived from the log, the snapshot and the format: [(index, configuration)] in index order. The last
+        # From the log, the snapshot and the configuration: [(index, configuration)] in index order. The last
         # one is in force (it takes effect on append); truncation pops from the end.
         self.configurations: list[tuple[int, Configuration]] = [(0, config.first_configuration())]
 
-        # Whether the first of them was really in force since its index: not so on a node that joined later.
+        # Whether the first of them was really in force from its index on: not on a node that joined later.
         self.base_known = not config.joined
 
         self.was_member = self.node_id in config.first_configuration().voters
-        """Whether a configuration in force has held this node. One that starts without a vote may not be added yet."""
-        self.removal_told = False
+        """Whether a configuration in force has included this node. A node that joins may not be added yet."""
+        self.removal_reported = False
 
-        # Whether a primitive changed the members in force, which no entry tells the others.
+        # Whether a primitive changed the members in force, which no log entry replicates.
         self.members_replaced = False
 
         # Volatile, on every node.
@@ -118,12 +118,12 @@ class RaftState:
         self.refusals: dict[NodeId, str] = {}
         self.transfer_campaign = False
 
-        # Volatile, on leaders; made anew by each election.
+        # Volatile, on leaders; reset by each election.
         self.progress: dict[NodeId, Progress] = {}
         self.term_start_index = 0
         self.heartbeat_deadline = now
         self.commit_broadcast_deadline: float | None = None
-        """When to tell the members of a commit index that no entry has carried to them."""
+        """When to send the members a commit index that no entry has carried to them."""
         self.round = 0
         self.round_wanted = False
         self.round_times: deque[tuple[int, float]] = deque()
@@ -141,7 +141,7 @@ class RaftState:
         """(read id, round that confirms it), oldest first."""
         self.read_count = 0
 
-        # Volatile, on a node that led and handed over: whom it waits for to lead.
+        # Volatile, on a node that led and handed over: the voter that it expects to lead.
         self.transfer_awaited: NodeId | None = None
 
         # Waiting for the next Ready.
@@ -160,7 +160,7 @@ class RaftState:
 
     @property
     def has_vote(self) -> bool:
-        """Whether this node is a voter in the configuration in force, or in the one before while it may come back.
+        """Whether this node is a voter in the configuration in force, or in the previous one while that may return.
 
         Until the change that takes its vote away is committed, its log may be the only one that can win the
         others' votes (thesis 4.2.2). Its own vote counts only where the configuration in force says so. One change
@@ -175,7 +175,7 @@ class RaftState:
 
     @property
     def removed(self) -> bool:
-        """Whether the members in force are committed and do not hold this node, which was one of them before."""
+        """Whether the members in force are committed and do not include this node, which was one before."""
         index, configuration = self.configurations[-1]
         return self.was_member and 0 < index <= self.commit_index and self.node_id not in configuration.members()
 

@@ -1,4 +1,4 @@
-"""Everything an operator may ask of the core, as one value."""
+"""Everything that an operator may ask of the core, as one value."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class PeerStatus:
         next_index: The next entry to send.
         inflight_messages: How many AppendEntries it has not answered.
         inflight_bytes: How many bytes of data are in them.
-        last_contact: How many seconds ago it answered last; None: never in this term.
+        last_contact: How many seconds ago it last answered; None: never in this term.
         promotable: It is a learner that caught up in less than an election timeout, and still answers.
         acked_round: The newest round of messages that it answered: see `RaftNode.probe_members()`.
     """
@@ -54,7 +54,7 @@ class RaftStatus:
         first_log_index: The first index that its log holds.
         snapshot_index: The last discarded entry's index; 0: nothing was discarded.
         snapshot_term: That entry's term.
-        configuration_index: The entry that put the members in force; 0: none did.
+        configuration_index: The entry that put the members in force; 0: none, they are those of the configuration.
         configuration: The members in force: the latest in the log, committed or not.
         configuration_committed: Whether that entry is committed.
         transfer_target: Whom this leader is handing over to; None: nobody.
@@ -142,7 +142,7 @@ def _no_leader_reason(state: RaftState, now: float) -> str:
     if state.leader_id is not None:
         return ""
     if state.role is NodeRole.LEARNER or state.role is NodeRole.OBSERVER:
-        return f"this {state.role.value} waits to hear from a leader"
+        return f"this {state.role.value} waits for a leader to contact it"
     if state.removed:
         return f"this node was removed by the change at entry {state.configurations[-1][0]}"
     if not state.has_vote:
@@ -152,7 +152,7 @@ def _no_leader_reason(state: RaftState, now: float) -> str:
         return "this node's priority is 0, so it waits for another one to lead"
     if state.role is NodeRole.FOLLOWER:
         wait = max(0.0, state.election_deadline - now)
-        reason = f"no leader was heard from; this node campaigns in {wait:.1f} s"
+        reason = f"no leader has contacted this node; it campaigns in {wait:.1f} s"
     else:
         granted = sum(1 for voter in voters if state.ballot.get(voter))
         silent = [voter for voter in voters if voter not in state.ballot]

@@ -1,4 +1,4 @@
-"""Where the log and the hard state live: the protocol that the core asks for, and an in-memory one."""
+"""Storage of the log and the hard state: the protocol that the core needs, and an implementation in memory."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
@@ -13,18 +13,18 @@ class LogStorage(Protocol):
     """The durable log and hard state of one node.
 
     `append`, `truncate`, `compact` and `save_hard_state` may be staged; what was staged becomes durable in the
-    order of the calls. How is between the storage and the caller: a `sync()` that the caller makes in step 2 of
-    `Ready`, for example, or within each call. Every method raises StorageError when the disk fails; after that the
-    node is finished, and so it is after any other exception. `raftnode.testing.check_log_storage()` holds a storage
-    against all of this.
+    order of the calls. How is up to the storage and the caller: with a `sync()` in step 2 of `Ready`, for example, or
+    within each call. Every method raises StorageError when the disk fails. This, or
+    any other exception, stops the node for good. `raftnode.testing.check_log_storage()` checks a storage against all
+    of this.
     """
 
     @property
     def stable_index(self) -> int:
-        """The last index known durable: a leader counts itself only up to there.
+        """The last index that is known to be durable: a leader counts itself only up to there.
 
-        Every entry up to it is on the disk as it is in the log: `truncate(i)` lowers it below `i` at once, or entries
-        that take the place of old ones would count as durable, and a crash could lose what was committed.
+        Every entry up to it is on the disk as it is in the log: `truncate(i)` lowers it below `i` at once. Otherwise
+        entries that replace old ones would count as durable, and a crash could lose what was committed.
         """
 
     def append(self, entries: Sequence[LogEntry]) -> None:
@@ -34,10 +34,10 @@ class LogStorage(Protocol):
         """Discard the entries from `index` on, that one included. `stable_index` is below `index` afterwards."""
 
     def load_entries_after(self, index: int) -> Iterable[LogEntry]:
-        """Give the entries above `index`, in order."""
+        """Return the entries above `index`, in order."""
 
     def load_entries(self, first: int, last: int, bytes_max: int | None = None) -> list[LogEntry]:
-        """Return entries `first`..`last`, both included; at least one, and fewer where `bytes_max` is reached."""
+        """Return entries `first`..`last`, both included; at least one, and fewer if `bytes_max` is reached."""
 
     def compact(self, index: int, term: int) -> None:
         """Discard the entries up to `index`, which had `term`. Above the last entry: the log restarts there."""
@@ -46,25 +46,25 @@ class LogStorage(Protocol):
         """Return (index, term) of the last discarded entry, or (0, 0)."""
 
     def save_hard_state(self, state: HardState) -> None:
-        """Keep the term and the vote, atomically."""
+        """Save the term and the vote, atomically."""
 
     def load_hard_state(self) -> HardState:
-        """Return the last kept hard state; a new one is `HardState(0, None)`."""
+        """Return the hard state saved last; `HardState(0, None)` if there is none."""
 
 
 @runtime_checkable
 class ConfigurationStorage(LogStorage, Protocol):
     """A LogStorage that also keeps the members in force at the snapshot point.
 
-    With it `RaftNode.restore()` needs no argument. With any other one the caller keeps the members beside its
-    snapshots, and hands them to `restore()` in a `SnapshotMeta`.
+    With it `RaftNode.restore()` needs no argument. With any other storage the caller keeps the members beside its
+    snapshots, and passes them to `restore()` in a `SnapshotMeta`.
     """
 
     def compact(self, index: int, term: int, configuration: Configuration | None = None) -> None:
         """Discard the entries up to `index`, as LogStorage says, and keep `configuration` with the snapshot point."""
 
     def snapshot_configuration(self) -> Configuration | None:
-        """Return what the last `compact()` was given; None where it was given nothing, or nothing was discarded."""
+        """Return the configuration given to the last `compact()`; None if none was, or nothing was discarded."""
 
 
 class MemStorage(ConfigurationStorage):
@@ -134,13 +134,13 @@ class MemStorage(ConfigurationStorage):
         self._entries.extend(entries)
 
     def _show(self, other: "MemStorage") -> None:
-        """Hold what `other` holds."""
+        """Become a copy of `other`."""
         self._entries, self._snapshot, self._hard_state = other._entries[:], other._snapshot, other._hard_state
         self._configuration = other._configuration
 
 
 def count_within(entries: Sequence[LogEntry], bytes_max: int) -> int:
-    """Return how many leading entries fit in `bytes_max` bytes of data: at least one where there is one."""
+    """Return how many leading entries fit in `bytes_max` bytes of data: at least one if there is one."""
     size = 0
     for count, entry in enumerate(entries):
         size += len(entry.data)

@@ -11,7 +11,7 @@ def begin(state: RaftState, peer: NodeId) -> None:
     """Start handing over to the voter `peer`. Proposals are refused until it leads or the deadline passes.
 
     The deadline is one `election_timeout_max`. Asking again for the same target changes nothing. Raises
-    NotLeader, and ProposalRejected where `peer` cannot lead.
+    NotLeader, and ProposalRejected if `peer` cannot lead.
     """
     if state.role is not NodeRole.LEADER:
         raise NotLeader(state.leader_id)
@@ -21,7 +21,7 @@ def begin(state: RaftState, peer: NodeId) -> None:
         raise ProposalRejected(f"node {peer} is not a voter, so it cannot lead")
     if state.transfer_target == peer:
         return
-    end_transfer(state, f"a transfer to node {peer} was asked for instead")
+    end_transfer(state, f"a transfer to node {peer} was requested instead")
     state.transfer_target = peer
     state.transfer_sent = False
     state.transfer_deadline = state.clock() + state.config.election_timeout_max
@@ -46,7 +46,7 @@ def expire(state: RaftState, now: float) -> None:
 
 
 def end_transfer(state: RaftState, reason: str) -> None:
-    """Stop waiting for another node to take over, and tell the caller why it does not."""
+    """Stop waiting for another node to take over, and report the reason."""
     if state.transfer_target is not None:
         state.transfer_outcomes.append(TransferOutcome(state.transfer_target, False, reason))
     state.transfer_target = None
@@ -64,7 +64,7 @@ def cancel(state: RaftState) -> bool:
 
 
 def note_successor(state: RaftState) -> None:
-    """Tell how the transfer ended that this node began as leader, now that the next leader is known."""
+    """Report how the transfer that this node began as leader ended, now that the next leader is known."""
     target, state.transfer_awaited = state.transfer_awaited, None
     if target is not None:
         done = state.leader_id == target
@@ -73,14 +73,14 @@ def note_successor(state: RaftState) -> None:
 
 
 def name_successor(state: RaftState) -> None:
-    """Ask the most up-to-date voter to campaign, on behalf of a leader that leaves office."""
+    """Ask the most up-to-date voter to campaign, because this leader steps down."""
     candidates = [p for p in state.progress.values() if p.peer in state.configuration.voters]
     if candidates:
         _send(state, max(candidates, key=lambda p: (p.match_index, -p.peer)).peer)
 
 
 def _send(state: RaftState, target: NodeId) -> None:
-    # The target's campaign passes the rule that protects a live leader, so no lease holds from here on.
+    # The target's campaign bypasses the rule that protects a live leader, so no lease is valid from here on.
     state.lease_blocked = True
     state.outgoing_timeout_now.append(
         (target, TimeoutNowRequest(state.current_term, state.node_id, state.config.group_id))

@@ -1,4 +1,4 @@
-"""The nouns of Raft: entries, the hard state, roles and the snapshot point."""
+"""The basic types of Raft: entries, the hard state, roles and the snapshot point."""
 
 import enum
 
@@ -26,7 +26,7 @@ class EntryKind(enum.IntEnum):
 
 
 class NodeRole(enum.Enum):
-    """What a node does at the moment.
+    """The current role of a node.
 
     Attributes:
         FOLLOWER: It follows a leader, or waits for one.
@@ -52,7 +52,7 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         term: The term of the leader that appended it.
         index: Its place in the log; the first entry has 1.
-        data: A command, opaque to the core; what it holds for other kinds, `EntryKind` says.
+        data: A command, opaque to the core; for the other kinds see `EntryKind`.
         kind: What the entry is for. Only commands are for the state machine: see `is_command`.
     """
 
@@ -63,12 +63,12 @@ class LogEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def is_command(self) -> bool:
-        """Whether this is a command for the state machine: every other entry is between the nodes."""
+        """Whether this is a command for the state machine; all other entries are for the nodes themselves."""
         return self.kind is EntryKind.COMMAND
 
 
 class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The term and the vote, which are durable in one record before a vote or response leaves (figure 2).
+    """The term and the vote, which are durable in one record before a vote or response is sent (figure 2).
 
     Attributes:
         current_term: The latest term that the node has seen.
@@ -80,7 +80,7 @@ class HardState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SnapshotPoint(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The last discarded log entry, which a snapshot covers; (0, 0) is the empty log's beginning."""
+    """The last discarded log entry, which a snapshot covers; (0, 0): nothing was discarded."""
 
     index: int = 0
     term: int = 0

@@ -1,5 +1,5 @@
-"""What tests of programs around `RaftNode` need: simulated time, disks that lose what was not synced, a network to
-cut, and a `Stage` on which nodes play under a test's direction. Deterministic: no thread, no socket, no file, no sleep.
+"""Tools for testing programs around `RaftNode`: simulated time, disks that lose unsynced writes, a network to cut, and
+`Stage`, a cluster that a test directs. Deterministic: no threads, no sockets, no files, no sleeps.
 
     stage = Stage(3)
     stage.elect(1)
@@ -8,7 +8,7 @@ cut, and a `Stage` on which nodes play under a test's direction. Deterministic: 
     stage.run(2.0)                      # seconds pass; another node leads
     assert stage.leader().node_id != 1
 
-`check_log_storage()` holds a storage of your own against all that `LogStorage` promises.
+`check_log_storage()` checks your own storage against everything that `LogStorage` promises.
 """
 
 from raftnode.testing.clock import Clock, Event

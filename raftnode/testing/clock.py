@@ -1,4 +1,4 @@
-"""Simulated time, and what will happen in it."""
+"""Simulated time, and the calls that are scheduled in it."""
 
 import heapq
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Event(NamedTuple):
-    """Something that will happen.
+    """A scheduled call.
 
     Attributes:
         action: What is called.
@@ -17,22 +17,22 @@ class Event(NamedTuple):
     arguments: tuple[Any, ...]
 
     def happen(self) -> None:
-        """Let it happen now."""
+        """Make the call now."""
         self.action(*self.arguments)
 
 
 class Clock:
-    """Seconds that pass when a test says so: call it for the time, as `RaftNode` does.
+    """A clock that advances only when a test says so. Call it to get the time, as `RaftNode` does.
 
-    What is asked for with `at()` and `after()` happens in the order of its time, and at the same time in the order
-    in which it was asked for.
+    What is scheduled with `at()` and `after()` happens in the order of its time, and at the same time in the order in
+    which it was scheduled.
 
     Attributes:
-        now: The time, in seconds. A test may set it, which lets nothing happen by itself.
+        now: The time, in seconds. A test may set it; that alone does not make any scheduled call.
     """
 
     def __init__(self, now: float = 100.0) -> None:
-        """A clock at which it is `now`, in seconds."""
+        """A clock that shows `now`, in seconds."""
         self.now = now
         self._events: list[tuple[float, int, Event]] = []
         self._count = 0
@@ -41,7 +41,7 @@ class Clock:
         return self.now
 
     def at(self, when: float, action: Callable[..., object], *arguments: Any) -> None:
-        """Call `action(*arguments)` at `when`. A time that has passed means next."""
+        """Call `action(*arguments)` at `when`. If that time has passed, it is called next."""
         self._count += 1
         heapq.heappush(self._events, (max(when, self.now), self._count, Event(action, arguments)))
 
@@ -51,20 +51,20 @@ class Clock:
         heapq.heappush(self._events, (self.now + delay, self._count, Event(action, arguments)))
 
     def next_time(self) -> float:
-        """Return when the next event happens; infinity if none is planned."""
+        """Return when the next event happens; infinity if none is scheduled."""
         return self._events[0][0] if self._events else float("inf")
 
     def pop(self) -> Event:
-        """Move the time to the next event and return it. Raises IndexError if none is planned."""
+        """Move the time to the next event and return it. Raises IndexError if none is scheduled."""
         self.now, _, event = heapq.heappop(self._events)
         return event
 
     def step(self) -> None:
-        """Let the next event happen. Raises IndexError if none is planned."""
+        """Advance the time to the next event and make its call. Raises IndexError if none is scheduled."""
         self.pop().happen()
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass, and everything happen that falls into them."""
+        """Advance the time by `seconds`, and make every call that is due by then."""
         until = self.now + seconds
         while self.next_time() <= until:
             self.step()

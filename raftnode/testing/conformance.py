@@ -1,6 +1,6 @@
-"""Holds any LogStorage against what `LogStorage` promises: a conformance suite.
+"""A conformance suite for implementations of `LogStorage`.
 
-Stories are told to the storage, call by call, and to a model of what it should hold. Each story is also told up to
+A story is a sequence of calls, made on the storage and on a model of what it should hold. Each story is also run up to
 each of its calls and ended by a crash.
 """
 
@@ -20,13 +20,13 @@ RANDOM_STORIES: Final = 30
 _BOTTOM: Final = "a new storage is empty"
 _LOAD: Final = "load_entries(first, last) returns the entries from first to last, both included"
 _LOAD_BYTES: Final = "load_entries() with bytes_max returns at least one entry, and no more than fit"
-_LOAD_AFTER: Final = "load_entries_after(index) gives every entry above index, in order"
+_LOAD_AFTER: Final = "load_entries_after(index) returns every entry above index, in order"
 _STABLE_BOUND: Final = "stable_index is not above the last entry"
 _STABLE_TRUNCATE: Final = "truncate(index) lowers stable_index below index at once"
 _STABLE_SYNC: Final = "stable_index is the last entry once everything is durable"
 _STABLE_CRASH: Final = "every entry up to stable_index is durable as it is in the log"
 _DURABLE: Final = "what was made durable survives a crash"
-_ORDER: Final = "calls become durable in their order: a crash leaves what the first of them led to"
+_ORDER: Final = "calls become durable in order: a crash leaves the effect of the first of them"
 _SETTLED: Final = "what is found after a crash survives the next one"
 
 _NEW: Final = HardState()
@@ -65,7 +65,7 @@ class _Call:
         """Make the call."""
 
     def lead(self, state: _State) -> list[_State]:
-        """Return the states that a crash may leave of this call alone, in order; the last one is that after it."""
+        """Return the states that a crash during this call may leave, in order; the last is that after the call."""
         return [state]
 
     def __str__(self) -> str:
@@ -150,29 +150,29 @@ def check_log_storage(
     sync: Callable[[S], object] | None = None,
     reopen: Callable[[S], S] | None = None,
 ) -> None:
-    """Hold a storage against all that `LogStorage` promises, and `ConfigurationStorage` if it is one.
+    """Check a storage against everything that `LogStorage` promises, and `ConfigurationStorage` if it is one.
 
-    `factory()` returns a new, empty storage, another one with each call. `sync(storage)` makes everything durable;
-    without it, each call must be durable when it returns. `reopen(storage)` crashes it and returns what a new start
-    finds: it may lose whatever was not synced, or keep the first calls of that. Without it no crash is tried. Closing
-    files and opening them again is a crash of the process; for one of the machine, let a simulated disk lose what was
-    not fsynced.
+    `factory()` returns a new, empty storage with each call. `sync(storage)` makes everything durable; without it, each
+    call must be durable when it returns. `reopen(storage)` crashes it and returns the storage as found after a restart,
+    without the unsynced calls or with the first of them. If `reopen` is left out, crashes are not tested. To simulate
+    a crash of the process, close the files and open them again; for one of the machine, let a simulated disk lose
+    what was not fsynced.
 
         check_log_storage(Disk, sync=Disk.sync, reopen=lambda disk: disk.crash() or disk)
 
-    Deterministic. Raises AssertionError, which says which rule is broken, how, and after which calls; an error of the
-    storage comes through as it is, with the calls as a note.
+    Deterministic. Raises AssertionError, which says which rule is broken, how, and after which calls. An exception of
+    the storage propagates, with the calls as a note.
     """
     checker = _Checker(factory, sync, reopen)
     for story in (*_STORIES, *(_random_story(random.Random(seed)) for seed in range(RANDOM_STORIES))):
-        checker.tell(story)
+        checker.run(story)
         if reopen is not None:
             for count in range(len(story) + 1):
-                checker.tell_and_crash(story[:count], reopen)
+                checker.run_and_crash(story[:count], reopen)
 
 
 class _Checker(Generic[S]):
-    """Tells stories to new storages."""
+    """Runs stories on new storages."""
 
     def __init__(
         self, factory: Callable[[], S], sync: Callable[[S], object] | None, reopen: Callable[[S], S] | None
@@ -181,7 +181,7 @@ class _Checker(Generic[S]):
         self._sync = sync
         self._calls: list[str] = []
 
-    def tell(self, story: _Story) -> None:
+    def run(self, story: _Story) -> None:
         """Make the calls, and compare everything after each."""
         storage = self._begin()
         state = _State()
@@ -193,8 +193,8 @@ class _Checker(Generic[S]):
             self._compare(storage, state if keeps else replace(state, configuration=None), call.rule)
             self._check_stable(storage, state, call)
 
-    def tell_and_crash(self, story: _Story, reopen: Callable[[S], S]) -> None:
-        """Make the calls, crash, and see what is left: no less than is durable, and nothing that never was."""
+    def run_and_crash(self, story: _Story, reopen: Callable[[S], S]) -> None:
+        """Make the calls, crash, and check what is left: all that was durable, and nothing that was never written."""
         storage = self._begin()
         keeps = isinstance(storage, ConfigurationStorage)
         states, durable = [_State()], 0
@@ -216,7 +216,7 @@ class _Checker(Generic[S]):
         self._go_on(again, found, reopen)
 
     def _go_on(self, storage: S, state: _State, reopen: Callable[[S], S]) -> None:
-        """See that a storage works after a crash as it did before."""
+        """Check that a storage works after a crash as it did before."""
         term = state.entries[-1].term if state.entries else state.snapshot[1]
         call = _Append(_entries(state.last + 1, term + 1))
         for following in (call, _SYNC):
@@ -282,7 +282,7 @@ class _Checker(Generic[S]):
             self._fail(_STABLE_SYNC, f"it is {stable}, and the log ends at {state.last}")
 
     def _check_stable_survived(self, stable: int, before: _State, found: _State) -> None:
-        """The snapshot vouches for what it covers: only entries above it are asked for."""
+        """Check the entries above the snapshot: it replaces those that it covers."""
         there = {entry.index: entry for entry in found.entries}
         for entry in before.entries:
             if entry.index <= stable and entry.index > found.snapshot[0] and there.get(entry.index) != entry:
@@ -303,7 +303,7 @@ def _entries_difference(found: Sequence[LogEntry], expected: Sequence[LogEntry])
     for got, wanted in zip(found, expected, strict=True):
         if got != wanted:
             what = [name for name in ("term", "kind", "data") if getattr(got, name) != getattr(wanted, name)]
-            return f"entry {got.index} has another {' and '.join(what)} than the one appended"
+            return f"entry {got.index} has a different {' and '.join(what)} than the one appended"
     return ""
 
 
@@ -329,11 +329,11 @@ _OTHERS: Final = make_configuration([2, 3, 5])
 _STORIES: Final[tuple[_Story, ...]] = (
     (_SaveHardState(HardState(1)), _SYNC, _SaveHardState(HardState(1, 2)), _SYNC, _SaveHardState(HardState(2))),
     (_Append(_entries(1, 1, 1, 1)), _SYNC, _Append(_entries(4, 2)), _Append(_entries(5, 2, 3)), _SYNC),
-    # A new leader's entries take the place of old ones: durable ones, staged ones, and all.
+    # A new leader's entries replace old ones: durable ones, staged ones, and all.
     (_Append(_entries(1, 1, 1, 1, 1, 1)), _SYNC, _Truncate(3), _Append(_entries(3, 2, 2, 2)), _SYNC, _Truncate(5)),
     (_Append(_entries(1, 1, 1)), _SYNC, _Append(_entries(3, 1, 1, 1)), _Truncate(4), _Append(_entries(4, 2)), _SYNC),
     (_Append(_entries(1, 1, 1)), _SYNC, _Truncate(1), _SYNC, _Append(_entries(1, 2)), _Truncate(1), _SYNC),
-    # The log's beginning goes: a part of it, all of it, and more than there is.
+    # Compaction: of a part of the log, of all of it, and beyond its end.
     (_Append(_entries(1, 1, 1, 1, 1)), _SYNC, _Compact(2, 1), _SYNC, _Append(_entries(5, 2)), _Compact(3, 1), _SYNC),
     (_Append(_entries(1, 1, 1, 2)), _SYNC, _Compact(3, 2), _Append(_entries(4, 2, 2)), _SYNC, _Truncate(5), _SYNC),
     (_Append(_entries(1, 1, 1)), _SYNC, _Append(_entries(3, 1, 1)), _Compact(3, 1), _SYNC, _Truncate(4), _SYNC),
@@ -351,7 +351,7 @@ _STORIES: Final[tuple[_Story, ...]] = (
 
 
 def _random_story(rng: random.Random) -> _Story:
-    """Return a dozen calls that a node could make."""
+    """Return a dozen random calls, as a node could make them."""
     story: list[_Call] = []
     state, term = _State(), 1
     for _ in range(12):

@@ -13,11 +13,11 @@ _Write = Callable[["Disk"], None]
 class Disk(MemStorage):
     """A `LogStorage` in memory that behaves as a disk with a cache.
 
-    The node reads what it wrote. A crash keeps what was synced and any number of the first writes after that:
-    writes reach the disk in the order of the calls. `stable_index` moves at a sync only.
+    The node reads its own writes. A crash keeps what was synced and any number of the writes after that, the first of
+    them: writes reach the disk in the order of the calls. Only a sync raises `stable_index`.
 
     Attributes:
-        durable: What would be left if everything were lost that was not synced.
+        durable: What would be left if every unsynced write were lost.
     """
 
     def __init__(self, on_durable: Callable[[int, Sequence[LogEntry]], None] | None = None) -> None:
@@ -81,7 +81,7 @@ class Disk(MemStorage):
         self._stable = self.last_index
 
     def crash(self, keep: int = 0) -> None:
-        """Lose all but the first `keep` writes that were not synced, and show what is left."""
+        """Lose the unsynced writes but for the first `keep`. Afterwards the disk reads as what is left."""
         del self._unsynced[keep:]
         self.sync()
         self._show(self.durable)

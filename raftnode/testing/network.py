@@ -1,4 +1,4 @@
-"""A network between simulated nodes: who reaches whom, what is lost, held or late."""
+"""A network between simulated nodes, which can be cut, and can lose, hold, delay and duplicate packets."""
 
 import random
 from collections import Counter, deque
@@ -51,8 +51,8 @@ class Network(Generic[P]):
     Attributes:
         delay: The shortest and the longest time that a packet takes, in seconds. If they differ, packets overtake
             each other.
-        loss: Which part of the packets is lost: 0.0 to 1.0.
-        duplication: Which part of the packets arrives twice: 0.0 to 1.0.
+        loss: The fraction of the packets that is lost: 0.0 to 1.0.
+        duplication: The fraction of the packets that arrives twice: 0.0 to 1.0.
         blocked: (source, target) pairs between which packets vanish.
         drop: Called with each packet that is sent; True: it vanishes.
         hold: Called with each packet that is sent; True: it waits in `held` until `release()`.
@@ -70,7 +70,7 @@ class Network(Generic[P]):
         delay: tuple[float, float] = (0.0, 0.0),
         rng: random.Random | None = None,
     ) -> None:
-        """`deliver(packet)` hands a packet over, and says whether somebody was there to take it."""
+        """`deliver(packet)` passes a packet to its target, and returns whether that was up to receive it."""
         self._clock = clock
         self._deliver = deliver
         self._rng = rng if rng is not None else random.Random(0)
@@ -87,12 +87,12 @@ class Network(Generic[P]):
         self._copied: dict[int, bool] = {}
 
     def cut(self, one: NodeId, *others: NodeId) -> None:
-        """Let nothing pass between `one` and `others`, in both directions."""
+        """Block all packets between `one` and `others`, in both directions."""
         for other in others:
             self.blocked |= {(one, other), (other, one)}
 
     def cut_one_way(self, source: NodeId, target: NodeId) -> None:
-        """Let nothing pass from `source` to `target`; the other direction works."""
+        """Block all packets from `source` to `target`; the other direction works."""
         self.blocked.add((source, target))
 
     def heal(self) -> None:
@@ -104,14 +104,14 @@ class Network(Generic[P]):
         self.release()
 
     def release(self) -> None:
-        """Hold nothing any longer, and send on what was held."""
+        """Stop holding packets, and send on what was held."""
         self.hold = lambda packet: False
         held, self.held = self.held, deque()
         for packet in held:
             self._travel(packet)
 
     def send(self, packet: P) -> None:
-        """Carry a packet, or not."""
+        """Send a packet, which may be carried, blocked, held or lost."""
         self._count += 1
         packet.number, packet.sent_at = self._count, self._clock.now
         if self._is_blocked(packet) or self.drop(packet):
@@ -132,7 +132,7 @@ class Network(Generic[P]):
         return self._rng.uniform(*self.delay)
 
     def arrive(self, packet: P) -> bool:
-        """Deliver a packet now, unless its way is blocked. Return whether somebody took it."""
+        """Deliver a packet now, unless its way is blocked. Return whether it was received."""
         if self._is_blocked(packet):
             self.happened["blocked"] += 1
             return False

@@ -1,4 +1,4 @@
-"""One node as a program runs it: its disk, its machine, and what each `Ready` asks for, in the order it asks for."""
+"""One node as a program runs it: its disk, its machine, and the duties of each `Ready`, in order."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -72,7 +72,7 @@ class Process:
         assert self.running is not None, f"node {self.id} is down"
         return self.running
 
-    # Life.
+    # Start and crash.
 
     def start(self) -> RaftNode:
         """Start on what the disk holds: the newest snapshot, the log and the hard state."""
@@ -84,14 +84,14 @@ class Process:
         return node
 
     def crash(self, keep: int = 0) -> None:
-        """Lose the memory, and of the disk all but the first `keep` writes that were not synced."""
+        """Lose the memory, and the unsynced writes but for the first `keep`."""
         self.running = None
         self.disk.crash(keep)
 
     # A turn.
 
     def receive(self, source: NodeId, message: Message) -> None:
-        """Hand a message to the node and do what follows."""
+        """Pass a message to the node, and take its turn."""
         node = self.node
         if isinstance(message, InstallSnapshotRequest):
             response: Message | None = self._receive_chunk(node, message)
@@ -104,12 +104,12 @@ class Process:
         self.turn()
 
     def tick(self) -> None:
-        """Let the node look at the clock and do what follows."""
+        """Tick the node, and take its turn."""
         self.node.tick()
         self.turn()
 
     def turn(self) -> Ready:
-        """Take one `Ready` and do as it says. Return it."""
+        """Take one `Ready`, do what it asks for, and return it."""
         node, disk = self.node, self.disk
         ready = node.take_ready()
         if ready.hard_state is not None:
@@ -135,11 +135,11 @@ class Process:
         return ready
 
     def begin_sync(self) -> None:
-        """Begin to make the disk's writes durable; `synced()` is to be called when they are. At once, by default."""
+        """Begin to make the disk's writes durable, and call `synced()` when they are: by default at once."""
         self.synced()
 
     def synced(self) -> None:
-        """Make everything durable, send what waited for it, and do what follows."""
+        """Make everything durable, send what waited for it, and take the next turn."""
         self._syncing = False
         self.disk.sync()
         self._send_saved()
@@ -183,7 +183,7 @@ class Process:
         self._send(self.id, peer, self.node.snapshot_chunk(self.snapshot, offset, chunk, done))
 
     def _receive_chunk(self, node: RaftNode, request: InstallSnapshotRequest) -> Message:
-        """Keep the chunk that is wanted; have the whole snapshot durable before the node learns of its end."""
+        """Store a chunk that the node wants; store the whole snapshot before the node gets the last one."""
         if not node.wants_chunk(request):
             return node.handle_install_snapshot(request)
         del self._chunks[request.offset :]

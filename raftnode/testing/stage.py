@@ -14,13 +14,13 @@ from raftnode.testing.network import Letter, Network
 from raftnode.testing.process import Process
 
 STEP_SECONDS = 0.05
-"""How often each node looks at the clock while time passes."""
+"""How often each node ticks while time passes."""
 
 
 class Stage:
     """Nodes 1 to `size`, started on empty disks, on one clock and one network.
 
-    Nothing happens by itself: `settle()` delivers messages until none is under way, `run()` lets time pass.
+    Nothing happens by itself: `settle()` delivers messages until none is in flight, `run()` lets time pass.
 
     Attributes:
         clock: The time.
@@ -45,7 +45,7 @@ class Stage:
     # Members.
 
     def config_of(self, node: NodeId) -> RaftConfig:
-        """Return the configuration with which `node` starts; one that is no first member starts as a learner."""
+        """Return the configuration with which `node` starts; one that is not a first member starts as a learner."""
         first = self.first
         return RaftConfig(
             node_id=node,
@@ -67,7 +67,7 @@ class Stage:
         return process.start()
 
     def crash(self, node: NodeId, keep: int = 0) -> None:
-        """`node` loses its memory, and of its disk all but the first `keep` writes that were not synced."""
+        """Crash `node`: it loses its memory, and its unsynced writes but for the first `keep`."""
         self.processes[node].crash(keep)
 
     def restart(self, node: NodeId) -> RaftNode:
@@ -76,7 +76,7 @@ class Stage:
 
     @property
     def nodes(self) -> dict[NodeId, RaftNode]:
-        """The nodes that run."""
+        """The nodes that are running."""
         return {node: process.running for node, process in self.processes.items() if process.running is not None}
 
     @property
@@ -85,7 +85,7 @@ class Stage:
         return {node: process.machine for node, process in self.processes.items()}
 
     def leader(self) -> RaftNode:
-        """Return the leader of the highest term. AssertionError if nobody leads."""
+        """Return the leader of the highest term. Raises AssertionError if nobody leads."""
         leaders = [node for node in self.nodes.values() if node.role is NodeRole.LEADER]
         assert leaders, "nobody leads"
         return max(leaders, key=lambda node: node.current_term)
@@ -93,22 +93,22 @@ class Stage:
     # Messages.
 
     def send(self, source: NodeId, target: NodeId, message: Message) -> None:
-        """Hand a message to the network."""
+        """Send a message over the network."""
         self.network.send(Letter(source, target, message))
 
     def isolate(self, *group: NodeId) -> None:
-        """Let nothing pass between `group` and the others."""
+        """Block all messages between `group` and the others."""
         for node in group:
             self.network.cut(node, *(other for other in self.processes if other not in group))
 
     def heal(self) -> None:
-        """Let everything pass again."""
+        """Make the network perfect again: see `Network.heal()`."""
         self.network.heal()
 
     def settle(self) -> None:
-        """Do what the nodes want and deliver messages until none is under way.
+        """Do what each `Ready` asks for and deliver messages until none is in flight.
 
-        Packets that the network holds stay where they are. AssertionError where the messages never end.
+        Packets that the network holds stay held. Raises AssertionError if the messages never end.
         """
         for _ in range(20_000):
             for process in self._awake():
@@ -121,7 +121,7 @@ class Stage:
     # Time.
 
     def run(self, seconds: float) -> None:
-        """Let time pass: clocks are looked at every STEP_SECONDS, and messages delivered."""
+        """Let `seconds` pass: tick each node every STEP_SECONDS, and deliver messages."""
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.advance(STEP_SECONDS)
@@ -130,14 +130,14 @@ class Stage:
             self.settle()
 
     def until(self, holds: Callable[[], object], seconds: float = 20.0) -> None:
-        """Let time pass until `holds()`. AssertionError after `seconds`."""
+        """Let time pass until `holds()`. Raises AssertionError after `seconds`."""
         end = self.clock.now + seconds
         while not holds():
             assert self.clock.now < end, "the condition never held"
             self.run(STEP_SECONDS)
 
     def elect(self, node: NodeId) -> RaftNode:
-        """Let `node` campaign now, before everybody else, and return it as leader. AssertionError where it loses."""
+        """Let `node` campaign now, before the others, and return it as leader. Raises AssertionError if it loses."""
         raft = self.processes[node].node
         self.clock.advance(raft.config.election_timeout_min)
         for other, its in self.nodes.items():

@@ -59,7 +59,7 @@ def test_a_transfer_that_gives_way_to_another_is_told() -> None:
     bench.lead()
     bench.node.transfer_leadership(2)
     bench.node.transfer_leadership(3)
-    assert bench.ready().transfers == [TransferOutcome(2, False, "a transfer to node 3 was asked for instead")]
+    assert bench.ready().transfers == [TransferOutcome(2, False, "a transfer to node 3 was requested instead")]
     assert bench.node.transfer_target == 3
 
 

@@ -212,7 +212,7 @@ class ShowsWhatIsNotDurable(Disk):
 
 BROKEN: Iterable[tuple[type[MemStorage], str]] = (
     (AppendOverwrites, r"append\(\) adds its entries after the last one"),
-    (AppendForgetsKinds, r"append\(\) .*: entry 1 has another kind"),
+    (AppendForgetsKinds, r"append\(\) .*: entry 1 has a different kind"),
     (TruncateKeepsOne, r"truncate\(index\) discards the entries from index on"),
     (
         TruncateForgetsToLower,
@@ -227,11 +227,11 @@ BROKEN: Iterable[tuple[type[MemStorage], str]] = (
     (LoadLeavesTheLastOut, r"load_entries\(first, last\) returns"),
     (LoadIgnoresBytes, r"load_entries\(\) with bytes_max .*: 2 entries of \d+ bytes for bytes_max=0"),
     (LoadReturnsNothing, r"load_entries\(\) with bytes_max returns at least one entry"),
-    (LoadAfterIncludes, r"load_entries_after\(index\) gives every entry above index"),
+    (LoadAfterIncludes, r"load_entries_after\(index\) returns every entry above index"),
     (StableCountsStaged, r"every entry up to stable_index is durable as it is in the log"),
     (StableBeyondTheEnd, r"stable_index is not above the last entry"),
     (StableStays, r"stable_index is the last entry once everything is durable: it is 0"),
-    (HardStateOvertakes, r"calls become durable in their order"),
+    (HardStateOvertakes, r"calls become durable in order"),
     (ShowsWhatIsNotDurable, r"what is found after a crash survives the next one"),
 )
 
