@@ -33,10 +33,10 @@ def duties() -> list[str]:
 
 
 def test_the_order_of_duties_is_the_same_everywhere() -> None:
-    """In the docstring, in README.md, and, but for what it has no use for, in the example."""
+    """In the docstring, in the tutorial's README.md, and, but for what it has no use for, in the example."""
     listed = duties()
     assert [line[0] for line in listed] == list("12345")
-    assert "\n".join(listed) in (ROOT / "README.md").read_text()
+    assert "\n".join(listed) in (ROOT / "examples" / "embedded" / "README.md").read_text()
     assert re.findall(r"# (\d\. .+)$", EXAMPLE.read_text(), re.MULTILINE)[:4] == listed[:4]
 
 
