@@ -141,7 +141,7 @@ def a_majority_of_one_in_the_first_term(patch: Patch) -> None:
         self.election_deadline = now + self.config.election_timeout_min
 
     patch.setattr(election, "_count_ballot", count)
-    # All campaign at once: no bug, but telling.
+    # All nodes campaign at once: not a bug in itself, but it exposes this one.
     patch.setattr(RaftState, "postpone_election", postpone)
 
 
@@ -251,7 +251,7 @@ def an_entry_that_nobody_applies(patch: Patch) -> None:
     patch.setattr(Replica, "_apply", apply)
 
 
-@noticed_by(r"makes Told.* of entry \d+, which comes to Told")
+@noticed_by(r"applies entry \d+ with Reply.*, not Reply")
 def a_doubled_increment(patch: Patch) -> None:
     real = KvMachine._increment
 
@@ -262,12 +262,12 @@ def a_doubled_increment(patch: Patch) -> None:
     patch.setattr(KvMachine, "_increment", increment)
 
 
-@noticed_by(r"makes Told.* of entry \d+, which comes to Told|has the sessions")
+@noticed_by(r"applies entry \d+ with Reply.*, not Reply|has the sessions")
 def a_result_that_is_forgotten(patch: Patch) -> None:
     patch.setattr(Session, "remember", lambda self, sequence, result: 0)
 
 
-@noticed_by(r"makes Told.* of entry \d+, which comes to Told")
+@noticed_by(r"applies entry \d+ with Reply.*, not Reply")
 def a_cas_that_always_succeeds(patch: Patch) -> None:
     def put(self: KvMachine, index: int, command: CompareAndSet, commit: bool) -> KvResult:
         return self._put(index, Put(command.key, command.value), commit)
@@ -362,7 +362,7 @@ def a_snapshot_of_which_the_first_chunk_is_sent_again_and_again(patch: Patch) ->
     patch.setattr(SnapshotSending, "answered", lambda self, response: False)
 
 
-# What clients are told.
+# Answers to clients.
 
 
 @noticed_by(r"a linearizable read at \d+, after a write was acknowledged at \d+")
@@ -384,7 +384,7 @@ def a_read_of_an_older_state(patch: Patch) -> None:
     patch.setattr(KvMachine, "query", query)
 
 
-@noticed_by(r"is told twice|another command is at|a client hears Told")
+@noticed_by(r"is acknowledged twice|another command is at|is answered with Reply")
 def a_waiter_matched_by_its_index_only(patch: Patch) -> None:
     real = Writes.applied
 
@@ -398,7 +398,7 @@ def a_waiter_matched_by_its_index_only(patch: Patch) -> None:
     let_only(patch, "leader cut off", "heal")
 
 
-@noticed_by(r"a client hears Told.* of entry \d+, which comes to Told")
+@noticed_by(r"entry \d+ is answered with Reply.*, not Reply")
 def the_result_of_the_write_before(patch: Patch) -> None:
     real = Writes.applied
     last: dict[Writes, Result] = {}
@@ -422,8 +422,8 @@ def a_read_that_is_answered_twice(patch: Patch) -> None:
     patch.setattr(Reads, "serve", serve)
 
 
-@noticed_by(r"entry \d+ is told twice")
-def an_entry_that_two_requests_hear_of(patch: Patch) -> None:
+@noticed_by(r"entry \d+ is acknowledged twice")
+def an_entry_that_two_requests_are_answered_with(patch: Patch) -> None:
     real = Writes.applied
 
     def applied(self: Writes, entry: LogEntry, outcome: Applied | None) -> None:
@@ -478,7 +478,7 @@ def a_turn_that_always_wants_another(patch: Patch) -> None:
     patch.setattr(Router, "has_work", property(lambda self: True))
 
 
-# What onlookers are told.
+# Answers to onlookers.
 
 
 @noticed_by(r"watcher of \w+: after \d+ and up to \d+ node \d+ shows")

@@ -18,7 +18,7 @@ from raftnode.machine.sessions.machine import Applied, Expired, Opened, Result, 
 from raftnode.storage.snapshot_file import StoredSnapshot
 from raftnode.wire import client as wire
 from raftnode.wire.client import Answer
-from tests.simulation.reference import EXPIRED, Reference, Told, result_of
+from tests.simulation.reference import EXPIRED, Reference, Reply, result_of
 from tests.support.replicas import DATA, Cluster, Node, Observer
 
 WAL = f"{DATA}/wal/"
@@ -90,13 +90,13 @@ class Checks(Observer):
         reference, run = self.reference, self.runs[node.id]
         if index > reference.index:
             reference.apply(index, data)
-        expected, found = reference.told.get(index), told_of(outcome)
+        expected, found = reference.replies.get(index), reply_of(outcome)
         assert expected is not None, f"node {node.id} applies a command at {index}, where the others have none"
         before, run.machine_index = run.machine_index, index
         assert reference.index_before(index) <= before, (
             f"node {node.id} applies {index} after {before}, and has skipped {reference.index_before(index)}"
         )
-        assert found == expected, f"node {node.id} makes {found} of entry {index}, which comes to {expected}"
+        assert found == expected, f"node {node.id} applies entry {index} with {found}, not {expected}"
 
     def check_machine(self, machine: SessionMachine, index: int, whose: str) -> None:
         """A machine's keys and sessions are those of the reference after the entry at `index`."""
@@ -183,7 +183,7 @@ class Checks(Observer):
         assert isinstance(machine.inner, KvMachine)
         for index in range(run.applied_index + 1, core.last_applied + 1):
             entry = self.committed.get(index)
-            assert entry is None or entry.kind is not EntryKind.COMMAND or index in self.reference.told, (
+            assert entry is None or entry.kind is not EntryKind.COMMAND or index in self.reference.replies, (
                 f"node {node.id} counts entry {index} as applied, and nobody has applied it"
             )
         before, run.applied_index, run.revision = run.revision, core.last_applied, machine.inner.revision
@@ -206,24 +206,26 @@ class Checks(Observer):
     # Answers.
 
     def answers(self, node: Node, answer: Answer) -> None:
-        """Before a client hears anything of an entry, a quorum has it on its disks."""
+        """Before a client gets an answer about an entry, a quorum has it on its disks."""
         self._note_committed(node)
         match answer:
             case wire.Written(index=index):
                 self._check_durable(node, index)
-                self._check_told(index, Told("result", result_of(answer.result)), answer)
+                self._check_reply(index, Reply("result", result_of(answer.result)), answer)
             case wire.SessionOpened(session=index):
                 self._check_durable(node, index)
-                self._check_told(index, Told("session", index), answer)
+                self._check_reply(index, Reply("session", index), answer)
             case _:
                 pass
 
-    def _check_told(self, index: int, told: Told, answer: Answer) -> None:
-        """One request hears of each entry, and what the entry came to."""
-        assert index not in self._acknowledged, f"entry {index} is told twice: {self._acknowledged[index]}, {answer}"
+    def _check_reply(self, index: int, reply: Reply, answer: Answer) -> None:
+        """One request is answered for each entry, with the outcome of that entry."""
+        assert index not in self._acknowledged, (
+            f"entry {index} is acknowledged twice: {self._acknowledged[index]}, {answer}"
+        )
         self._acknowledged[index] = answer
-        expected = self.reference.told.get(index)
-        assert told == expected, f"a client hears {told} of entry {index}, which comes to {expected}"
+        expected = self.reference.replies.get(index)
+        assert reply == expected, f"entry {index} is answered with {reply}, not {expected}"
 
     def _check_durable(self, node: Node, index: int) -> None:
         """The members may have changed since the commit, once: a quorum of the latest or of those before has it."""
@@ -256,14 +258,14 @@ def holds(core: RaftNode, index: int, term: int) -> bool:
     return index <= core.last_log_index and core.term_at(index) == term
 
 
-def told_of(outcome: Applied) -> Told:
-    """Return a machine's outcome as the reference tells it."""
+def reply_of(outcome: Applied) -> Reply:
+    """Return a machine's outcome in the form of the reference's replies."""
     match outcome:
         case Opened(session=session):
-            return Told("session", session)
+            return Reply("session", session)
         case Result(result=data):
-            return Told("result", result_of(data))
+            return Reply("result", result_of(data))
         case Expired():
             return EXPIRED
         case RuleBroken():
-            return Told("refused")
+            return Reply("refused")

@@ -129,7 +129,7 @@ class HistoryClient:
         for request_id in under_way:
             self._on_lost(request_id)
 
-    # Hearing.
+    # Answers.
 
     def _on_answer(self, answer: Answer) -> None:
         if isinstance(answer, Failed):

@@ -31,17 +31,17 @@ from raftnode.wire.kv import (
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the one who asked for an entry hears: its session's number, a result, or that it has none any longer.
+class Reply:
+    """What the client that proposed an entry gets: the number of its session, a result, or that it has expired.
 
-    Nothing in the simulation asks for what is refused.
+    The simulation proposes nothing that is refused.
     """
 
     kind: Literal["session", "result", "expired", "refused"]
     result: KvResult | int | None = None
 
 
-EXPIRED = Told("expired")
+EXPIRED = Reply("expired")
 
 Sessions = dict[int, tuple[int, dict[int, KvResult]]]
 """By session: up to where it is acknowledged, and the result of each later sequence. The inner dicts never change."""
@@ -63,7 +63,7 @@ class Reference:
 
     def __init__(self) -> None:
         self.index = 0
-        self.told: dict[int, Told] = {}
+        self.replies: dict[int, Reply] = {}
         """What applying each entry gives."""
         self.changes: list[Change] = []
         self._records: dict[bytes, KeyValue] = {}
@@ -109,21 +109,21 @@ class Reference:
 
     # The present.
 
-    def apply(self, index: int, data: bytes) -> Told:
+    def apply(self, index: int, data: bytes) -> Reply:
         """Apply the next entry."""
         assert index > self.index, f"entry {index} comes after {self.index}"
         entry = decode_entry(data)
-        told = self.told[index] = self._apply(index, entry)
+        reply = self.replies[index] = self._apply(index, entry)
         self.index = index
         self._past_sessions.append((index, self._sessions.copy()))
-        return told
+        return reply
 
-    def _apply(self, index: int, entry: OpenEntry | WriteEntry) -> Told:
+    def _apply(self, index: int, entry: OpenEntry | WriteEntry) -> Reply:
         if isinstance(entry, OpenEntry):
             self._sessions[index] = (0, {})
-            return Told("session", index)
+            return Reply("session", index)
         if entry.session == 0:
-            return Told("result", self._change(index, decode_command(entry.command)))
+            return Reply("result", self._change(index, decode_command(entry.command)))
         if entry.session not in self._sessions:
             return EXPIRED
         acknowledged, results = self._sessions[entry.session]
@@ -132,7 +132,7 @@ class Reference:
         if entry.sequence > acknowledged and entry.sequence not in results:
             results[entry.sequence] = self._change(index, decode_command(entry.command))
         self._sessions[entry.session] = (acknowledged, results)
-        return Told("result", results[entry.sequence]) if entry.sequence in results else EXPIRED
+        return Reply("result", results[entry.sequence]) if entry.sequence in results else EXPIRED
 
     def _change(self, index: int, command: KvCommand) -> KvResult:
         record = self._records.get(command.key)

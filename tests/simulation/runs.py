@@ -69,9 +69,9 @@ def run_seeds(seeds: Iterable[int], events: int = EVENTS) -> Summary:
 
 
 def report(seed: int, events: int, error: Exception) -> str:
-    """Return what a failed seed is told with: how to see it again, the error, and the last events before it.
+    """Return the report of a failed seed: how to reproduce it, the error, and the last events before it.
 
-    The events come from a second run, which is the same one; where it is not, that is told too.
+    The events come from a second run of the seed. If that one fails differently, or not at all, the report says so.
     """
     trace = Trace()
     again: Exception | None = None

@@ -16,7 +16,7 @@ from raftnode.wire.kv import (
     PutResult,
     encode,
 )
-from tests.simulation.reference import EXPIRED, Reference, Told
+from tests.simulation.reference import EXPIRED, Reference, Reply
 
 
 def applied(*commands: KvCommand) -> list[object]:
@@ -40,7 +40,7 @@ def test_puts_and_deletes_tell_revisions() -> None:
 
 
 def test_compare_and_set_compares_values() -> None:
-    """None stands for an absent key; a conflict tells the present state."""
+    """None stands for an absent key; a conflict returns the current state."""
     absent = CompareAndSet(b"a", None, b"1")
     assert applied(CompareAndSet(b"a", b"x", b"1"), absent, absent) == [
         ConflictResult("", None),
@@ -63,11 +63,11 @@ def test_a_session_applies_a_sequence_once() -> None:
     """A repeated one gets the first result until it is acknowledged, and is expired afterwards."""
     reference = Reference()
     increment = encode(Increment(b"n"))
-    one = Told("result", IncrementResult(2, 1))
-    assert reference.apply(1, encode_open_session()) == Told("session", 1)
+    one = Reply("result", IncrementResult(2, 1))
+    assert reference.apply(1, encode_open_session()) == Reply("session", 1)
     assert reference.apply(2, encode_write(1, 1, 0, increment)) == one
     assert reference.apply(3, encode_write(1, 1, 0, increment)) == one
-    assert reference.apply(4, encode_write(1, 2, 1, increment)) == Told("result", IncrementResult(4, 2))
+    assert reference.apply(4, encode_write(1, 2, 1, increment)) == Reply("result", IncrementResult(4, 2))
     assert reference.apply(5, encode_write(1, 1, 0, increment)) == EXPIRED
     assert reference.apply(6, encode_write(7, 1, 0, increment)) == EXPIRED
     assert reference.value_at(b"n", 6) == b"2"

@@ -38,8 +38,8 @@ def test_a_failure_names_its_replay_and_shows_the_last_events(monkeypatch: pytes
     assert numbers[-1] == 300
 
 
-def test_a_failure_that_comes_once_only_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not replay is a fault of the simulation itself, and nobody may look for it in the trace."""
+def test_a_failure_that_comes_only_once_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that does not replay is a fault of the simulation, so the trace does not show its cause."""
     runs = itertools.count(1)
 
     def run(self: World) -> dict[str, int]:
@@ -53,7 +53,7 @@ def test_a_failure_that_comes_once_only_is_told_as_such(monkeypatch: pytest.Monk
     assert "The replay ended well: this failure does not depend on the seed alone." in failure
 
 
-def test_a_failure_that_differs_in_its_replay_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_that_differs_in_its_replay_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     """See above."""
     calls = itertools.count(1)
 

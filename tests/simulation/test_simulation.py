@@ -48,7 +48,7 @@ def test_every_kind_of_fault_really_fired(summary: Summary) -> None:
     "leadership transferred", "snapshot taken", "start from a snapshot", "crash in a start", "name lost",
     "out of room", "redirect", "retry", "local read", "put: ok", "get: ok", "delete: ok", "cas: ok", "incr: ok",
     "put: unknown", "incr: unknown", "pipelined: ok", "pipelined: retry", "watch: changes seen",
-    "watch: told of a loss", "log: entries read", "log: compacted", "events: read", "events: of the next run",
+    "watch: lost changes reported", "log: entries read", "log: compacted", "events: read", "events: of the next run",
     "status: read", "list: read", "snapshot read: whole",
 ])  # fmt: skip
 def test_what_the_faults_and_clients_aim_at_came_about(summary: Summary, kind: str) -> None:

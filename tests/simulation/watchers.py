@@ -1,6 +1,6 @@
-"""Clients that only look: some follow the changes of keys, one lists keys and reads logs, events, status, snapshots.
+"""Clients that only read: some follow the changes of keys, one lists keys and reads logs, events, status, snapshots.
 
-What they are told is compared at once with the log as the checks know it.
+Every answer is compared at once with the log as the checks know it.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class Onlooker:
         """Return the next question, and set the node to ask."""
         raise NotImplementedError
 
-    def hear(self, answer: Answer) -> None:
+    def check(self, answer: Answer) -> None:
         """Check the answer to the last question."""
         raise NotImplementedError
 
     def lose(self) -> None:
-        """Learn that the last question will not be answered."""
+        """Called when the last question will not be answered."""
 
     def _next(self) -> None:
         if self.world.draining:
@@ -71,7 +71,7 @@ class Onlooker:
     def _on_answer(self, answer: Answer) -> None:
         if answer.id == self._request:
             self._request = 0
-            self.hear(answer)
+            self.check(answer)
             self._later()
 
     def _on_lost(self, request_id: int) -> None:
@@ -104,14 +104,14 @@ class Watcher(Onlooker):
     def lose(self) -> None:
         self.node = self.world.some_node()
 
-    def hear(self, answer: Answer) -> None:
+    def check(self, answer: Answer) -> None:
         assert isinstance(answer, wire.ReadResult), f"{self.name}: {answer}"
         result = decode_result(answer.result)
         assert isinstance(result, ChangesResult), f"{self.name}: {result}"
         reference = self.world.checks.reference
         if result.lost_before:
             self._check_loss(answer.applied_index, result.lost_before)
-            self.world.happened["watch: told of a loss"] += 1
+            self.world.happened["watch: lost changes reported"] += 1
         begin = max(self._after, result.lost_before)
         expected = reference.changes_between(begin, result.through, self._prefix)
         assert result.changes == expected, (
@@ -188,7 +188,7 @@ class Auditor(Onlooker):
         if self._snapshot is not None and self.rng.random() < 0.3:
             self._give_up_snapshot()
 
-    def hear(self, answer: Answer) -> None:
+    def check(self, answer: Answer) -> None:
         match self._question, answer:
             case wire.Read(), wire.ReadResult():
                 self._check_list(self._list, answer)
@@ -208,7 +208,7 @@ class Auditor(Onlooker):
     # Keys.
 
     def _check_list(self, query: List, answer: wire.ReadResult) -> None:
-        """The keys in order, as the log has them at the index that the answer names; the rest is told of."""
+        """The keys in order, as the log has them at the index that the answer names; `more` if there are others."""
         reference, index = self.world.checks.reference, answer.applied_index
         found = [
             record
@@ -275,7 +275,7 @@ class Auditor(Onlooker):
             assert answer.events[0].type == "node.started", f"{self.name}: a run begins with {answer.events[0]}"
             self.world.happened["events: of the next run"] += 1
         assert all(event.node == f"n{self.node}" for event in answer.events), answer
-        # What tells of a log entry has the entry's term, which may be an old one.
+        # An event about a log entry has the entry's term, which may be an old one.
         terms = [event.term for event in answer.events if not event.type.startswith("member.")]
         assert terms == sorted(terms), f"{self.name}: a term falls in {answer}"
         self._events[self.node] = answer.cursor

@@ -120,10 +120,10 @@ class World:
         return sorted(node for node in self.rotten if configuration is None or node in configuration.members())
 
     def acknowledged(self, client: str, index: int, session: int, sequence: int, command: bytes) -> None:
-        """Take note that a client was told that its write is done at `index`, and check that it is there."""
+        """Note that a client's write was acknowledged at `index`, and check that it is there."""
         self.acknowledged_index = max(self.acknowledged_index, index)
         applied = self.cluster.applied.get(index)
-        assert applied is not None, f"{client}: {index} is acknowledged, and nobody has applied it"
+        assert applied is not None, f"{client}: {index} is acknowledged, but no node has applied it"
         entry = decode_entry(applied)
         assert isinstance(entry, WriteEntry), entry
         found = (entry.session, entry.sequence, entry.command)
@@ -160,7 +160,7 @@ class World:
     def power_off(self, node: int) -> None:
         """Let a machine that lost power in the middle of a write, or whose disk failed, come to rest.
 
-        A disk whose fsync failed may show what it does not have: only a reboot tells.
+        A disk whose fsync failed may show what it does not have: only a reboot shows what it has.
         """
         failure = self.cluster.nodes[node].failure
         if isinstance(failure, SimulatedCrash) or (
