@@ -105,7 +105,7 @@ def handle_append_entries_response(state: RaftState, peer: NodeId, response: App
             f"{state.log.last_index}"
         )
     now = state.clock()
-    heard_from(state, progress, response.round, now)
+    record_answer(state, progress, response.round, now)
     if not response.success:
         progress.rejected(response.rejected_index, _next_hint(state, response))
         return
@@ -121,7 +121,7 @@ def member_caught_up(state: RaftState, progress: Progress, now: float) -> None:
     transfer.proceed(state)
 
 
-def heard_from(state: RaftState, progress: Progress, round_: int, now: float) -> None:
+def record_answer(state: RaftState, progress: Progress, round_: int, now: float) -> None:
     """Record a member's answer of the current term, to any request. It confirms the round that it names."""
     progress.last_contact = now
     progress.unanswered = False

@@ -62,7 +62,7 @@ def handle_install_response(state: RaftState, peer: NodeId, response: InstallSna
     progress = state.progress.get(peer)
     if response.term < state.current_term or progress is None:
         return
-    replication.heard_from(state, progress, response.round, state.clock())
+    replication.record_answer(state, progress, response.round, state.clock())
     now = state.clock()
     # While chunks are answered the transfer goes on; one that is done may be followed by a newer one soon.
     config = state.config

@@ -243,7 +243,7 @@ def an_entry_skipped_after_a_restart(patch: Patch) -> None:
     patch.setattr(Replica, "_apply", apply)
 
 
-@noticed_by(r"counts entry \d+ as applied, and nobody has applied it")
+@noticed_by(r"counts entry \d+ as applied, but no node has applied it")
 def an_entry_that_nobody_applies(patch: Patch) -> None:
     def apply(self: Replica, entries: list[LogEntry]) -> None:
         self.node.advance_applied(entries[-1].index)
@@ -322,7 +322,7 @@ def a_snapshot_of_another_term(patch: Patch) -> None:
     patch.setattr(SnapshotStore, "writer", writer)
 
 
-@noticed_by(r"snapshot covers \d+, which nobody has committed")
+@noticed_by(r"snapshot covers \d+, which no node has committed")
 def a_snapshot_named_after_the_next_entry(patch: Patch) -> None:
     real = SnapshotStore.writer
 

@@ -184,7 +184,7 @@ class Checks(Observer):
         for index in range(run.applied_index + 1, core.last_applied + 1):
             entry = self.committed.get(index)
             assert entry is None or entry.kind is not EntryKind.COMMAND or index in self.reference.replies, (
-                f"node {node.id} counts entry {index} as applied, and nobody has applied it"
+                f"node {node.id} counts entry {index} as applied, but no node has applied it"
             )
         before, run.applied_index, run.revision = run.revision, core.last_applied, machine.inner.revision
         assert run.revision >= before, f"node {node.id}'s revision fell from {before} to {run.revision}"
@@ -196,7 +196,7 @@ class Checks(Observer):
     def check_head(self, stored: StoredSnapshot, whose: str) -> None:
         """A snapshot names the last entry that it covers, and the members that were in force there."""
         entry = self.committed.get(stored.index)
-        assert entry is not None, f"{whose} covers {stored.index}, which nobody has committed"
+        assert entry is not None, f"{whose} covers {stored.index}, which no node has committed"
         assert entry.term == stored.term, f"{whose} ends with term {stored.term}; entry {stored.index} has {entry.term}"
         expected = self.configuration_at(stored.index)
         assert stored.configuration == expected, (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MEMBERS_MAX = 7
 JOINED_LATER = 0.4
-"""How many of the added members are set up only when somebody looks again."""
+"""The share of the added members that are set up only later."""
 CAPACITIES = {MemberAction.ADD_LEARNER: "learner", MemberAction.ADD_OBSERVER: "observer"}
 
 
@@ -72,7 +72,7 @@ class Operator:
         return bool(running)
 
     def transfer(self) -> bool:
-        """Hand leadership to somebody."""
+        """Transfer leadership to a voter, to any node, or to the one that the leader chooses."""
         configuration = self.configuration()
         if configuration is None:
             return False

@@ -243,7 +243,7 @@ class World:
             assert not asked, f"{client.name} was never answered what it asked these nodes: {asked}"
 
     def _is_led(self) -> bool:
-        """Whether somebody leads, and a quorum follows: one that was deposed without its knowledge is no leader."""
+        """Whether a node leads and a quorum follows it: one that was deposed without its knowledge is no leader."""
         leader = self.cluster.leading()
         if leader is None:
             return False

@@ -55,14 +55,14 @@ def a_round_from_before_the_read_confirms_it(patch: Patch) -> None:
 
 @noticed_by("rules_reads::test_a_round_that_was_never_sent_confirms_nothing")
 def a_round_that_was_never_sent_confirms_reads(patch: Patch) -> None:
-    real = replication.heard_from
+    real = replication.record_answer
 
-    def hear(state: RaftState, progress: Progress, round_: int, now: float) -> None:
+    def record(state: RaftState, progress: Progress, round_: int, now: float) -> None:
         progress.acked_round = max(progress.acked_round, round_)
         real(state, progress, round_, now)
         reads.confirm(state)
 
-    replace(patch, real, hear)
+    replace(patch, real, record)
 
 
 @noticed_by("rules_reads::test_reads_are_aborted_when_the_leader_steps_down")
@@ -77,13 +77,13 @@ def reads_that_nobody_confirms_are_kept(patch: Patch) -> None:
 
 @noticed_by("rules_reads::test_a_lease_counts_from_the_sending_and_not_from_the_answer")
 def a_lease_counts_from_the_answer(patch: Patch) -> None:
-    real = replication.heard_from
+    real = replication.record_answer
 
-    def hear(state: RaftState, progress: Progress, round_: int, now: float) -> None:
+    def record(state: RaftState, progress: Progress, round_: int, now: float) -> None:
         state.round_times = type(state.round_times)((number, now) for number, _ in state.round_times)
         real(state, progress, round_, now)
 
-    replace(patch, real, hear)
+    replace(patch, real, record)
 
 
 @noticed_by("rules_reads::test_no_lease_once_a_transfer_was_sent")
