@@ -1,6 +1,8 @@
 """Rules 6 to 10: raftctl member, against scripted nodes."""
 
 import io
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 
 from raftnode.wire import client as wire
 from raftnode.wire import kv
-from tests.raftctl.conftest import Cli
+from tests.raftctl.conftest import Cli, interrupt_the_command
 from tests.support.fake_node import HANG_UP, FakeCluster, Reply
 
 ADDRESS = "127.0.0.1:9"
@@ -397,3 +399,55 @@ def test_a_quorum_is_given_up_by_the_clusters_name_only(cluster: FakeCluster, cl
     assert got.code == 0
     assert "tolerates  0 -> NO QUORUM (1 too few)" in got.out
     assert "more failures" not in got.out
+
+
+def behind(cluster: FakeCluster, then: Callable[[], None]) -> Callable[[int, Any], Reply | None]:
+    """Return answers of a leader whose learner n4 does not catch up; `then` happens when it is asked for the vote."""
+
+    def interfere(node: int, request: Any) -> Reply | None:
+        if isinstance(request, wire.GetStatus):
+            status = cluster.status(node)
+            listed = [
+                msgspec.structs.replace(m, promotable=False, match_index=0) if m.name == "n4" else m
+                for m in status.members
+            ]
+            return wire.StatusResult(0, msgspec.structs.replace(status, members=listed))
+        if isinstance(request, wire.ChangeMembers) and request.operations[0].action is wire.MemberAction.PROMOTE:
+            then()
+            return wire.Failed(0, wire.ErrorCode.REFUSED, "n4 has not caught up: it has entry 0 of 3")
+        return None
+
+    return interfere
+
+
+@pytest.mark.parametrize("end", ["no leader", "no node"])
+@pytest.mark.parametrize("seconds", [0.3, 0.5, 1.3])
+def test_a_deadline_ends_an_addition_with_what_was_known_last(
+    cluster: FakeCluster, cli: Cli, end: str, seconds: float
+) -> None:
+    """Whatever moment it strikes, and whoever leads then: the learner was added, so it is exit 7."""
+
+    gone = threading.Event()
+    answers = behind(cluster, gone.set)
+
+    def interfere(node: int, request: Any) -> Reply | None:
+        if not gone.is_set():
+            return answers(node, request)
+        cluster.leader = 0
+        return HANG_UP if end == "no node" else None
+
+    cluster.interfere = interfere
+    got = cli(f"member add n4 --timeout {seconds}s --address", ADDRESS)
+    assert got.code == 7, got.err
+    assert "last known: n4 has 0 of" in got.err
+    assert f"raftctl member add n4 --address {ADDRESS}" in got.err
+
+
+def test_an_interrupted_addition_says_what_it_leaves_behind(cluster: FakeCluster, cli: Cli) -> None:
+    """A learner, and the two ways to go on from there."""
+    cluster.interfere = behind(cluster, interrupt_the_command)
+    got = cli("member add n4 --timeout 20s --address", ADDRESS)
+    assert got.code == 130
+    assert "n4 stays a learner" in got.err
+    assert f"raftctl member add n4 --address {ADDRESS}" in got.err
+    assert "raftctl member remove n4" in got.err

@@ -85,47 +85,58 @@ def change_when_caught_up(
     still. A node of 0.1.0 refuses at once, and then this polls. Raises UnknownOutcomeError, which names `again`.
     """
     report = ctx.progress()
-    hinted = False
+    waiting = ""
     lost: UnknownOutcomeError | None = None
-    while True:
-        try:
+    try:
+        while True:
             view = as_leader_sees(cluster)
-        except (NoLeaderError, Unreachable):
-            # Once a proposal was sent, it is no longer true that nothing was done.
-            if lost is None:
-                raise
+            member = existing(view, name, address)
+            if member is None:
+                raise ConflictError(
+                    f"{name} was removed while it was catching up",
+                    "someone else changed the membership",
+                    "see who is a member: raftctl member list",
+                )
+            if member.kind == "voter" or member.promotable:
+                changed = change_until(cluster, view, operations(member), holds(member))
+                return member, changed or lost is not None
+            if not member.up and not waiting:
+                ctx.note(start_hint(view, name, address, added=added))
+            waiting = progress_text(view, member)
+            report(f"catching up: {waiting}")
+            wait = Deadline(max(0.0, min(SLICE_S, cluster.deadline.remaining() - ANSWER_S)))
+            if not wait.passed:
+                try:
+                    return member, propose(cluster, operations(member), wait_s=wait.seconds).changed
+                except UnknownOutcomeError as error:
+                    lost = error
+                except (NotFound, RefusedError):
+                    # Not caught up yet, or something that the next look shows, or that is asked again when it has.
+                    pass
+            if not cluster.deadline.pause(min(POLL_S, wait.remaining()) if wait.seconds else POLL_S):
+                raise _unfinished(ctx, name, waiting, again)
+    except (NoLeaderError, Unreachable) as error:
+        # Once a proposal was sent, it is no longer true that nothing was done; nor is it once the learner was added.
+        if lost is not None:
             raise lost from None
-        member = existing(view, name, address)
-        if member is None:
-            raise ConflictError(
-                f"{name} was removed while it was catching up",
-                "someone else changed the membership",
-                "see who is a member: raftctl member list",
-            )
-        if member.kind == "voter" or member.promotable:
-            changed = change_until(cluster, view, operations(member), holds(member))
-            return member, changed or lost is not None
-        if not member.up and not hinted:
-            hinted = True
-            ctx.note(start_hint(view, name, address, added=added))
-        waiting = progress_text(view, member)
-        report(f"catching up: {waiting}")
-        wait = Deadline(max(0.0, min(SLICE_S, cluster.deadline.remaining() - ANSWER_S)))
-        if not wait.passed:
-            try:
-                return member, propose(cluster, operations(member), wait_s=wait.seconds).changed
-            except UnknownOutcomeError as error:
-                lost = error
-            except (NotFound, RefusedError):
-                # Not caught up yet, or something that the next look shows, or that is asked again when it has.
-                pass
-        if not cluster.deadline.pause(min(POLL_S, wait.remaining()) if wait.seconds else POLL_S):
-            raise UnknownOutcomeError(
-                f"{name} is a learner and had not caught up within {ctx.timeout:g} s",
-                waiting,
-                f"follow it: raftctl status --watch; repeat the command to go on: {again}",
-                code="E_TIMEOUT",
-            )
+        if added or waiting or cluster.deadline.passed:
+            raise _unfinished(ctx, name, waiting or error.what, again) from error
+        raise
+    except KeyboardInterrupt:
+        ctx.note(
+            f"{name} stays a learner; repeat the command to go on: {again}; or remove it: raftctl member remove {name}"
+        )
+        raise
+
+
+def _unfinished(ctx: CommandContext, name: str, last_known: str, again: str) -> UnknownOutcomeError:
+    """Return the error of a command whose time ran out before the member had caught up."""
+    return UnknownOutcomeError(
+        f"{name} is a learner and had not caught up within {ctx.timeout:g} s",
+        f"last known: {last_known}",
+        f"follow it: raftctl status --watch; repeat the command to go on: {again}",
+        code="E_TIMEOUT",
+    )
 
 
 def is_kind(view: View, node_id: int, kind: str) -> bool:
