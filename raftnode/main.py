@@ -17,7 +17,7 @@ from raftnode.config.settings import (
     SettingsError,
     read_values,
 )
-from raftnode.wire.address import parse_address, parse_node_name, split_endpoints
+from raftnode.wire.address import parse_address, parse_member_address, parse_node_name, split_endpoints
 
 app = typer.Typer(
     name="raftnode",
@@ -112,8 +112,9 @@ def join(
     from raftnode.daemon.join import JoinRequest, join
 
     endpoints = split_endpoints([cluster])
-    for option, value in (*(("--cluster", endpoint) for endpoint in endpoints), ("--address", address)):
-        _usage(option, value, parse_address)
+    for endpoint in endpoints:
+        _usage("--cluster", endpoint, parse_address)
+    _usage("--address", address, parse_member_address)
     _usage("--name", name, parse_node_name)
     _usage("--timeout", timeout, parse_positive_duration)
     if not endpoints:

@@ -1,6 +1,9 @@
 """What holds for every test: signals act as they do at a terminal."""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 
 def use_default_signals() -> None:
@@ -15,3 +18,13 @@ def use_default_signals() -> None:
 
 
 use_default_signals()
+
+
+@pytest.fixture(autouse=True)
+def signals_stay_as_they_are() -> Iterator[None]:
+    """Fail a test that leaves a handler behind: a later one of the same worker would wait for its SIGINT in vain."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    after = {number: signal.getsignal(number) for number in before}
+    use_default_signals()
+    assert after == before

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from raftnode.config.errors import NotFound, UsageError
-from raftnode.wire.address import parse_address, split_endpoints
+from raftnode.wire.address import parse_address, parse_member_address, split_endpoints
 
 DEFAULT_ENDPOINT: Final = "127.0.0.1:7001"
 
@@ -48,6 +48,19 @@ def split_address(text: str) -> tuple[str, int]:
             f"{text!r} is not an address",
             "an address is host:port, with an IPv6 host in brackets",
             "write 10.0.0.1:7001, node1.example:7001 or [::1]:7001",
+        ) from error
+
+
+def check_member_address(text: str) -> None:
+    """Raise UsageError for an address that no other node could dial."""
+    split_address(text)
+    try:
+        parse_member_address(text)
+    except ValueError as error:
+        raise UsageError(
+            f"no member can be at {text}",
+            f"a member's address {error}",
+            "give the host that the other nodes reach it at",
         ) from error
 
 

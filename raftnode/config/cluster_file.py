@@ -22,7 +22,7 @@ from typing import Any, Final
 from raftnode.config.errors import NotFound
 from raftnode.config.settings import SettingsError, read_toml, unknown
 from raftnode.core.membership import Configuration, make_configuration
-from raftnode.wire.address import parse_address, parse_node_name
+from raftnode.wire.address import normal_address, parse_member_address, parse_node_name
 from raftnode.wire.peer import encode_member_context
 
 ID_NAMESPACE: Final = uuid.UUID("5b0fdc3e-8a55-4c8e-9a0c-1d0d1f7c2b6e")
@@ -140,10 +140,10 @@ def _check_distinct(path: Path, nodes: tuple[ClusterNode, ...]) -> None:
     for what in ("id", "name", "address", "data_dir"):
         seen: dict[object, int] = {}
         for number, node in enumerate(nodes, 1):
-            value = getattr(node, what)
+            value = normal_address(node.address) if what == "address" else getattr(node, what)
             if value is not None and value in seen:
                 allowed = f"must be its own: node[{seen[value]}] has the same"
-                raise SettingsError(path, f"node[{number}].{what}", str(value), allowed)
+                raise SettingsError(path, f"node[{number}].{what}", str(getattr(node, what)), allowed)
             seen[value] = number
 
 
@@ -163,7 +163,7 @@ def _parsed(path: Path, key: str, value: object, parse: Any) -> Any:
 
 
 def _address(value: object) -> str:
-    parse_address(value)
+    parse_member_address(value)
     return str(value)
 
 

@@ -12,7 +12,7 @@ from raftnode.core.errors import SerializationError
 from raftnode.core.membership import ConfChange, Configuration, apply_changes
 from raftnode.core.status import PeerStatus, RaftStatus
 from raftnode.core.types import NodeId
-from raftnode.wire.address import parse_address, parse_node_name
+from raftnode.wire.address import parse_member_address, parse_node_name, same_address
 from raftnode.wire.client import MemberAction, MemberOperation, MemberStatus
 from raftnode.wire.peer import MemberContext, decode_member_context, encode_member_context
 
@@ -184,11 +184,12 @@ def _change(
 
 def _addition(operation: MemberOperation, configuration: Configuration, roll: _Roster) -> ConfChange | None:
     for node, known in roll.taken.items():
-        if known.name == operation.name and known.address == operation.address:
+        at_it = same_address(known.address, operation.address)
+        if known.name == operation.name and at_it:
             return _addition_of_member(operation, configuration, node)
         if known.name == operation.name:
             raise ChangeRefused(f"the name {operation.name} is taken: node {node} at {known.address} has it")
-        if known.address == operation.address:
+        if at_it:
             raise ChangeRefused(f"the address {operation.address} is taken: node {node} ({known.name}) has it")
     _check_name_and_address(operation)
     node = roll.add(operation.name, operation.address)
@@ -206,7 +207,7 @@ def _check_name_and_address(operation: MemberOperation) -> None:
     """Refuse an address that no member could dial, before every configuration carries it."""
     for what, value, parse in (
         ("name", operation.name, parse_node_name),
-        ("address", operation.address, parse_address),
+        ("address", operation.address, parse_member_address),
     ):
         try:
             parse(value)

@@ -24,6 +24,7 @@ from raftnode.wire.client import ErrorCode, Failed, GetStatus, ReadResult, Write
 from raftnode.wire.frame import FRAME_BYTES_MAX, encode_frame
 from raftnode.wire.hello import PROTOCOL_VERSION, Hello, Rejected, Welcome, decode_hello, decode_hello_answer
 from raftnode.wire.peer import decode_message
+from tests.conftest import use_default_signals
 from tests.replica.fakes import CLIENT_HELLO, CLUSTER, Node, Wire, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "best": new_event_loop}
@@ -40,8 +41,12 @@ class Run:
         self.loop = loop
 
     def __call__(self, main: Coroutine[object, object, None]) -> None:
-        with asyncio.Runner(loop_factory=LOOPS[self.loop]) as runner:
-            runner.run(main)
+        try:
+            with asyncio.Runner(loop_factory=LOOPS[self.loop]) as runner:
+                runner.run(main)
+        finally:
+            # uvloop leaves the handlers of a closed loop in place: a later test's SIGINT would go nowhere.
+            use_default_signals()
 
 
 async def client(node: Node) -> Wire:

@@ -451,3 +451,13 @@ def test_an_interrupted_addition_says_what_it_leaves_behind(cluster: FakeCluster
     assert "n4 stays a learner" in got.err
     assert f"raftctl member add n4 --address {ADDRESS}" in got.err
     assert "raftctl member remove n4" in got.err
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7001", "[::]:7001"])
+@pytest.mark.parametrize("command", ["add n4", "replace n3 n4 --yes"])
+def test_no_member_is_at_all_interfaces(cluster: FakeCluster, cli: Cli, command: str, address: str) -> None:
+    """Exit 2, before anybody is asked."""
+    got = cli(f"member {command} --address", address)
+    assert got.code == 2
+    assert f"no member can be at {address}" in got.err
+    assert cluster.count(wire.ChangeMembers) == 0

@@ -136,3 +136,19 @@ def test_a_member_whose_context_cannot_be_read_has_no_name() -> None:
     configuration = make_configuration([1, 2, 3], contexts={2: b"\x93garbage", 3: first_configuration([3]).contexts[3]})
     assert member_context(configuration, 2).name == ""
     assert addresses(configuration, but=1) == {3: address_of(3)}
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:7001", "[::]:7001"])
+def test_a_member_at_all_interfaces_is_refused(address: str) -> None:
+    """The others would dial themselves."""
+    operation = MemberOperation(MemberAction.ADD_LEARNER, 0, "n4", address)
+    with pytest.raises(ChangeRefused, match="the other nodes can dial"):
+        planned([operation], status(first_configuration([1, 2, 3]), {2, 3}), force=True)
+
+
+@pytest.mark.parametrize("spelled", ["10.0.0.2:07000", "[::ffff:10.0.0.2]:7000"])
+def test_a_members_address_is_taken_however_it_is_spelled(spelled: str) -> None:
+    """Two members at one address are one node with two votes."""
+    operation = MemberOperation(MemberAction.ADD_LEARNER, 0, "n4", spelled)
+    with pytest.raises(ChangeRefused, match=r"is taken: node 2 \(n2\) has it"):
+        planned([operation], status(first_configuration([1, 2, 3]), {2, 3}), force=True)

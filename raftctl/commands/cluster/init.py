@@ -12,7 +12,7 @@ from raftctl.local.cluster_files import load_cluster_file
 from raftctl.output.report import Column, Report
 from raftnode.config.cluster_file import ClusterFile, ClusterNode, render
 from raftnode.config.errors import CommandError, InternalError, RefusedError, UsageError
-from raftnode.wire.address import parse_address, parse_node_name
+from raftnode.wire.address import parse_member_address, parse_node_name
 
 
 @command("cluster init")
@@ -79,7 +79,7 @@ def _plan(directory: str, name: str | None, nodes: int, host: str, base_port: in
     made = [ClusterNode(i, f"n{i}", f"{shown}:{base_port + i - 1}", Path(f"data/n{i}")) for i in range(1, nodes + 1)]
     for node in made:
         try:
-            parse_address(node.address)
+            parse_member_address(node.address)
         except ValueError as error:
             raise UsageError(
                 f"--host cannot be {host!r}", f"the address {node.address!r} {error}", "give --host"

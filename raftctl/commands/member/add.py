@@ -15,7 +15,7 @@ from raftctl.commands.member.membership import (
     propose,
     wait_everywhere,
 )
-from raftctl.local.contexts import split_address
+from raftctl.local.contexts import check_member_address
 from raftctl.view.cluster_view import Member, View
 from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.config.errors import ConflictError, UsageError
@@ -55,7 +55,7 @@ def add(
             "a member is either a learner or an observer",
             "leave one of them out",
         )
-    split_address(address)
+    check_member_address(address)
     first = MemberAction.ADD_OBSERVER if observer else MemberAction.ADD_LEARNER
     operation = MemberOperation(first, name=name, address=address)
     with ctx.cluster() as cluster:

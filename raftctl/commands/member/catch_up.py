@@ -18,6 +18,7 @@ from raftnode.config.errors import (
     UnknownOutcomeError,
     Unreachable,
 )
+from raftnode.wire.address import same_address
 from raftnode.wire.client import GetStatus, MemberOperation
 
 STRANGER_S: Final = 1.0
@@ -31,10 +32,10 @@ ANSWER_S: Final = 0.2
 def existing(view: View, name: str, address: str) -> Member | None:
     """Return the member with this name and address. Raises ConflictError where only one of the two is in use."""
     for member in view.members:
-        if member.name == name and member.address == address:
+        if member.name == name and same_address(member.address, address):
             return member
     for member in view.members:
-        if member.name == name or member.address == address:
+        if member.name == name or same_address(member.address, address):
             raise ConflictError(
                 f"{name} at {address} collides with a member",
                 f"{member.name} (id {member.id}) is at {member.address}",

@@ -23,7 +23,7 @@ from raftctl.commands.member.membership import (
     propose,
     wait_everywhere,
 )
-from raftctl.local.contexts import split_address
+from raftctl.local.contexts import check_member_address
 from raftctl.view.cluster_view import Member, View, find_member, find_one_member
 from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.client.transport import Deadline
@@ -61,7 +61,7 @@ def replace(
 
     Example: raftctl member replace n3 n4 --address 10.0.0.4:7001 --yes
     """
-    split_address(address)
+    check_member_address(address)
     again = f"raftctl member replace {old} {new} --address {address} --yes"
     if not (yes or dry_run or sys.stdin.isatty()):
         raise UsageError(
