@@ -63,12 +63,10 @@ def explain(error: client.ClientError, address: str = "") -> CommandError:
 
 def _no_leader(error: client.NoLeader) -> NoLeaderError:
     """Return the error that says why no node leads: what a node said, and which are down."""
-    from raftctl.view.cluster_view import build_view
+    from raftctl.view.cluster_view import view_of
+    from raftnode.client.fanout import Answers
 
-    not_listening = {a for a, f in error.failures.items() if f.refused}
-    foreign = {a: f.reason for a, f in error.failures.items() if f.foreign}
-    failures = {address: failure.reason for address, failure in error.failures.items()}
-    view = build_view(error.statuses, not_listening, foreign, failures)
+    view = view_of(error.statuses, Answers(error.failures.values()))
     said = [error.said] if error.said else []
     late = [] if view.leader is None else [f"{view.leader.node_name} leads now, but time ran out"]
     return NoLeaderError(

@@ -9,8 +9,7 @@ from raftctl.cli.context import CommandContext
 from raftctl.output.output import note
 from raftctl.output.report import Report
 from raftctl.output.text import duration
-from raftctl.view.cluster_view import View, status_report
-from raftctl.view.take import view_of
+from raftctl.view.cluster_view import View, status_report, view_of
 from raftnode.config.errors import Unreachable, UsageError
 
 

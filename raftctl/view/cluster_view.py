@@ -6,8 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from raftctl.output.report import Column, Report
 from raftctl.output.text import escape_text, human_duration
+from raftnode.client.fanout import Answers
 from raftnode.config.errors import NotFound, UsageError
-from raftnode.wire.client import MemberStatus, NodeStatus
+from raftnode.wire.client import MemberStatus, NodeStatus, StatusResult
 
 FRESH_MS: Final = 3000
 """A member that the leader heard from within this time is up, also when it does not answer us."""
@@ -160,6 +161,12 @@ def build_view(
         commit,
         reasons,
     )
+
+
+def view_of(statuses: Sequence[NodeStatus], answers: Answers[StatusResult]) -> View:
+    """Return the view that the answers, and the failures of the silent addresses, give."""
+    failures = {address: failure.reason for address, failure in answers.failures.items()}
+    return build_view(statuses, answers.not_listening, answers.foreign, failures)
 
 
 def find_leader(statuses: Sequence[NodeStatus]) -> NodeStatus | None:

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Final
 
 from raftctl.cluster import Cluster
-from raftctl.view.cluster_view import View, build_view
-from raftnode.client.fanout import Answers
+from raftctl.view.cluster_view import View, build_view, view_of
 from raftnode.config.errors import NoLeaderError
-from raftnode.wire.client import NodeStatus, StatusResult
+from raftnode.wire.client import NodeStatus
 
 POLL_S: Final = 0.1
 ROUND_S: Final = 1.0
@@ -18,12 +17,6 @@ LEADER_S: Final = 5.0
 def take_view(cluster: Cluster, patience: float | None = None, *, at_least: float = 0.0) -> View:
     """Ask every node and return the cluster's view. Raises Unreachable where none answers in `patience` seconds."""
     return view_of(*cluster.statuses(patience, at_least=at_least))
-
-
-def view_of(statuses: list[NodeStatus], answers: Answers[StatusResult]) -> View:
-    """Return the view that the answers, and the failures of the silent addresses, give."""
-    failures = {address: failure.reason for address, failure in answers.failures.items()}
-    return build_view(statuses, answers.not_listening, answers.foreign, failures)
 
 
 def view_with_leader(cluster: Cluster) -> View:

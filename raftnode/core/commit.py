@@ -55,7 +55,7 @@ def append_configuration(state: RaftState, configuration: Configuration) -> int:
 def take_effect(state: RaftState, index: int, configuration: Configuration) -> None:
     """Put the configuration of the entry at `index` in force: on append, committed or not."""
     state.configurations.append((index, configuration))
-    state.was_member = state.was_member or state.node_id in configuration.members()
+    state.was_member = state.was_member or configuration.holds(state.node_id)
     on_changed(state)
 
 

@@ -56,6 +56,10 @@ class Configuration(msgspec.Struct, frozen=True, array_like=True):
         """Return every node that entries are sent to."""
         return tuple(sorted({*self.voters, *self.voters_outgoing, *self.learners, *self.observers}))
 
+    def holds(self, node: NodeId) -> bool:
+        """Return whether `node` is a member, without listing them all."""
+        return node in self.voters or node in self.voters_outgoing or node in self.learners or node in self.observers
+
     def encode(self) -> bytes:
         """Return the data of a CONFIGURATION entry. Equal configurations have equal bytes."""
         return _encoder.encode(self)

@@ -77,17 +77,14 @@ def _guarded(
 
     @functools.wraps(method)
     def guarded(self: "RaftNode", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        if self._unusable is not None:
-            raise self._unusable(method.__name__)
+        if self._failure is not None:
+            raise self._stopped()
+        if not self._restored:
+            raise InvalidState(f"restore() comes before {method.__name__}()")
         try:
             return method(self, *args, **kwargs)
-        except (StorageError, InvariantError) as error:
-            self._stop(error)
-            raise
-        except (RaftError, InvalidArgument, InvalidArgumentType):
-            raise
         except BaseException as error:
-            self._stop(error)
+            self._note_failure(error)
             raise
 
     return guarded
@@ -147,10 +144,8 @@ class RaftNode:
         config.validate()
         self._state = RaftState(config, storage, clock, rng if rng is not None else random.Random())
         self._storage = storage
-        self._restored = self._stopped = False
-        self._unusable: Callable[[str], RaftError] | None = lambda call: InvalidState(
-            f"restore() comes before {call}()"
-        )
+        self._restored = False
+        self._failure: BaseException | None = None
         roles.settle_passive_role(self._state)
 
     # The node's state.
@@ -345,29 +340,26 @@ class RaftNode:
             raise InvalidState("this node is restored already: make a new RaftNode to start again")
         if snapshot is not None and not isinstance(snapshot, SnapshotMeta):
             raise InvalidArgumentType(f"restore() takes a SnapshotMeta, not {type(snapshot).__name__}")
-        before = self._unusable
-        if not self._stopped:
-            self._unusable = None
+        if self._failure is not None:
+            raise self._stopped()
         try:
-            self._restore(snapshot)
-        except (InvalidArgument, InvalidArgumentType):
-            self._unusable = before
+            recovery.restore(self._state, self._storage, snapshot)
+        except BaseException as error:
+            self._note_failure(error)
             raise
         self._restored = True
 
-    @_guarded
-    def _restore(self, snapshot: SnapshotMeta | None) -> None:
-        recovery.restore(self._state, self._storage, snapshot)
+    def _note_failure(self, error: BaseException) -> None:
+        """Stop the node, unless `error` is a refusal that changed nothing."""
+        refusal = isinstance(error, RaftError | InvalidArgument | InvalidArgumentType)
+        if not refusal or isinstance(error, StorageError | InvariantError):
+            self._failure = error
 
-    def _stop(self, error: BaseException) -> None:
-        """Refuse every further call: how much of a change was made is unknown."""
-
-        def stopped(call: str) -> RaftError:
-            refusal = ShutdownError(f"node {self.node_id} has stopped: {type(error).__name__}: {error}")
-            refusal.__cause__ = error
-            return refusal
-
-        self._unusable, self._stopped = stopped, True
+    def _stopped(self) -> ShutdownError:
+        failure = self._failure
+        error = ShutdownError(f"node {self.node_id} has stopped: {type(failure).__name__}: {failure}")
+        error.__cause__ = failure
+        return error
 
     @_guarded
     def tick(self) -> None:
@@ -757,7 +749,7 @@ class RaftNode:
     def add_peer(self, peer: NodeId) -> None:
         """Add `peer` as a voter. No effect if it is a member already, even as a learner."""
         check_node_id("peer", peer)
-        if peer not in self._state.configuration.members():
+        if not self._state.configuration.holds(peer):
             self._change(ConfChange.add_voter(peer))
 
     @_guarded
@@ -771,7 +763,7 @@ class RaftNode:
     def add_learner(self, peer: NodeId) -> None:
         """Add `peer` as a learner. No effect if it is a member already."""
         check_node_id("peer", peer)
-        if peer not in self._state.configuration.members():
+        if not self._state.configuration.holds(peer):
             self._change(ConfChange.add_learner(peer))
 
     @_guarded
@@ -785,7 +777,7 @@ class RaftNode:
     def add_observer(self, peer: NodeId) -> None:
         """Add `peer` as an observer. No effect if it is a member already."""
         check_node_id("peer", peer)
-        if peer not in self._state.configuration.members():
+        if not self._state.configuration.holds(peer):
             self._change(ConfChange.add_observer(peer))
 
     @_guarded
@@ -839,9 +831,7 @@ class RaftNode:
         state = self._state
         if peer == state.node_id:
             raise InvalidRequest(f"a response that claims to come from this node ({peer}) itself")
-        return group_id != state.config.group_id or (
-            peer not in state.progress and peer not in state.configuration.members()
-        )
+        return group_id != state.config.group_id or (peer not in state.progress and not state.configuration.holds(peer))
 
     def _count_stable(self, state: RaftState) -> None:
         """Commit what became durable since the last check, even if the caller did not report it."""

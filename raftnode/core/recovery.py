@@ -105,7 +105,7 @@ def _load_members(
         elif at_snapshot is None:
             state.configurations = [(applied, _stored_configuration(entry))]
             state.base_known = True
-    if any(index > 0 and state.node_id in members.members() for index, members in state.configurations):
+    if any(index > 0 and members.holds(state.node_id) for index, members in state.configurations):
         state.was_member = True
 
 

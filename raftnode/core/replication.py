@@ -92,7 +92,7 @@ def handle_append_entries(state: RaftState, request: AppendEntriesRequest) -> Ap
 def handle_append_entries_response(state: RaftState, peer: NodeId, response: AppendEntriesResponse) -> None:
     """Handle a member's answer. Those of an older term, and of nodes that are not members, are ignored."""
     progress = state.progress.get(peer)
-    if progress is None and peer not in state.configuration.members():
+    if progress is None and not state.configuration.holds(peer):
         return
     if response.term > state.current_term:
         become_follower(state, response.term, None)

@@ -54,7 +54,7 @@ def handle_install(state: RaftState, request: InstallSnapshotRequest) -> Install
 
 def handle_install_response(state: RaftState, peer: NodeId, response: InstallSnapshotResponse) -> None:
     """Handle a member's answer to a chunk. After an installed snapshot, the next entry is its index + 1."""
-    if peer not in state.configuration.members():
+    if not state.configuration.holds(peer):
         return
     if response.term > state.current_term:
         become_follower(state, response.term, None)

@@ -177,7 +177,7 @@ class RaftState:
     def removed(self) -> bool:
         """Whether the members in force are committed and do not include this node, which was one before."""
         index, configuration = self.configurations[-1]
-        return self.was_member and 0 < index <= self.commit_index and self.node_id not in configuration.members()
+        return self.was_member and 0 < index <= self.commit_index and not configuration.holds(self.node_id)
 
     @property
     def may_campaign(self) -> bool:

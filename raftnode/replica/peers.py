@@ -6,17 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from raftnode.core.errors import GroupNotFound, InvalidRequest
-from raftnode.core.messages import (
-    AppendEntriesRequest,
-    AppendEntriesResponse,
-    InstallSnapshotRequest,
-    InstallSnapshotResponse,
-    PreVoteRequest,
-    PreVoteResponse,
-    RequestVoteRequest,
-    RequestVoteResponse,
-    TimeoutNowRequest,
-)
+from raftnode.core.messages import AppendEntriesRequest, InstallSnapshotRequest, InstallSnapshotResponse
 from raftnode.core.node import RaftNode
 from raftnode.core.types import NodeId
 from raftnode.replica.directory import Directory
@@ -66,30 +56,16 @@ class Peers:
                     responses.append((peer, response))
 
     def _dispatch(self, peer: NodeId, message: PeerMessage) -> PeerResponse | None:
-        node = self._node
         match message:
-            case AppendEntriesRequest():
-                if self._durability.full and message.entries:
-                    # No room: follow the leader, and leave its entries for later.
-                    message = replace(message, entries=[])
-                return node.handle_append_entries(message)
-            case AppendEntriesResponse():
-                node.handle_append_entries_response(peer, message)
-            case RequestVoteRequest():
-                return node.handle_request_vote(message)
-            case RequestVoteResponse():
-                node.handle_request_vote_response(peer, message)
-            case PreVoteRequest():
-                return node.handle_pre_vote(message)
-            case PreVoteResponse():
-                node.handle_pre_vote_response(peer, message)
+            case AppendEntriesRequest() if self._durability.full and message.entries:
+                # No room: follow the leader, and leave its entries for later.
+                message = replace(message, entries=[])
             case InstallSnapshotRequest():
                 return None if self._durability.full else self._snapshots.handle_chunk(message)
             case InstallSnapshotResponse():
                 self._snapshots.handle_answer(peer, message)
-            case TimeoutNowRequest():
-                node.handle_timeout_now(message)
-        return None
+                return None
+        return self._node.step(peer, message)
 
     def _refused(self, peer: NodeId, message: PeerMessage, error: Exception) -> None:
         self._counters[REFUSED] = self._counters.get(REFUSED, 0) + 1

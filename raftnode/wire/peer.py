@@ -3,10 +3,11 @@
 Each node dials every other node once and sends its requests on that connection. The answers come back on it.
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
+from raftnode.core import messages
 from raftnode.core.errors import SerializationError
 from raftnode.core.membership import Configuration, check_configuration
 from raftnode.core.messages import (
@@ -22,9 +23,10 @@ from raftnode.core.messages import (
 )
 from raftnode.wire.frame import FrameError, decode_as
 
-PeerRequest = AppendEntriesRequest | RequestVoteRequest | PreVoteRequest | InstallSnapshotRequest | TimeoutNowRequest
-PeerResponse = AppendEntriesResponse | RequestVoteResponse | PreVoteResponse | InstallSnapshotResponse
-PeerMessage = PeerRequest | PeerResponse
+# What the core calls requests and responses; clients have others.
+PeerRequest: TypeAlias = messages.Request
+PeerResponse: TypeAlias = messages.Response
+PeerMessage: TypeAlias = messages.Message
 
 INDEX_MAX: Final = 2**63 - 1
 CHECKSUM_MAX: Final = 2**32 - 1

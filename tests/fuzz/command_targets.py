@@ -21,8 +21,7 @@ from raftctl.local.contexts import endpoint_sources
 from raftctl.local.processes import Child, running_pid
 from raftctl.main import dispatch
 from raftctl.output.output import Output
-from raftctl.view.cluster_view import status_report
-from raftctl.view.take import view_of
+from raftctl.view.cluster_view import status_report, view_of
 from raftnode.client.fanout import Answers
 from raftnode.config.cluster_file import ClusterFile
 from raftnode.config.errors import CommandError

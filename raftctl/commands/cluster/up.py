@@ -10,8 +10,7 @@ from raftctl.local.cluster_files import CLUSTER_FILE, NODE, load_cluster_file
 from raftctl.local.processes import POLL_S, Child, raftnode_command, running_pid, start_node
 from raftctl.output.output import note
 from raftctl.output.report import Report
-from raftctl.view.cluster_view import count_up, status_report
-from raftctl.view.take import view_of
+from raftctl.view.cluster_view import count_up, status_report, view_of
 from raftnode.client.fanout import ask_all
 from raftnode.client.transport import Deadline
 from raftnode.config.cluster_file import ClusterNode

@@ -8,8 +8,8 @@ from raftctl.cli.command import Opt
 from raftctl.cli.context import CommandContext
 from raftctl.cluster import Cluster
 from raftctl.output.report import Report
-from raftctl.view.cluster_view import View
-from raftctl.view.take import POLL_S, ROUND_S, view_of, view_with_leader
+from raftctl.view.cluster_view import View, view_of
+from raftctl.view.take import POLL_S, ROUND_S, view_with_leader
 from raftnode.config.errors import CommandError, NoLeaderError, UnknownOutcomeError, Unreachable
 from raftnode.wire.client import ChangeMembers, MemberOperation, MembersChanged, NodeStatus
 

@@ -1,11 +1,10 @@
 """raftctl member remove."""
 
-import sys
 from typing import Annotated
 
 from raftctl.cli.command import Opt, command
 from raftctl.cli.context import CommandContext
-from raftctl.cli.options import YES, confirm
+from raftctl.cli.options import YES, confirm, require_yes
 from raftctl.commands.member.membership import (
     ACCEPT,
     DRY_RUN,
@@ -23,7 +22,7 @@ from raftctl.commands.member.turning import MEMBER
 from raftctl.view.cluster_view import View, find_member, find_one_member
 from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import NotFound, UsageError
+from raftnode.config.errors import NotFound
 from raftnode.wire.client import MemberAction, MemberOperation
 
 
@@ -46,12 +45,11 @@ def remove(
 
     Example: raftctl member remove n4 --yes
     """
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise UsageError(
-            "removing a member needs --yes when there is no terminal to confirm on",
-            "standard input is not a terminal",
-            f"raftctl member remove {member} --yes",
-        )
+    require_yes(
+        yes or dry_run,
+        "removing a member needs --yes when there is no terminal to confirm on",
+        f"raftctl member remove {member} --yes",
+    )
     checks = Checks(force, accept_quorum_loss)
     with ctx.cluster() as cluster:
         view = view_with_leader(cluster)

@@ -1,12 +1,11 @@
 """raftctl member replace: a new member takes the place of an old one, in one change of the voters."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from raftctl.cli.command import Arg, Opt, command
 from raftctl.cli.context import CommandContext
-from raftctl.cli.options import YES, confirm
+from raftctl.cli.options import YES, confirm, require_yes
 from raftctl.cluster import Cluster
 from raftctl.commands.member.catch_up import (
     change_when_caught_up,
@@ -63,12 +62,7 @@ def replace(
     """
     check_member_address(address)
     again = f"raftctl member replace {old} {new} --address {address} --yes"
-    if not (yes or dry_run or sys.stdin.isatty()):
-        raise UsageError(
-            "replacing a member removes one, so without a terminal it needs --yes",
-            "standard input is not a terminal",
-            again,
-        )
+    require_yes(yes or dry_run, "replacing a member removes one, so without a terminal it needs --yes", again)
     with ctx.cluster() as cluster:
         view = view_with_leader(cluster)
         present = existing(view, new, address)

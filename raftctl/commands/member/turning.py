@@ -1,11 +1,10 @@
 """What promoting and demoting share."""
 
-import sys
 from typing import Final
 
 from raftctl.cli.command import Arg
 from raftctl.cli.context import CommandContext
-from raftctl.cli.options import confirm
+from raftctl.cli.options import confirm, require_yes
 from raftctl.commands.member.catch_up import is_kind
 from raftctl.commands.member.membership import (
     Checks,
@@ -19,7 +18,7 @@ from raftctl.commands.member.membership import (
 from raftctl.view.cluster_view import View, find_one_member
 from raftctl.view.take import as_seen_by_each, view_with_leader
 from raftnode.client.transport import Deadline
-from raftnode.config.errors import RefusedError, UsageError
+from raftnode.config.errors import RefusedError
 from raftnode.wire.client import MemberAction, MemberOperation
 
 MEMBER: Final = Arg("MEMBER", "The member's name, id or address.")
@@ -36,10 +35,10 @@ def turn(
     dry_run: bool,
     wait: bool,
 ) -> None:
-    if checks and not (yes or dry_run or sys.stdin.isatty()):
-        raise UsageError(
+    if checks:
+        require_yes(
+            yes or dry_run,
             f"to {action.value} a member without the checks needs --yes when there is no terminal to confirm on",
-            "standard input is not a terminal",
             "see what it would do with --dry-run; then give --yes",
         )
     schema = f"member.{action.value}"

@@ -112,7 +112,7 @@ def settings_that_cannot_work_are_taken(patch: Patch) -> None:
     "rules_interface::test_a_storage_error_stops_the_node", "rules_append::test_a_committed_entry_is_never_truncated"
 )
 def a_node_goes_on_after_a_failure(patch: Patch) -> None:
-    patch.setattr(RaftNode, "_stop", lambda self, error: None)
+    patch.setattr(RaftNode, "_note_failure", lambda self, error: None)
 
 
 @noticed_by("rules_interface::test_group_ids_route_requests")
